@@ -1,0 +1,66 @@
+# Needs Python >= 3.11, make and a C compiler; everything else goes into .venv, by itself.
+#
+#   make demo              a manager and three agents with this machine's figures, until Ctrl-C
+#   make demo SECONDS=10   the same for ten seconds
+#   make test              the tests
+#   make bench             the benchmarks; names the peers that are missing and how to get them
+#   make check             lint, types, contracts and tests
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test bench check lint types contracts constraints dist clean
+.DEFAULT_GOAL := test
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python >= 3.11, or say make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python >= 3.11 is needed and $(PYTHON) is $$($(PYTHON) --version 2>&1): say make PYTHON=python3.12" >&2; exit 1; }
+	@echo "setting up .venv"
+	@rm -f $@
+	@$(PYTHON) -m venv .venv || \
+	  { echo "$(PYTHON) cannot make virtual environments (on Debian: apt install python3-venv)" >&2; exit 1; }
+	@$(PIP) install --constraint constraints.txt hatchling editables
+	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+# In bash SECONDS is the age of the shell: make's own $(SECONDS) is meant, from its command line or environment.
+demo: $(READY)
+	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS))
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks all
+
+check: lint types contracts test
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+contracts: $(READY)
+	$(BIN)/lint-imports
+
+# The newest versions that pyproject.toml allows, found in an environment of their own.
+constraints:
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	  $(PYTHON) -m venv "$$scratch" && \
+	  "$$scratch/bin/python" -m pip --quiet --disable-pip-version-check install --upgrade '.[dev]' && \
+	  { echo "# Exact versions of everything in .venv; 'make constraints' writes this file."; \
+	    "$$scratch/bin/python" -m pip --disable-pip-version-check freeze --exclude broker-mesh 2>/dev/null | grep -E '^[A-Za-z0-9._-]+==[^ ]+$$'; \
+	  } > "$$scratch/constraints.txt" && \
+	  cp "$$scratch/constraints.txt" constraints.txt
+
+dist: $(READY)
+	$(BIN)/python -m build --no-isolation
+
+clean:
+	rm -rf .venv build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,129 @@
+"""The peers: how each is versioned, what it needs, and how its server is started.
+
+A module a peer holds its roles, which run in measured processes.  Each role takes a
+:class:`benchmarks.child.Channel` and the address to use:
+
+``publish``    tells its ``address``; for each order publishes that many events and tells when it ``started`` and when
+               its loop was through (``published``), in monotonic seconds
+``subscribe``  tells that it is ``ready``; for each order tells that it is ``armed``, receives that many events, and
+               tells ``[first, last]``, the monotonic times of ``received``
+``echo``       tells its ``address`` and sends back whatever comes
+``ping``       for each order does that many round trips and tells their ``seconds``
+
+This package imports none of the peers' libraries: only their own processes do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import attrs
+
+from benchmarks.processes import free_port, server
+
+__all__ = ["NATS", "OURS", "PYZMQ", "REDIS", "Side", "Server"]
+
+
+@attrs.frozen
+class Server:
+    """A peer's server: its program, where to get it, its arguments for a port and a directory."""
+
+    program: str
+    package: str
+    scheme: str
+    arguments: Callable[[int, Path], list[str]]
+
+    def version(self) -> str:
+        """Return what the program says of its version."""
+        said = subprocess.run(
+            [self.program, "--version"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout
+        words = said.replace("v=", "v").split()
+        return next(word.removeprefix("v") for word in words if word.removeprefix("v")[:1].isdigit())
+
+
+@attrs.frozen
+class Side:
+    """One library that is measured, ours or a peer."""
+
+    name: str
+    module: str
+    distributions: tuple[str, ...]
+    server: Server | None = None
+    # Used where it is installed; the version says so either way.
+    optional: tuple[str, ...] = ()
+
+    def missing(self) -> str | None:
+        """Tell what is not installed and how to get it; None when the side can run."""
+        reasons = []
+        for distribution in self.distributions:
+            try:
+                metadata.version(distribution)
+            except metadata.PackageNotFoundError:
+                reasons.append(f"{distribution} is not installed: pip install {distribution}")
+        if self.server is not None and shutil.which(self.server.program) is None:
+            reasons.append(f"{self.server.program} is not installed: apt install {self.server.package} (Debian)")
+        return "; ".join(reasons) or None
+
+    def version(self) -> str:
+        """Return the versions of the library, of what it is used with, and of its server."""
+        parts = [_version_if_any(name) for name in self.optional]
+        parts += [f"{name} {metadata.version(name)}" for name in self.distributions]
+        if self.server is not None:
+            parts.append(f"{self.server.program} {self.server.version()}")
+        return ", ".join(parts)
+
+    @contextlib.contextmanager
+    def serve(self) -> Iterator[str]:
+        """Run the side's server in a temporary directory; give its address, or one to bind where there is none."""
+        if self.server is None:
+            yield "tcp://127.0.0.1:0"
+            return
+        port = free_port()
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
+            command = [self.server.program, *self.server.arguments(port, Path(directory))]
+            with server(command, port):
+                yield f"{self.server.scheme}://127.0.0.1:{port}"
+
+
+def _version_if_any(distribution: str) -> str:
+    try:
+        return f"{distribution} {metadata.version(distribution)}"
+    except metadata.PackageNotFoundError:
+        return f"{distribution} not installed"
+
+
+def _nats_arguments(port: int, directory: Path) -> list[str]:
+    # max_pending: by default the server cuts a subscriber that lags by 64 MB, which would end a run.
+    settings = directory / "nats.conf"
+    settings.write_text("max_pending: 1GB\n")
+    return ["--addr", "127.0.0.1", "--port", str(port), "--config", str(settings), "--log", str(directory / "nats.log")]
+
+
+def _redis_arguments(port: int, directory: Path) -> list[str]:
+    # No persistence; and, as above, a subscriber that lags is not cut.
+    listen = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory)]
+    return [*listen, "--save", "", "--appendonly", "no", "--client-output-buffer-limit", "pubsub 0 0 0"]
+
+
+OURS = Side("ours", "benchmarks.ours", ("pyzmq", "trio", "msgpack"), optional=("broker-mesh", "msgspec"))
+PYZMQ = Side("pyzmq", "benchmarks.peers.pyzmq", ("pyzmq", "msgpack"))
+NATS = Side(
+    "nats",
+    "benchmarks.peers.nats",
+    ("nats-py", "msgpack"),
+    Server("nats-server", "nats-server", "nats", _nats_arguments),
+)
+REDIS = Side(
+    "redis",
+    "benchmarks.peers.redis",
+    ("redis", "msgpack"),
+    Server("redis-server", "redis-server", "redis", _redis_arguments),
+    optional=("hiredis",),
+)

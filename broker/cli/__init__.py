@@ -1,0 +1,28 @@
+"""The command line: ``broker listen``, ``pub``, ``sub`` and ``demo``.
+
+It stands on the public names of :mod:`broker` alone.  click and rich come with the extra ``cli``, psutil with ``demo``;
+nothing here imports them before it is known whether they are there.
+
+Exit codes: 0 all is well; 1 the mesh or the machine said no (a peer that is not there, a port in use, messages lost);
+2 the command line or its input is wrong; 130 stopped with Ctrl-C (128 and the signal's number for others).
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command line that the program was started with; returns the exit code."""
+    try:
+        from broker.cli.app import run_app
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "rich"):
+            raise
+        print(f"broker: {error.name} is not installed: pip install 'broker-mesh[cli]'", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return run_app(sys.argv[1:])

@@ -1,0 +1,195 @@
+"""The commands, their arguments and their help."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+import broker
+from broker.cli.running import INPUT_WRONG, run
+from broker.cli.standard import note
+
+__all__ = ["app", "run_app"]
+
+_COLUMNS = {"max_content_width": 100}
+
+
+def run_app(arguments: Sequence[str]) -> int:
+    """Run the command line with those arguments; returns the exit code."""
+    try:
+        code = app.main(list(arguments), prog_name="broker", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return INPUT_WRONG
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "broker"
+        note(f"{where}: {' '.join(error.format_message().split())} (see {where} --help)")
+        return INPUT_WRONG
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # the help, with nobody to read it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return int(code or 0)
+
+
+@click.group(context_settings=_COLUMNS)
+@click.version_option(broker.__version__, prog_name="broker")
+def app() -> None:
+    """Typed events between programs, with no server: listen, publish and subscribe from the shell.
+
+    Two endpoints exchange events when one listens and the other connects: it does not matter which of them publishes.
+    An ADDRESS is tcp://HOST:PORT (port 0: any free one), ipc://PATH or inproc://NAME.
+
+    Exit codes: 0 all is well; 1 the mesh or the machine said no (a peer that is not there, a port in use, events lost);
+    2 the command line or its input is wrong; 130 stopped with Ctrl-C.
+    """
+
+
+def _endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that all commands with an endpoint of their own have."""
+    options = (
+        click.option("--connect", metavar="ADDRESS", multiple=True, help="Peer with the endpoint that listens there."),
+        click.option("--listen", metavar="ADDRESS", multiple=True, help="Let others peer with us there."),
+        click.option("--name", help="Our name in the mesh; by default the host's and the process's number."),
+        click.option(
+            "--timeout",
+            "timeout_s",
+            metavar="SECONDS",
+            type=click.FloatRange(0, min_open=True),
+            default=5.0,
+            show_default=True,
+            help="How long peers may take.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _need_address(connect: Sequence[str], listen: Sequence[str]) -> None:
+    if not connect and not listen:
+        raise click.UsageError("nobody to exchange events with: say --connect ADDRESS or --listen ADDRESS")
+
+
+@app.command()
+@click.argument("prefixes", metavar="PREFIX...", nargs=-1, required=True)
+@_endpoint_options
+@click.option("--type", "event", metavar="NAME", help="Show events of this name alone.")
+@click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many messages.")
+@click.option(
+    "--import", "modules", metavar="MODULE", multiple=True, help="Import event classes: fields then have names."
+)
+def sub(
+    prefixes: Sequence[str],
+    connect: Sequence[str],
+    listen: Sequence[str],
+    name: str | None,
+    timeout_s: float,
+    event: str | None,
+    count: int | None,
+    modules: Sequence[str],
+) -> int:
+    """Show the messages whose topic begins with PREFIX ('' shows all).
+
+    In a terminal they are a table.  Elsewhere each is a JSON object on a line, which 'broker pub' takes as it is:
+    topic, time, origin, event, and "args" (a list), or "fields" (an object) for event classes that were imported.  What
+    JSON has no type for is an object such as {"$bytes": "AAE="} or {"$port": "53/udp"}.  Standard error tells of peers
+    that come and go and of lost messages.
+    """
+    from broker.cli.sub import Sub
+
+    _need_address(connect, listen)
+    _import_all(modules)
+    return run(Sub(prefixes, connect, listen, name, event, count, timeout_s))
+
+
+def _import_all(modules: Sequence[str]) -> None:
+    sys.path.insert(0, "")
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # noqa: BLE001 - the user's module may raise anything
+            raise click.UsageError(f"--import {module}: {type(error).__name__}: {error}") from error
+
+
+# What begins with a minus may be a negative number, which is JSON.
+@app.command(context_settings={"ignore_unknown_options": True})
+@click.argument("topic", required=False)
+@click.argument("event", metavar="[EVENT_NAME]", required=False)
+@click.argument("args", metavar="[JSON_ARG]...", nargs=-1)
+@_endpoint_options
+@click.option(
+    "--wait",
+    metavar="N",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Before the first event, wait for so many subscribers of its topic.",
+)
+def pub(
+    topic: str | None,
+    event: str | None,
+    args: Sequence[str],
+    connect: Sequence[str],
+    listen: Sequence[str],
+    name: str | None,
+    timeout_s: float,
+    wait: int,
+) -> int:
+    r"""Publish an event to TOPIC whose arguments are the JSON_ARGs, or one event a line of standard input.
+
+    \b
+      broker pub host/web-01/disk DiskUsage '"web-01"' '"/"' 0.91 --connect tcp://127.0.0.1:4040
+
+    A line is a list (an event's arguments), an object as 'broker sub' prints it (its own topic and event come before
+    those on the command line), or any other value (the only argument).  TOPIC and EVENT_NAME may be left out if all
+    lines have their own.  See 'broker sub --help' for values outside JSON.
+    """
+    from broker.cli.pub import Pub
+
+    _need_address(connect, listen)
+    return run(Pub(topic, event, args, connect, listen, name, wait, timeout_s))
+
+
+@app.command()
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@click.option("--topic", "topics", metavar="PREFIX", multiple=True, help="Show messages of these topics too.")
+@click.option("--name", help="Our name in the mesh; by default the host's and the process's number.")
+def listen(addresses: Sequence[str], topics: Sequence[str], name: str | None) -> int:
+    """Listen at each ADDRESS; show which peers come and go, and messages.
+
+    In a terminal these are lines and a table.  Elsewhere each is a JSON object on a line: a status event has "status",
+    the first of them is {"status": "Listening", "address": ...} with the port that was given for 0.
+    """
+    from broker.cli.listen import Listen
+
+    return run(Listen(addresses, topics, name))
+
+
+@app.command()
+@click.option("--seconds", metavar="S", type=click.FloatRange(0, min_open=True), help="Stop after so long.")
+@click.option("--agents", metavar="N", type=click.IntRange(3, 50), default=3, show_default=True, help="How many agents.")
+@click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
+def demo(seconds: float | None, agents: int, as_json: bool) -> int:  # noqa: FBT001 - click gives it by name
+    """Watch this machine: a manager and agents, as separate processes.
+
+    The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a
+    burst of them as fast as they can.  In a terminal the manager shows a live table; elsewhere each message is a JSON
+    object on a line and the last line is {"summary": ...}.  It stops after the seconds given or with Ctrl-C, which is
+    no failure here: the exit code is 1 if an event was lost or an agent died, else 0.
+    """
+    try:
+        import psutil  # noqa: F401 - the agents import it, each in its own process
+    except ModuleNotFoundError:
+        note("broker demo: psutil is not installed: pip install 'broker-mesh[demo]'")
+        return 1
+    from broker.cli.demo.run import Demo
+
+    watch = Demo(seconds, agents, as_json)
+    return run(watch, at_first_signal=watch.stop)

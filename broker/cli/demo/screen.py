@@ -1,0 +1,124 @@
+"""What the manager shows in a terminal: a live table of the agents, and the summary at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from broker.cli.demo.events import CpuLoad, DiskUsage, MemoryUsage
+from broker.cli.demo.tally import AgentTally, Tally, kind_of
+from broker.cli.standard import printable
+
+__all__ = ["live_table", "plain_line", "print_summary"]
+
+# Columns that give way in a terminal of fewer columns.
+_COLUMNS_FOR_PROCESS = 88
+_COLUMNS_FOR_DISK = 64
+_KINDS = ("cpu", "memory", "disk", "process", "burst")
+_HIGH_PERCENT = 90.0
+_RAISED_PERCENT = 70.0
+
+
+def live_table(tally: Tally, seconds: float, events_per_s: float, columns: int) -> Table:
+    """The agents as they are now; ``columns`` is the terminal's width."""
+    table = Table(box=box.SIMPLE_HEAD, title=_title(tally, seconds, events_per_s), title_justify="left")
+    table.add_column("agent", no_wrap=True)
+    table.add_column("cpu", justify="right", no_wrap=True)
+    table.add_column("memory", justify="right", no_wrap=True)
+    if columns >= _COLUMNS_FOR_DISK:
+        table.add_column("fullest disk", no_wrap=True)
+    if columns >= _COLUMNS_FOR_PROCESS:
+        table.add_column("busiest process", no_wrap=True)
+    table.add_column("events", justify="right", no_wrap=True)
+    for agent in tally.agents.values():
+        cells = [_name(agent), _cpu(agent), _memory(agent)]
+        if columns >= _COLUMNS_FOR_DISK:
+            cells.append(_disk(agent))
+        if columns >= _COLUMNS_FOR_PROCESS:
+            cells.append(_process(agent))
+        table.add_row(*cells, f"{agent.received.total():,}")
+    return table
+
+
+def _title(tally: Tally, seconds: float, events_per_s: float) -> str:
+    return f"{seconds:.0f} s  {tally.events:,} events  {events_per_s:,.0f} events/s  Ctrl-C stops"
+
+
+def _name(agent: AgentTally) -> Text:
+    if agent.died:
+        return Text(f"{agent.name} died", style="bold red")
+    return Text(agent.name, style="cyan")
+
+
+def _percent(percent: float) -> Text:
+    style = "red" if percent >= _HIGH_PERCENT else "yellow" if percent >= _RAISED_PERCENT else "green"
+    return Text(f"{percent:.0f} %", style=style)
+
+
+def _cpu(agent: AgentTally) -> Text:
+    load = agent.last(CpuLoad)
+    return _percent(load.percent) if load else Text("-")
+
+
+def _memory(agent: AgentTally) -> Text:
+    memory = agent.last(MemoryUsage)
+    if memory is None:
+        return Text("-")
+    used = memory.total_bytes - memory.available_bytes
+    return Text.assemble(f"{_gib(used)} of {_gib(memory.total_bytes)} GiB ", _percent(memory.percent))
+
+
+def _disk(agent: AgentTally) -> Text:
+    if not agent.disks:
+        return Text("-")
+    disk: DiskUsage = max(agent.disks.values(), key=lambda disk: disk.percent)
+    return Text.assemble(printable(disk.mount), " ", _percent(disk.percent))
+
+
+def _process(agent: AgentTally) -> Text:
+    process = agent.busiest
+    if process is None:
+        return Text("-")
+    name = printable(process.name)[:16]
+    return Text(f"{name} ({process.pid}) {process.cpu_percent:.0f} %, {process.resident_bytes >> 20:,} MiB")
+
+
+def _gib(nbytes: int) -> str:
+    return f"{nbytes / 2**30:.1f}"
+
+
+def plain_line(tally: Tally, seconds: float, events_per_s: float) -> str:
+    """The same on one line, for terminals that cannot move the cursor."""
+    loads = [load.percent for agent in tally.agents.values() if (load := agent.last(CpuLoad))]
+    cpu = f"{max(loads):.0f} %" if loads else "-"
+    died = f"  died: {', '.join(tally.died)}" if tally.died else ""
+    return f"{seconds:4.0f} s  {tally.events:,} events  {events_per_s:,.0f} events/s  cpu {cpu}{died}"
+
+
+def print_summary(console: Console, tally: Tally, seconds: float) -> None:
+    """Events by agent and topic, and what was lost, as a table and a sentence."""
+    table = Table(box=box.SIMPLE_HEAD, title="events by agent and topic", title_justify="left")
+    table.add_column("agent", no_wrap=True)
+    for heading in (*_KINDS, "lost"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for agent in tally.agents.values():
+        counts = {kind_of(topic): count for topic, count in agent.received.items()}
+        lost = "?" if agent.lost is None else str(agent.lost)
+        table.add_row(_name(agent), *(str(counts.get(kind, 0)) for kind in _KINDS), lost)
+    console.print(table)
+    console.print(summary_text(tally.summary(seconds)), soft_wrap=True, highlight=False)
+
+
+def summary_text(summary: dict[str, Any]) -> str:
+    """The summary in a sentence or two."""
+    burst = summary["burst"]
+    text = f"{summary['events']:,} events, {summary['lost']:,} lost; {summary['events_per_s']:,} events/s"
+    if burst["events"]:
+        text += f", in the burst {burst['events_per_s']:,} events/s"
+    if summary["died"]:
+        text += f". Died: {', '.join(summary['died'])}; what they had published is not known"
+    return text + "."

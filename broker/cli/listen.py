@@ -1,0 +1,56 @@
+"""``broker listen``: listen, and show who comes and goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import attrs
+import trio
+
+import broker
+from broker.cli.jsonform import dumps
+from broker.cli.records import line_of
+from broker.cli.running import make_endpoint
+from broker.cli.standard import Output
+from broker.cli.sub import batch_of, distinct_prefixes
+from broker.cli.table import MessageTable
+
+__all__ = ["Listen"]
+
+_BATCH_MESSAGES = 200
+
+
+@attrs.frozen
+class Listen:
+    """One run of the command: it ends with a signal."""
+
+    addresses: Sequence[str]
+    topics: Sequence[str]
+    name: str | None
+
+    async def __call__(self, output: Output) -> int:
+        """Show status events and messages, as lines and rows in a terminal and as JSON objects elsewhere."""
+        table = MessageTable() if output.is_terminal else None
+        async with make_endpoint(self.name) as endpoint, AsyncExitStack() as stack:
+            changes = await stack.enter_async_context(endpoint.status())
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            for prefix in distinct_prefixes(self.topics):
+                messages = await stack.enter_async_context(endpoint.subscribe(prefix))
+                nursery.start_soon(_show, messages, output, table)
+            for address in self.addresses:
+                bound = await endpoint.listen(address)
+                if table is None:
+                    await output.write(dumps({"status": "Listening", "address": bound}) + "\n")
+                else:
+                    await output.write(table.line(f"{endpoint.name} is listening on {bound}"))
+            async for change in changes:
+                form = {"status": type(change).__name__, **attrs.asdict(change)}
+                await output.write(dumps(form) + "\n" if table is None else table.line(str(change)))
+        return 0
+
+
+async def _show(messages: broker.Subscriber, output: Output, table: MessageTable | None) -> None:
+    while True:
+        batch = await batch_of(messages, _BATCH_MESSAGES)
+        await output.write("".join(map(line_of, batch)) if table is None else table.rows(batch))

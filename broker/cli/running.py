@@ -1,0 +1,122 @@
+"""Running a command: signals, errors and exit codes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+import trio
+
+import broker
+from broker.cli.standard import Output, note
+
+__all__ = [
+    "FAILED",
+    "INPUT_WRONG",
+    "InputError",
+    "follow_status",
+    "listen_all",
+    "make_endpoint",
+    "peer_all",
+    "run",
+]
+
+FAILED: Final = 1
+INPUT_WRONG: Final = 2
+
+
+class InputError(Exception):
+    """What was typed or read in is wrong; the text says where and what to do."""
+
+
+_INPUT_ERRORS: Final = (InputError, broker.AddressError, broker.TopicError, broker.NotCarried, broker.EventMisfit)
+
+
+Command = Callable[[Output], Awaitable[int]]
+
+
+def run(command: Command, at_first_signal: Callable[[], None] | None = None) -> int:
+    """Run a command to its end, a signal or an error; returns the exit code.
+
+    A signal to stop cancels it, but a first one only calls ``at_first_signal`` if there is such a function: the command
+    then ends by itself.  A reader of standard output that goes away cancels it too, and is no failure.
+    """
+    try:
+        return trio.run(_until_stopped, command, at_first_signal)
+    except BaseException as raised:
+        error = _innermost(raised)
+        if isinstance(error, BrokenPipeError):
+            return 0
+        if isinstance(error, KeyboardInterrupt):
+            return 128 + signal.SIGINT
+        if not isinstance(error, (InputError, broker.BrokerError, OSError)):
+            raise
+        note(f"broker: {error}")
+        return INPUT_WRONG if isinstance(error, _INPUT_ERRORS) else FAILED
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The one error in groups of one, which is what nurseries make of it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """The signals that ask a command to stop, without those that whoever started it wants ignored (nohup, ``&``)."""
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+async def _until_stopped(command: Command, at_first_signal: Callable[[], None] | None) -> int:
+    output = Output()
+    code = 0
+
+    async def stop_when_unread() -> None:
+        await output.until_unread()
+        nursery.cancel_scope.cancel()
+
+    async def stop_at_signal() -> None:
+        nonlocal code, at_first_signal
+        with trio.open_signal_receiver(*_stop_signals()) as signals:
+            async for number in signals:
+                if at_first_signal is not None:
+                    at_first_signal()
+                    at_first_signal = None
+                    continue
+                code = 128 + number
+                nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop_at_signal)
+        nursery.start_soon(stop_when_unread)
+        code = await command(output)
+        nursery.cancel_scope.cancel()
+    return code
+
+
+def make_endpoint(name: str | None, linger_s: float = 2.0) -> broker.Endpoint:
+    """An endpoint of that name."""
+    try:
+        return broker.Endpoint(name, linger_s=linger_s)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+async def listen_all(endpoint: broker.Endpoint, addresses: Iterable[str]) -> None:
+    """Listen on each address, and say on which it became."""
+    for address in addresses:
+        note(f"listening on {await endpoint.listen(address)}")
+
+
+async def peer_all(endpoint: broker.Endpoint, addresses: Iterable[str], timeout: float) -> None:
+    """Link with each address."""
+    for address in addresses:
+        await endpoint.peer(address, timeout=timeout)
+
+
+async def follow_status(changes: broker.StatusReader) -> None:
+    """Say on standard error what happens to peers and messages."""
+    async for change in changes:
+        note(str(change))

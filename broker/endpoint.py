@@ -1,0 +1,402 @@
+"""The endpoint: a :class:`~broker.node.Node` driven with trio and ZeroMQ.
+
+It is thin.  The node decides; what it wants done comes out as actions, which :meth:`Endpoint._carry_out` carries out.
+Three kinds of tasks run in the endpoint's nursery: one reader per socket (:mod:`broker.net`), one timer, and one
+flusher, which sends what was published as soon as the loop comes round.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import random
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from time import time_ns
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import trio
+
+from broker import events
+from broker.errors import (
+    AuthenticationFailed,
+    AuthorizationFailed,
+    DuplicateName,
+    EndpointClosed,
+    PeeringError,
+    PeerUnavailable,
+    VersionMismatch,
+)
+from broker.node import Node, Peer
+from broker.protocol.actions import Changed, Dial, Hangup, Send, Tell, Wake
+from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
+from broker.protocol.peerings import Chance, Peering, Timing
+from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from broker.status_reader import StatusReader
+from broker.subscriber import Subscriber
+
+__all__ = ["Endpoint", "NetworkDriver"]
+
+# A lone event leaves at once; one that follows another this closely joins a batch.
+_LONE_NS: Final = 100_000
+# A publisher that never waits lets others run, and its batch leave, this often.
+_YIELD_NS: Final = 1_000_000
+
+_ERRORS: Final[dict[str, type[PeeringError]]] = {
+    "version": VersionMismatch,
+    "self": DuplicateName,
+    "name": DuplicateName,
+    "authentication": AuthenticationFailed,
+    "authorisation": AuthorizationFailed,
+}
+
+
+class NetworkDriver(Protocol):
+    """What carries an endpoint's frames: :class:`broker.net.network.Network`, or a simulated one."""
+
+    async def listen(self, text: str) -> str:
+        """Listen on an address and return the bound one."""
+
+    def check(self, text: str) -> None:
+        """Raise AddressError when the address cannot be dialled."""
+
+    def dial(self, number: int, text: str) -> None:
+        """Open a wire."""
+
+    def send(self, number: int, frame: bytes) -> None:
+        """Send a frame on a wire."""
+
+    def hangup(self, number: int) -> None:
+        """Close a wire."""
+
+    def settle(self) -> bool:
+        """Hand over the frames whose arrival sending may have hidden; returns whether there were any."""
+
+    def close(self) -> None:
+        """Close everything."""
+
+
+def _zmq_network(endpoint: Endpoint, nursery: trio.Nursery) -> NetworkDriver:
+    from broker.net.network import Network
+
+    return Network(endpoint, nursery)
+
+
+class Endpoint:
+    """One member of the mesh: it listens, peers, publishes and subscribes.
+
+    ``name`` is how others know it and has to be its own in the mesh (by default the host's name and the process's
+    number); ``timing`` says how long to wait for what; ``linger_s`` is how long leaving the ``async with`` block may
+    wait for peers to acknowledge what was published.  Use it as ``async with Endpoint("name") as endpoint:``, once.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        timing: Timing | None = None,
+        linger_s: float = 2.0,
+        network: Callable[[Endpoint, trio.Nursery], NetworkDriver] = _zmq_network,
+        chance: Chance | None = None,
+    ) -> None:
+        if name is None:
+            name = f"{platform.node() or 'host'}-{os.getpid()}"
+        if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
+            raise ValueError(f"an endpoint's name is printable text of 1 to 255 bytes: {name!r:.100}")
+        self._node = Node(name, chance or random.SystemRandom(), timing)
+        self._publish = self._node.publish
+        self._make_network = network
+        self._linger_s = linger_s
+        self._state = "new"
+        self._changed = trio.lowlevel.ParkingLot()
+        self._readers: dict[Subscription, Subscriber] = {}
+        self._status_readers: set[StatusReader] = set()
+        self._flusher: trio.lowlevel.Task | None = None  # while it waits
+        self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
+        self._lone_at = 0  # from when on an event is a lone one
+        self._carrying = False
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self._node.name
+
+    async def __aenter__(self) -> Self:
+        """Start; nothing is listened on or dialled yet."""
+        if self._state != "new":
+            raise EndpointClosed("an endpoint is entered once: make a new one")
+        self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
+        self._nursery = await self._nursery_manager.__aenter__()
+        self._network = self._make_network(self, self._nursery)
+        self._timer_scope = trio.CancelScope()
+        self._state = "open"
+        self._nursery.start_soon(self._run_flusher)
+        self._nursery.start_soon(self._run_timer)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Send what was published, wait up to ``linger_s`` for its acknowledgement, say goodbye, close everything.
+
+        An exception or a cancellation on its way through is not kept waiting: what can leave at once leaves.
+        """
+        try:
+            self._node.begin_close()
+            self._carry_out()
+            if kind is None and not self._node.is_drained:
+                with trio.move_on_after(self._linger_s):
+                    await self._until(lambda: self._node.is_drained)
+        finally:
+            self._node.close()
+            self._carry_out()
+            self._state = "closed"
+            self._changed.unpark_all()
+            self._network.close()
+            self._nursery.cancel_scope.cancel()
+            # Not told of the body's exception, the nursery does not wrap it in a group: it passes through as it is.
+            await self._nursery_manager.__aexit__(None, None, None)
+
+    def _check_open(self) -> None:
+        if self._state == "new":
+            raise EndpointClosed("not started: use it inside 'async with Endpoint(...) as endpoint:'")
+        if self._state == "closed":
+            raise EndpointClosed(f"endpoint {self.name!r} is closed")
+
+    # -- peers -------------------------------------------------------------------------------------------------------
+
+    async def listen(self, address: str) -> str:
+        """Let others peer with us at ``address``; returns the bound address, with the port that was given for 0.
+
+        Raises :class:`~broker.errors.AddressError` for what is not an address and
+        :class:`~broker.errors.ListenError` (an OSError) when it is in use, not ours or not permitted.
+        """
+        self._check_open()
+        return await self._network.listen(address)
+
+    async def peer(self, address: str, *, timeout: float = 5.0) -> None:
+        """Link with the endpoint at ``address``; returns when messages can flow both ways.
+
+        The link is kept up until :meth:`unpeer`: lost connections are dialled again.  When there is no link within
+        ``timeout`` seconds (:data:`math.inf`: for ever), or it can't be had at all, the wish is withdrawn and one of
+        these is raised: PeerUnavailable (refused, unreachable, silent), VersionMismatch, DuplicateName,
+        AuthenticationFailed, AuthorizationFailed; AddressError for what can't be dialled.
+        """
+        self._check_open()
+        self._network.check(address)
+        node = self._node
+        peering = node.peer(address, trio.current_time())
+        done = False
+        try:
+            self._carry_out()
+            with trio.move_on_after(timeout):
+                await self._until(lambda: _linked(peering) or peering.final)
+            if not _linked(peering):
+                raise _why_not(peering, timeout)
+            done = True
+        finally:
+            if not done and not _linked(peering):
+                node.unpeer(address, trio.current_time())
+                self._carry_out()
+
+    async def unpeer(self, address: str) -> None:
+        """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish."""
+        self._check_open()
+        self._node.flush()
+        if not self._node.unpeer(address, trio.current_time()):
+            raise KeyError(f"{address} is not peered with: see peers()")
+        self._carry_out()
+        await trio.lowlevel.checkpoint()
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Return the peers that messages flow to and from."""
+        return self._node.peers()
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        prefix: str,
+        *types: type,
+        queue_messages: int = QUEUE_MESSAGES,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> Subscriber:
+        """Receive the messages whose topic starts with ``prefix``, of the event classes given (none: of any).
+
+        Enter it with ``async with``: that returns once every peer knows of it.  When its queue has reached
+        ``queue_messages`` or ``queue_bytes`` because the reader is slow, publishers wait.  Raises TopicError, and
+        EventDefinitionError for a class that is not an event.
+        """
+        names = [events.name_of(kind) for kind in types]
+        return Subscriber(self, prefix, names, queue_messages, queue_bytes)
+
+    async def publish(self, topic: str, event: object) -> None:
+        """Send an event to every subscription in the mesh that wants it.
+
+        Waits while a reader's queue is full.  Raises TopicError, EventMisfit (a field that does not fit its
+        annotation) and NotCarried (a value that can't be carried); then nothing was sent.  Many events in a row are
+        gathered into batches and leave at the latest when the loop comes round; a lone one leaves at once.
+        """
+        now = time_ns()
+        code = self._publish(topic, event, now)
+        if code is GATHERED and now < self._yield_at:
+            return
+        while code is BLOCKED:
+            self._check_open()
+            await self._changed.park()
+            code = self._publish(topic, event, now)
+        if self._after_publish(code, now):
+            await trio.lowlevel.checkpoint()
+
+    def publish_nowait(self, topic: str, event: object) -> None:
+        """Send an event like :meth:`publish`, or raise :class:`trio.WouldBlock` when that would have to wait."""
+        now = time_ns()
+        code = self._publish(topic, event, now)
+        if code is GATHERED and now < self._yield_at:
+            return
+        if code is BLOCKED:
+            self._check_open()
+            raise trio.WouldBlock
+        self._after_publish(code, now)
+
+    def _after_publish(self, code: Published, now: int) -> bool:
+        """See to it that the batch leaves; returns whether the publisher should let others run."""
+        self._check_open()
+        if code is FIRST and now < self._lone_at:
+            if self._flusher is not None:
+                trio.lowlevel.reschedule(self._flusher)
+                self._flusher = None
+            self._yield_at = now + _YIELD_NS
+            return False
+        if code is not FULL:
+            self._node.flush()
+        self._carry_out()
+        self._lone_at = now + _LONE_NS
+        self._yield_at = now + _YIELD_NS
+        return True
+
+    async def subscribers(self, topic: str, at_least: int = 1) -> int:
+        """Wait until ``at_least`` peers and own subscriptions want events on ``topic``; returns how many do."""
+        self._check_open()
+        await trio.lowlevel.checkpoint()
+        await self._until(lambda: self._node.readers(topic) >= at_least)
+        return self._node.readers(topic)
+
+    def subscriber_count(self, topic: str) -> int:
+        """Return how many peers and own subscriptions want events on ``topic`` now."""
+        return self._node.readers(topic)
+
+    def status(self, queue_size: int = 1000) -> StatusReader:
+        """Read what happens to peers and messages from now on: enter it with ``async with``, iterate over it.
+
+        A reader that falls ``queue_size`` events behind loses the oldest, and is told how many.
+        """
+        return StatusReader(self, queue_size)
+
+    # -- what the network tells (broker.net.network.Sink) --------------------------------------------------------------
+
+    def accepted(self, address: str) -> int:
+        """Take note of a wire that was opened to us."""
+        return self._node.accept(address, trio.current_time())
+
+    def received(self, wire: int, frame: bytes) -> None:
+        """Take a frame."""
+        self._node.receive(wire, frame, trio.current_time())
+
+    def lost(self, wire: int, code: str, reason: str) -> None:
+        """Take note of the loss of a wire."""
+        self._node.wire_lost(wire, code, reason, trio.current_time())
+
+    def round_done(self) -> None:
+        """Carry out what follows from the frames that were handed over."""
+        self._carry_out()
+
+    # -- carrying out --------------------------------------------------------------------------------------------------
+
+    def _carry_out(self) -> None:
+        """Carry out what the node wants, until it wants nothing more."""
+        if self._carrying:
+            return
+        self._carrying = True
+        node, network = self._node, self._network
+        changed = False
+        try:
+            while True:
+                for action in node.take_actions():
+                    kind = type(action)
+                    if kind is Send:
+                        network.send(action.wire, action.frame)  # type: ignore[union-attr]
+                    elif kind is Wake:
+                        reader = self._readers.get(action.subscription)  # type: ignore[union-attr]
+                        if reader is not None:
+                            reader.wake()
+                    elif kind is Changed:
+                        changed = True
+                    else:
+                        self._carry_out_rare(action)
+                if not network.settle() and not node.has_actions:
+                    break
+        finally:
+            self._carrying = False
+        if changed:
+            self._changed.unpark_all()
+        self._set_timer(changed)
+
+    def _carry_out_rare(self, action: object) -> None:
+        match action:
+            case Dial(number, address):
+                self._network.dial(number, address)
+            case Hangup(number):
+                self._network.hangup(number)
+            case Tell(status):
+                for reader in self._status_readers:
+                    reader.put(status)
+
+    def _set_timer(self, changed: bool) -> None:
+        due = self._node.next_deadline() if changed else self._node.next_acknowledgement()
+        if due < self._timer_scope.deadline:
+            self._timer_scope.deadline = due
+
+    async def _run_timer(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._node.next_deadline()) as self._timer_scope:
+                await trio.sleep_forever()
+            self._node.tick(trio.current_time())
+            self._carry_out()
+
+    async def _run_flusher(self) -> None:
+        while True:
+            await self._until_published()
+            self._node.flush()
+            self._carry_out()
+
+    async def _until_published(self) -> None:
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._flusher = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._flusher = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._check_open()
+            await self._changed.park()
+
+
+def _linked(peering: Peering) -> bool:
+    return peering.link is not None and peering.link.added and peering.link.wire is not None
+
+
+def _why_not(peering: Peering, timeout: float) -> PeeringError:
+    failure = peering.failure
+    if failure is None:
+        after = f"no link within {timeout:g} s" if timeout < math.inf else "no link"
+        return PeerUnavailable(peering.address, f"{after}: is it reachable, is it a broker endpoint?")
+    kind = _ERRORS.get(failure.code, PeerUnavailable)
+    tries = f" ({peering.attempts} attempts)" if peering.attempts > 1 else ""
+    return kind(peering.address, failure.text + tries)

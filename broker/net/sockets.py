@@ -1,0 +1,64 @@
+"""ZeroMQ sockets under trio.
+
+A ZeroMQ socket has a file descriptor that becomes readable when *something* about the socket may have changed.  It is
+edge-triggered: any call on the socket, a send too, may consume the edge, and one that then waits for the descriptor
+waits for ever although a frame is there.  So nobody waits before having looked at ``EVENTS``, and whoever has sent looks
+at it again: :meth:`Network.settle <broker.net.network.Network.settle>`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import trio
+import zmq
+
+from broker.protocol.frames import FRAME_BYTES_MAX
+
+__all__ = ["FRAMES_PER_TURN", "context", "new_socket", "read_loop"]
+
+# Frames taken from one socket before others get their turn: a few ms of work at 64 KiB each.
+FRAMES_PER_TURN = 32
+# One socket holds this many received frames when the program is too busy to take them; then TCP holds the peer.
+_RECEIVE_FRAMES_MAX = 128
+# How long a closed socket may take to get its last frames (a REFUSE, a BYE) out.
+_LINGER_MS = 500
+_HANDSHAKE_MS = 3000
+
+_context: zmq.Context[zmq.Socket[bytes]] | None = None
+_context_pid = 0
+
+
+def context() -> zmq.Context[zmq.Socket[bytes]]:
+    """Return the process's ZeroMQ context: one, so that endpoints of one process can meet over inproc."""
+    global _context, _context_pid  # noqa: PLW0603  # one per process is what ZeroMQ asks for
+    if _context is None or _context.closed or _context_pid != os.getpid():
+        _context = zmq.Context()
+        _context.set(zmq.MAX_SOCKETS, int(_context.get(zmq.SOCKET_LIMIT)))
+        _context_pid = os.getpid()
+    return _context
+
+
+def new_socket(kind: int) -> zmq.Socket[bytes]:
+    """Return a socket with the options that every socket of ours has."""
+    socket = context().socket(kind)
+    socket.linger = _LINGER_MS
+    # What is sent is bounded by the links' windows: a limit here would only make a send fail that was promised.
+    socket.set(zmq.SNDHWM, 0)
+    socket.set(zmq.RCVHWM, _RECEIVE_FRAMES_MAX)
+    socket.set(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+    socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+    return socket
+
+
+async def read_loop(socket: zmq.Socket[bytes], drain: Callable[[], bool]) -> None:
+    """Call ``drain`` whenever the socket may have frames, until it is closed; it returns whether it left some."""
+    descriptor = socket.FD
+    while not socket.closed:
+        if drain():
+            await trio.lowlevel.checkpoint()
+        elif not socket.closed and socket.get(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.wait_readable(descriptor)

@@ -1,0 +1,235 @@
+"""The exchange of events: publish, gather, route, deliver.
+
+``publish`` encodes an event once and appends it to the batch; ``flush`` turns the batch into frames for the links and
+into chunks for our own subscriptions, which get what a remote one would.  ``deliver`` takes a peer's frame apart and
+feeds the subscriptions.  A full queue holds the links that feed it, and our own publishers to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, Final
+
+import attrs
+
+from broker import events
+from broker.errors import Malformed, NotCarried, TopicError
+from broker.protocol import frames
+from broker.protocol.actions import Action, Changed, Tell, Wake
+from broker.protocol.frames import Interest, Run
+from broker.protocol.link import Link
+from broker.protocol.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, PendingRun
+from broker.protocol.routes import ROUTES_MAX, Route, Routes
+from broker.protocol.subscriptions import Subscription
+from broker.status import EventMisfitted
+from broker.topics import normalize_topic
+
+__all__ = ["EVENT_BYTES_MAX", "Exchange", "Published"]
+
+# Enough for a listing of a large machine, small enough that a frame with one in it stays below FRAME_BYTES_MAX.
+EVENT_BYTES_MAX: Final = 4 << 20
+
+
+class Published(IntEnum):
+    """What became of an event given to ``publish``."""
+
+    BLOCKED = 0  # not taken: a reader is slow; try again after the next Changed
+    GATHERED = 1  # it joined the batch
+    FIRST = 2  # it began a batch: see to it that flush() is called
+    FULL = 3  # it filled the batch, which was flushed: let others run
+
+
+BLOCKED, GATHERED, FIRST, FULL = Published
+
+
+@attrs.define(eq=False)
+class _Outgoing:
+    """What is known of an event class that was published: its name, its encoder and its routes by topic as given."""
+
+    name: str
+    encode: Callable[[Any, int], bytes]
+    routes: dict[str, Route]
+
+
+class Exchange:
+    """Events out and in.  It hands frames to links; whoever owns the links sees to their being pumped."""
+
+    def __init__(self, name: str, node_id: bytes, act: Callable[[Action], None]) -> None:
+        self.name = name
+        self.id = node_id
+        self.routes = Routes()
+        self.routes.invalidated = self._routes_changed
+        self.congested: set[Link] = set()
+        self.misfits = 0
+        self._full: set[Subscription] = set()
+        self._act = act
+        self._outgoing: dict[type, _Outgoing] = {}
+        self._outbox = Outbox(node_id)
+        self._run: PendingRun | None = None
+        self._run_route: Route | None = None
+        self._chunks: list[bytes] = []
+        self._batch_bytes = 0
+        self._batch_messages = 0
+        self._sequence = 0
+        self.flush_due: Callable[[], None] = _nothing
+
+    def _routes_changed(self) -> None:
+        for outgoing in self._outgoing.values():
+            outgoing.routes.clear()
+
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    def publish(self, topic: str, event: object, time_ns: int) -> Published:
+        """Take an event for all who want it; ``time_ns`` is its time, in nanoseconds since 1970.
+
+        Raises TopicError, EventMisfit and NotCarried, whether anybody wants the event or not.
+        """
+        outgoing = self._outgoing.get(type(event))
+        if outgoing is None:
+            outgoing = self._learn(event)
+        route = outgoing.routes.get(topic)
+        if route is None:
+            route = self._find_route(outgoing, topic)
+        if (self.congested or self._full) and self._blocked(route):
+            return BLOCKED
+        data = outgoing.encode(event, time_ns)
+        size = len(data)
+        if size > EVENT_BYTES_MAX:
+            raise NotCarried(
+                f"{size} bytes, an event has at most {EVENT_BYTES_MAX}: send a reference or parts", outgoing.name
+            )
+        if route is self._run_route:
+            self._chunks.append(data)
+        elif route.anyone:
+            self._begin_run(route, data)
+        self._batch_messages += 1
+        self._batch_bytes += size
+        if self._batch_bytes >= BATCH_BYTES or self._batch_messages >= BATCH_MESSAGES:
+            self.flush_due()
+            return FULL
+        return FIRST if self._batch_messages == 1 else GATHERED
+
+    def _learn(self, event: object) -> _Outgoing:
+        """Look an event's class up, once."""
+        if type(event) is events.Event:
+            name = event.name
+            return _Outgoing(name, lambda event, time_ns: events.encode(event, time_ns)[1], {})
+        name, encode = events.encoder_for(type(event))
+        outgoing = self._outgoing[type(event)] = _Outgoing(name, encode, {})
+        return outgoing
+
+    def _find_route(self, outgoing: _Outgoing, topic: str) -> Route:
+        route = self.routes.route(normalize_topic(topic), outgoing.name)
+        if len(outgoing.routes) >= ROUTES_MAX:
+            outgoing.routes.clear()
+        outgoing.routes[topic] = route
+        return route
+
+    def _blocked(self, route: Route) -> bool:
+        return any(link in self.congested for link in route.links) or any(s in self._full for s in route.local)
+
+    def _begin_run(self, route: Route, data: bytes) -> None:
+        self._chunks = [data]
+        self._run_route = route
+        self._sequence += sum(len(run.chunks) for run in self._outbox.runs[-1:])
+        self._outbox.runs.append(PendingRun(route, self._sequence + 1, self._chunks))
+
+    @property
+    def gathered(self) -> bool:
+        """Whether the batch is not empty."""
+        return self._batch_messages > 0
+
+    def flush(self) -> list[Link]:
+        """Hand the batch to links and to our own subscriptions; returns the links to be pumped."""
+        self._sequence += sum(len(run.chunks) for run in self._outbox.runs[-1:])
+        self._run_route = None
+        self._batch_bytes = self._batch_messages = 0
+        if not self._outbox.runs:
+            return []
+        out, local = self._outbox.flush()
+        for link, frame in out:
+            link.send(frame)
+        for route, run in local:
+            self._feed(route.local, run, self.name, None)
+        return [link for link, _ in out]
+
+    # -- in ------------------------------------------------------------------------------------------------------
+
+    def deliver(self, link: Link, payload: bytes) -> None:
+        """Feed our subscriptions from a peer's EVENTS payload; raises Malformed when it breaks the protocol."""
+        origin, runs = frames.decode_events(payload)
+        if origin != link.peer_id:
+            raise Malformed("it sends events in the name of another endpoint")
+        link.charge_messages(sum(run.count for run in runs))
+        for run in runs:
+            try:
+                route = self.routes.route(run.topic, run.name)
+                if not route.local:
+                    if normalize_topic(run.topic) != run.topic:
+                        raise Malformed(f"a topic that is not normalised: {run.topic!r:.100}")
+                    continue  # we have just unsubscribed
+            except TopicError as error:
+                raise Malformed(str(error)) from error
+            self._feed(route.local, run, link.peer_name, link)
+
+    def _feed(self, subscriptions: tuple[Subscription, ...], run: Run, origin: str, link: Link | None) -> None:
+        messages, misfits = events.decoder_for(run.name)(run.body, run.count, run.topic, origin)
+        for misfit in misfits:
+            error = misfit.error
+            self.misfits += 1
+            self._act(Tell(EventMisfitted(run.topic, origin, error.event, error.field, error.expected, error.found)))
+        if not messages:
+            return
+        for subscription in subscriptions:
+            was_empty = subscription.empty
+            subscription.push(messages, len(run.body))
+            if was_empty:
+                self._act(Wake(subscription))
+            if subscription.full:
+                self._hold(subscription, link)
+
+    def _hold(self, subscription: Subscription, link: Link | None) -> None:
+        subscription.holds = True
+        if link is None:
+            self._full.add(subscription)
+        else:
+            subscription.links.add(link)
+            link.hold(subscription)
+
+    def drained(self, subscription: Subscription) -> list[Link]:
+        """Release whom a queue held, once it is low or gone; returns the links that now owe their peer the news."""
+        links = list(subscription.links)
+        for link in links:
+            link.release(subscription)
+        subscription.links.clear()
+        subscription.holds = False
+        if subscription in self._full:
+            self._full.discard(subscription)
+            self._act(Changed())
+        return links
+
+    def forget_link(self, link: Link) -> None:
+        """Drop a link whose session is over."""
+        self.routes.forget_link(link)
+        for holder in list(link.holders):
+            if isinstance(holder, Subscription):
+                holder.links.discard(link)
+        self.congested.discard(link)
+
+    # -- interests -------------------------------------------------------------------------------------------------
+
+    def subscribe(self, interest: Interest, queue_messages: int, queue_bytes: int) -> Subscription:
+        """Begin a subscription; announcing it is the caller's."""
+        subscription = Subscription(interest, queue_messages, queue_bytes)
+        self.routes.add_local(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> list[Link]:
+        """End a subscription; returns the links it held."""
+        self.routes.remove_local(subscription)
+        return self.drained(subscription)
+
+
+def _nothing() -> None:
+    pass

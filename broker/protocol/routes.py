@@ -1,0 +1,134 @@
+"""Who gets an event: the interests of links and of this endpoint's own subscriptions, and a route per topic.
+
+A :class:`Route` is worked out once per topic and event name and kept until any interest changes, so that publishing
+costs the same however many subscriptions there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import attrs
+
+from broker.errors import Malformed
+from broker.protocol.frames import Interest
+from broker.protocol.link import Link
+from broker.protocol.subscriptions import Subscription
+from broker.topics import TopicTable
+
+__all__ = ["INTERESTS_MAX", "ROUTES_MAX", "Route", "Routes"]
+
+# Topics that are kept routed; past it the table is emptied, which costs one look-up per topic in use.
+ROUTES_MAX: Final = 65_536
+# How many interests one peer may have: 100,000 are measured to work well, more than a million is a flood.
+INTERESTS_MAX: Final = 1_000_000
+
+Names = tuple[str, ...] | None
+
+
+@attrs.frozen(eq=False)
+class Route:
+    """Where the events of one topic and one name go."""
+
+    topic: str  # normalised
+    name: str
+    links: tuple[Link, ...]
+    local: tuple[Subscription, ...]
+    anyone: bool  # False: nobody wants them
+
+
+class Routes:
+    """The interests of everybody, and the routes that follow from them."""
+
+    def __init__(self) -> None:
+        self._remote: TopicTable[Link, set[Names]] = TopicTable()
+        self._by_link: dict[Link, set[Interest]] = {}
+        self._local: TopicTable[Subscription, Names] = TopicTable()
+        self._routes: dict[tuple[str, str], Route] = {}
+        self.invalidated: Callable[[], None] = _nothing
+
+    def _invalidate(self) -> None:
+        self._routes.clear()
+        self.invalidated()
+
+    # -- interests of peers ----------------------------------------------------------------------------------------
+
+    def change_link(self, link: Link, added: Iterable[Interest], removed: Iterable[Interest]) -> None:
+        """Apply a change of what a peer wants; raises Malformed when it wants too much."""
+        held = self._by_link.setdefault(link, set())
+        for interest in removed:
+            if interest in held:
+                held.remove(interest)
+                self._remove(link, interest)
+        for interest in added:
+            if interest in held:
+                continue
+            if len(held) >= INTERESTS_MAX:
+                raise Malformed(f"it wants more than {INTERESTS_MAX} topics")
+            held.add(interest)
+            wanted = self._remote.get(interest.prefix, link)
+            if wanted is None:
+                self._remote.set(interest.prefix, link, {interest.names})
+            else:
+                wanted.add(interest.names)
+        self._invalidate()
+
+    def _remove(self, link: Link, interest: Interest) -> None:
+        wanted = self._remote.get(interest.prefix, link)
+        if wanted is not None:
+            wanted.discard(interest.names)
+            if not wanted:
+                self._remote.remove(interest.prefix, link)
+
+    def forget_link(self, link: Link) -> None:
+        """Drop all that a peer wanted."""
+        for interest in self._by_link.pop(link, ()):
+            self._remove(link, interest)
+        self._invalidate()
+
+    def interests_of(self, link: Link) -> int:
+        """Return how many interests a peer has."""
+        return len(self._by_link.get(link, ()))
+
+    # -- our own ---------------------------------------------------------------------------------------------------
+
+    def add_local(self, subscription: Subscription) -> None:
+        """Let a subscription of this endpoint be served."""
+        self._local.set(subscription.interest.prefix, subscription, subscription.interest.names)
+        self._invalidate()
+
+    def remove_local(self, subscription: Subscription) -> None:
+        """Let it no longer be served."""
+        self._local.remove(subscription.interest.prefix, subscription)
+        self._invalidate()
+
+    # -- routes ----------------------------------------------------------------------------------------------------
+
+    def route(self, topic: str, name: str) -> Route:
+        """Return where events of that (normalised) topic and that name go."""
+        route = self._routes.get((topic, name))
+        if route is None:
+            route = self._work_out(topic, name)
+            if len(self._routes) >= ROUTES_MAX:
+                self._invalidate()
+            self._routes[topic, name] = route
+        return route
+
+    def _work_out(self, topic: str, name: str) -> Route:
+        links = {
+            link: None
+            for link, wanted in self._remote.match(topic)
+            if None in wanted or any(names is not None and name in names for names in wanted)
+        }
+        local = tuple(s for s, names in self._local.match(topic) if names is None or name in names)
+        return Route(topic, name, tuple(links), local, anyone=bool(links or local))
+
+    def readers(self, topic: str) -> int:
+        """Return how many peers and own subscriptions want events of that topic, of any name."""
+        links = {link for link, _ in self._remote.match(topic)}
+        return len(links) + len(self._local.match(topic))
+
+
+def _nothing() -> None:
+    pass

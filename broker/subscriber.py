@@ -1,0 +1,136 @@
+"""The handle that a program reads a subscription with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+import trio
+
+from broker.errors import EndpointClosed
+from broker.messages import Message
+from broker.protocol.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from broker.endpoint import Endpoint
+
+__all__ = ["Subscriber"]
+
+# A reader that never has to wait lets others run after so many messages; a chunk counts for some of them by itself.
+_MESSAGES_PER_TURN: Final = 1024
+_CHUNK_COST: Final = 16
+
+
+class Subscriber:
+    """The messages of one subscription, in order: iterate over it, or call :meth:`receive`.
+
+    Several tasks may read from one subscriber; each message goes to one of them.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, prefix: str, names: Sequence[str], queue_messages: int, queue_bytes: int
+    ) -> None:
+        if queue_messages < 1 or queue_bytes < 1:
+            raise ValueError("a queue has room for at least one message and one byte")
+        self._endpoint = endpoint
+        self._prefix = prefix
+        self._names = names
+        self._limits = (queue_messages, queue_bytes)
+        self._subscription: Subscription | None = None
+        self._current: Iterator[Message] = iter(())
+        self._waiting = trio.lowlevel.ParkingLot()
+        self._budget = _MESSAGES_PER_TURN
+
+    async def __aenter__(self) -> Self:
+        """Begin; returns when every peer has acknowledged the subscription."""
+        endpoint = self._endpoint
+        endpoint._check_open()
+        node = endpoint._node
+        if self._subscription is not None:
+            raise EndpointClosed("a subscriber is entered once: subscribe anew")
+        subscription = self._subscription = node.subscribe(self._prefix, self._names, *self._limits)
+        endpoint._readers[subscription] = self
+        try:
+            endpoint._carry_out()
+            await trio.lowlevel.checkpoint()
+            await endpoint._until(lambda: node.is_announced(subscription))
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the subscription; messages not read yet are dropped."""
+        self._end()
+
+    def _end(self) -> None:
+        endpoint, subscription = self._endpoint, self._subscription
+        assert subscription is not None
+        if endpoint._readers.pop(subscription, None) is not None and endpoint._state == "open":
+            endpoint._node.unsubscribe(subscription)
+            endpoint._carry_out()
+        self._current = iter(())
+        self._waiting.unpark_all()
+
+    def wake(self) -> None:
+        """Let a waiting reader look: the queue has messages."""
+        self._waiting.unpark()
+
+    def __aiter__(self) -> Self:
+        """Iterate over the messages, for ever."""
+        return self
+
+    async def __anext__(self) -> Message:
+        """Return the next message, waiting for it."""
+        for message in self._current:
+            return message
+        return await self._receive()
+
+    async def receive(self) -> Message:
+        """Return the next message, waiting for it."""
+        for message in self._current:
+            return message
+        return await self._receive()
+
+    def receive_nowait(self) -> Message:
+        """Return the next message, or raise :class:`trio.WouldBlock` when there is none."""
+        for message in self._current:
+            return message
+        chunk = self._take()
+        if chunk is None:
+            raise trio.WouldBlock
+        self._current = iter(chunk)
+        return next(self._current)
+
+    async def _receive(self) -> Message:
+        if self._budget <= 0:
+            self._budget = _MESSAGES_PER_TURN
+            await trio.lowlevel.checkpoint()
+        while True:
+            for message in self._current:  # another task may have begun a chunk meanwhile
+                return message
+            chunk = self._take()
+            if chunk is not None:
+                break
+            self._budget = _MESSAGES_PER_TURN
+            await self._waiting.park()
+        self._budget -= len(chunk) + _CHUNK_COST
+        self._current = iter(chunk)
+        if self._waiting and not self._subscription.empty:  # type: ignore[union-attr]
+            self._waiting.unpark()
+        return next(self._current)
+
+    def _take(self) -> list[Message] | None:
+        subscription = self._subscription
+        if subscription is None:
+            raise EndpointClosed("not subscribed yet: use it inside 'async with endpoint.subscribe(...) as messages:'")
+        if subscription not in self._endpoint._readers:
+            raise EndpointClosed("this subscription has ended")
+        chunk = subscription.take()
+        if subscription.holds and subscription.low:
+            self._endpoint._node.drained(subscription)
+            self._endpoint._carry_out()
+        return chunk

@@ -1,0 +1,257 @@
+"""Many nodes in one thread, on a virtual clock and a simulated network, from a seed.
+
+Nothing here waits: :meth:`Cluster.run` takes the next thing that is due and sets the clock to its time, so seconds of
+a mesh's life pass in milliseconds, and the same seed gives the same life.
+
+    cluster = Cluster(seed=1)
+    manager, agent = cluster.add("manager"), cluster.add("agent")
+    agent.peer(manager)
+    disks = manager.subscribe("host/")
+    cluster.run(1.0)
+    agent.publish("host/web-01/disk", DiskUsage("web-01", 0.91))
+    cluster.run(0.1)
+    assert [message.event.used for message in disks.messages] == [0.91]
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+
+from broker import events
+from broker.messages import Message
+from broker.node import Node
+from broker.protocol.actions import Dial, Hangup, Send, Tell, Wake
+from broker.protocol.exchange import Published
+from broker.protocol.peerings import Timing
+from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from broker.status import Status
+from broker.testing.fabric import Conditions, Fabric
+
+__all__ = ["Cluster", "SimulatedEndpoint", "SimulatedSubscription"]
+
+# The wall clock of a simulation: 2026-01-01 00:00 UTC, in nanoseconds.
+_EPOCH_NS = 1_767_225_600_000_000_000
+
+
+class Cluster:
+    """A mesh in a box: its endpoints, its network (``fabric``, which also makes the faults) and its clock."""
+
+    def __init__(self, seed: int, conditions: Conditions | None = None, timing: Timing | None = None) -> None:
+        self.seed = seed
+        self.timing = timing
+        self.random = random.Random(seed)
+        self.endpoints: dict[str, SimulatedEndpoint] = {}
+        self._now = 0.0
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._calls = 0
+        self.fabric = Fabric(self, self.random.getrandbits(64), conditions)
+
+    def now(self) -> float:
+        """Return the virtual time in seconds; it begins at 0."""
+        return self._now
+
+    def call_at(self, at: float, action: Callable[[], None]) -> None:
+        """Call ``action`` at that virtual time."""
+        self._calls += 1
+        heapq.heappush(self._due, (at, self._calls, action))
+
+    def add(self, name: str) -> SimulatedEndpoint:
+        """Start an endpoint that listens at ``sim://`` and its name; a crashed one of that name is replaced."""
+        if name in self.endpoints and self.endpoints[name].alive:
+            raise ValueError(f"there is an endpoint called {name} already")
+        endpoint = self.endpoints[name] = SimulatedEndpoint(self, name)
+        return endpoint
+
+    def run(self, seconds: float) -> None:
+        """Let that much virtual time pass."""
+        self.run_until(lambda: False, seconds)
+
+    def run_until(self, condition: Callable[[], bool], limit_s: float = 60.0) -> bool:
+        """Let time pass until ``condition`` holds; returns whether it did before ``limit_s`` were over."""
+        end = self._now + limit_s
+        while not condition():
+            if not self._due or self._due[0][0] > end:
+                self._now = end
+                return False
+            at, _, action = heapq.heappop(self._due)
+            self._now = max(self._now, at)
+            action()
+        return True
+
+
+class SimulatedEndpoint:
+    """One node on a cluster's network.  What it does takes no time; what follows from it does."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.address = f"sim://{name}"
+        self.alive = True
+        self.paused = False
+        self.status: list[Status] = []
+        self.node = Node(name, random.Random(cluster.random.getrandbits(64)), cluster.timing)
+        self._readers: dict[Subscription, SimulatedSubscription] = {}
+        self._tick_at = float("inf")
+        cluster.fabric.listen(self, self.address)
+        self.round_done()
+
+    # -- what a program asks ---------------------------------------------------------------------------------------
+
+    def peer(self, other: SimulatedEndpoint) -> None:
+        """Wish to be linked with another endpoint of the cluster."""
+        self.node.peer(other.address, self.cluster.now())
+        self.round_done()
+
+    def unpeer(self, other: SimulatedEndpoint) -> None:
+        """Withdraw that wish; KeyError when there was none."""
+        if not self.node.unpeer(other.address, self.cluster.now()):
+            raise KeyError(other.address)
+        self.round_done()
+
+    def subscribe(
+        self, prefix: str, *types: type, queue_messages: int = QUEUE_MESSAGES, queue_bytes: int = QUEUE_BYTES
+    ) -> SimulatedSubscription:
+        """Subscribe; messages are read as they come unless the subscription is told to stop reading."""
+        names = [events.name_of(kind) for kind in types]
+        subscription = self.node.subscribe(prefix, names, queue_messages, queue_bytes)
+        reader = self._readers[subscription] = SimulatedSubscription(self, subscription)
+        self.round_done()
+        return reader
+
+    def publish(self, topic: str, event: object) -> bool:
+        """Publish an event; False when it was not taken because a reader is slow."""
+        time_ns = _EPOCH_NS + round(self.cluster.now() * 1e9)
+        code = self.node.publish(topic, event, time_ns)
+        if code is Published.FIRST:
+            # The batch leaves when the loop comes round: after everything else that happens now.
+            self.cluster.call_at(self.cluster.now(), self._flush)
+        self.round_done()
+        return code is not Published.BLOCKED
+
+    def _flush(self) -> None:
+        if self.alive:
+            self.node.flush()
+            self.round_done()
+
+    def close(self) -> None:
+        """Leave properly: say goodbye."""
+        self.node.flush()
+        self.node.close()
+        self.round_done()
+        self.crash()
+
+    def crash(self) -> None:
+        """Die at once, as by kill -9."""
+        self.alive = False
+        self.cluster.fabric.detach(self)
+
+    # -- what the fabric tells (broker.testing.fabric.Port) --------------------------------------------------------
+
+    def accepted(self, address: str) -> int:
+        """Take note of a wire that was opened to us."""
+        return self.node.accept(address, self.cluster.now())
+
+    def received(self, wire: int, frame: bytes) -> None:
+        """Take a frame."""
+        if self.alive:
+            self.node.receive(wire, frame, self.cluster.now())
+
+    def lost(self, wire: int, code: str, reason: str) -> None:
+        """Take note of the loss of a wire."""
+        if self.alive:
+            self.node.wire_lost(wire, code, reason, self.cluster.now())
+
+    def round_done(self) -> None:
+        """Carry out what the node wants, and see to its next tick."""
+        fabric = self.cluster.fabric
+        while self.node.has_actions and self.alive:
+            for action in self.node.take_actions():
+                match action:
+                    case Send(wire, frame):
+                        fabric.send(self, wire, frame)
+                    case Dial(wire, address):
+                        fabric.dial(self, wire, address)
+                    case Hangup(wire):
+                        fabric.hangup(self, wire)
+                    case Wake(subscription):
+                        if subscription in self._readers:
+                            self._readers[subscription].read()
+                    case Tell(status):
+                        self.status.append(status)
+        self._schedule_tick()
+
+    def _schedule_tick(self) -> None:
+        due = self.node.next_deadline()
+        if due < self._tick_at:
+            self._tick_at = due
+            self.cluster.call_at(due, lambda: self._tick(due))
+
+    def _tick(self, due: float) -> None:
+        if not self.alive or due != self._tick_at:
+            return
+        self._tick_at = float("inf")
+        if self.paused:
+            self.cluster.call_at(self.cluster.now() + 0.01, lambda: self._resume_tick())
+            return
+        self.node.tick(self.cluster.now())
+        self.round_done()
+
+    def _resume_tick(self) -> None:
+        if self.alive:
+            self._schedule_tick()
+
+    def pause(self) -> None:
+        """Stop, as by SIGSTOP: nothing is received, time does not act."""
+        self.paused = True
+        self.cluster.fabric.pause(self.name)
+
+    def unpause(self) -> None:
+        """Go on."""
+        self.paused = False
+        self.cluster.fabric.unpause(self.name)
+        self._schedule_tick()
+
+
+class SimulatedSubscription:
+    """A subscription whose messages gather in ``messages``."""
+
+    def __init__(self, endpoint: SimulatedEndpoint, subscription: Subscription) -> None:
+        self.messages: list[Message] = []
+        self.reading = True
+        self._endpoint = endpoint
+        self._subscription = subscription
+
+    @property
+    def pending(self) -> int:
+        """Messages delivered and not read."""
+        return self._subscription.pending
+
+    @property
+    def announced(self) -> bool:
+        """Whether every peer has acknowledged it."""
+        return self._endpoint.node.is_announced(self._subscription)
+
+    def read(self) -> None:
+        """Read what is there, if ``reading``."""
+        while self.reading and (chunk := self._subscription.take()) is not None:
+            self.messages += chunk
+        if self._subscription.holds and self._subscription.low:
+            self._endpoint.node.drained(self._subscription)
+            self._endpoint.round_done()
+
+    def stop_reading(self) -> None:
+        """Be a slow reader: let messages pile up."""
+        self.reading = False
+
+    def go_on_reading(self) -> None:
+        """Read what has piled up, and all that comes."""
+        self.reading = True
+        self.read()
+
+    def close(self) -> None:
+        """End the subscription."""
+        self.reading = False
+        self._endpoint.node.unsubscribe(self._subscription)
+        self._endpoint.round_done()

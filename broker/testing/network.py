@@ -1,0 +1,105 @@
+"""A simulated network for real endpoints under trio: no sockets, and with trio's MockClock no waiting either.
+
+    async def test_my_agent(autojump_clock):
+        network = SimulatedNetwork(seed=1)
+        async with Endpoint("manager", network=network) as manager, Endpoint("agent", network=network) as agent:
+            address = await manager.listen("sim://manager")
+            await agent.peer(address)
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from broker.errors import AddressError, ListenError
+from broker.testing.fabric import Conditions, Fabric
+
+if TYPE_CHECKING:
+    from broker.endpoint import Endpoint
+
+__all__ = ["SimulatedNetwork"]
+
+
+class SimulatedNetwork:
+    """Give it to endpoints as ``network=``; ``fabric`` makes the faults.  Addresses are ``sim://`` and any text."""
+
+    def __init__(self, seed: int = 0, conditions: Conditions | None = None) -> None:
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._calls = 0
+        self._scopes: set[trio.CancelScope] = set()
+        self.fabric = Fabric(self, seed, conditions)
+
+    def __call__(self, endpoint: Endpoint, nursery: trio.Nursery) -> _Driver:
+        """Make the driver of one endpoint."""
+        return _Driver(self, endpoint, nursery)
+
+    def now(self) -> float:
+        """Return trio's time."""
+        return trio.current_time()
+
+    def call_at(self, at: float, action: Callable[[], None]) -> None:
+        """Call ``action`` at that time."""
+        self._calls += 1
+        heapq.heappush(self._due, (at, self._calls, action))
+        for scope in self._scopes:
+            scope.deadline = min(scope.deadline, at)
+
+    async def run(self) -> None:
+        """Call what is due.  Each driver runs this, so that it goes on when some of them are closed."""
+        while True:
+            now = trio.current_time()
+            while self._due and self._due[0][0] <= now:
+                heapq.heappop(self._due)[2]()
+            deadline = self._due[0][0] if self._due else math.inf
+            with trio.CancelScope(deadline=deadline) as scope:
+                self._scopes.add(scope)
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._scopes.discard(scope)
+
+
+class _Driver:
+    """One endpoint's side: the endpoint is the port's program."""
+
+    def __init__(self, network: SimulatedNetwork, endpoint: Endpoint, nursery: trio.Nursery) -> None:
+        self.name = endpoint.name
+        self._fabric = network.fabric
+        self.accepted = endpoint.accepted
+        self.received = endpoint.received
+        self.lost = endpoint.lost
+        self.round_done = endpoint.round_done
+        nursery.start_soon(network.run)
+
+    async def listen(self, text: str) -> str:
+        self.check(text)
+        try:
+            self._fabric.listen(self, text)
+        except OSError as error:
+            raise ListenError(str(error)) from error
+        await trio.lowlevel.checkpoint()
+        return text
+
+    def check(self, text: str) -> None:
+        if not text.startswith("sim://"):
+            raise AddressError(f"{text!r}: on a simulated network an address is sim://NAME")
+
+    def dial(self, number: int, text: str) -> None:
+        self._fabric.dial(self, number, text)
+
+    def send(self, number: int, frame: bytes) -> None:
+        self._fabric.send(self, number, frame)
+
+    def hangup(self, number: int) -> None:
+        self._fabric.hangup(self, number)
+
+    def settle(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._fabric.detach(self)

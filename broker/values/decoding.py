@@ -1,0 +1,222 @@
+"""From bytes to values: any bytes give a value within the limits, or Malformed.
+
+msgpack's C decoder does the work.  What it does not bound, this module does, without slowing the ordinary case (a
+batch of many small arrays), where a Python call for each array would cost a quarter more:
+
+- **Size and elements.** An element has a byte at least, so bytes no longer than the limit on elements need no count.
+  Longer ones are scanned (scanning.py) before anything is made of them.
+- **Depth.** Bytes shorter than the limit cannot nest deeper, nor those with few bytes that look like the header of a
+  container.  For the rest: the decoder has a stack of 1024 containers and refuses deeper ones.  Wrapped in as many
+  arrays of one (``[[[...]]]``) as leave just our limit free, bytes nested deeper overflow that stack.  It costs some
+  30 microseconds however long the bytes are.
+- **Ext containers** (tuple, set, frozenset) hold packed values, decoded by a decoder of their own with a stack of its
+  own; so each outermost one is checked first, for all that is inside it.  What is accepted is thus nested at most
+  twice ``max_depth_received`` deep.
+- **Maps** go through a hook, which refuses keys that Python cannot tell apart.
+- **Timestamps** of msgpack's own type are made by the decoder in C, which cuts them to microseconds.  Where bytes
+  look like one with more digits, the element around them is scanned, and if it is one, its type is changed to ours,
+  which keeps them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgpack import StackError, UnpackException, unpackb
+
+from broker.errors import Malformed
+from broker.values import ext
+from broker.values.limits import DEFAULT_LIMITS
+from broker.values.scanning import (
+    ARRAY_HEADERS,
+    fine_timestamps,
+    fine_timestamps_perhaps,
+    scan,
+    with_our_timestamps,
+)
+
+__all__ = ["unpack"]
+
+_MAX_BYTES: Final = DEFAULT_LIMITS.max_bytes_received
+_MAX_DEPTH: Final = DEFAULT_LIMITS.max_depth_received
+_MAX_ELEMENTS: Final = DEFAULT_LIMITS.max_elements_received
+_TIMESTAMP_AS_DATETIME: Final = 3
+
+# All but the first bytes of arrays and maps: what is left when these are deleted bounds how deep bytes can nest.
+_NO_CONTAINER_HEADERS: Final = bytes({*range(256)} - {*range(0x80, 0xA0), *range(0xDC, 0xE0)})
+
+# What msgpack, the hooks and the constructors of values raise for bytes that are no value.  RecursionError: the
+# caller is deep in the stack already.
+_MISFITS: Final = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    IndexError,
+    struct.error,
+    RecursionError,
+    UnpackException,
+)
+
+
+def unpack(data: bytes | bytearray | memoryview) -> Any:
+    """The value of these bytes, which must be all of one value and nothing else.
+
+    Lists, dicts and scalars come straight from msgpack; arrays and sets that are keys or members come as tuple and
+    frozenset.  Raises Malformed for any bytes that are no value within the limits, and nothing else.
+    """
+    if type(data) is not bytes:
+        data = bytes(data)
+    try:
+        suspects = fine_timestamps_perhaps(data) if 0xFF in data else []
+        if len(data) <= _MAX_DEPTH and not suspects:
+            return _decode(data, _outer_ext)
+        if len(data) > _MAX_ELEMENTS or not _WRAPPING:
+            return _decode(with_our_timestamps(data, _scan_all(data)), _ext)
+        if suspects:
+            data = with_our_timestamps(data, fine_timestamps(data, suspects, _MAX_DEPTH, _MAX_ELEMENTS))
+        return _decode_to_depth(data)
+    except Malformed:
+        raise
+    except StackError:
+        raise Malformed(f"nested deeper than {_MAX_DEPTH} containers") from None
+    except _MISFITS as error:
+        raise Malformed(f"no value: {error or type(error).__name__}") from error
+
+
+def _decode(data: bytes, ext_hook: Callable[[int, bytes], Any]) -> Any:
+    return unpackb(
+        data,
+        strict_map_key=False,
+        object_pairs_hook=_map,
+        ext_hook=ext_hook,
+        timestamp=_TIMESTAMP_AS_DATETIME,
+    )
+
+
+# --- depth: see above --------------------------------------------------------------------------------------------
+
+_STACK: Final = 1024
+_UNWRAPPED_AT_ONCE: Final = 8
+_LIST_OR_DICT: Final = frozenset({list, dict})
+
+# Up to here counting what may be headers costs less than the wrapping.
+_COUNTED_BYTES_MAX: Final = 32 * 1024
+
+
+def _make_wrapping() -> bytes:
+    """Headers of arrays of one that leave our limit free on msgpack's stack; none if its stack is not as known.
+
+    Then (msgpack in pure Python, or another version) all that is long enough to nest too deeply is scanned.
+    """
+    try:
+        unpackb(b"\x91" * _STACK + b"\xc0")
+    except (StackError, RecursionError):
+        return b""
+    try:
+        unpackb(b"\x91" * (_STACK + 1) + b"\xc0")
+    except StackError:
+        return b"\x91" * (_STACK - _MAX_DEPTH)
+    return b""
+
+
+_WRAPPING: Final = _make_wrapping()
+
+
+def _decode_to_depth(data: bytes) -> Any:
+    """Decode bytes of any nesting.  Raises StackError, or what :data:`_MISFITS` lists."""
+    if len(data) <= _COUNTED_BYTES_MAX:
+        headers_max = len(data.translate(None, _NO_CONTAINER_HEADERS))
+        if headers_max <= _MAX_DEPTH:
+            return _decode(data, _outer_ext)
+        # A batch: if its elements are arrays or maps, each has taken a header that nests nothing deeper than itself.
+        if headers_max - _declared_elements(data) < _MAX_DEPTH:
+            value = _decode(data, _outer_ext)
+            if type(value) is list and _LIST_OR_DICT.issuperset(map(type, value)):
+                return value
+    value = _decode(_WRAPPING + data, _outer_ext)
+    for _ in range(len(_WRAPPING) // _UNWRAPPED_AT_ONCE):
+        value = value[0][0][0][0][0][0][0][0]
+    return value
+
+
+def _declared_elements(data: bytes) -> int:
+    """How many elements the array has that these bytes begin; 0 for anything else."""
+    if 0x90 <= data[0] < 0xA0:
+        return data[0] & 0x0F
+    return int.from_bytes(data[1:3], "big") if data[0] == 0xDC else 0
+
+
+def _scan_all(data: bytes) -> list[int]:
+    if len(data) > _MAX_BYTES:
+        raise Malformed(f"{len(data)} bytes, more than {_MAX_BYTES}")
+    return scan(data, _MAX_DEPTH, _MAX_ELEMENTS)
+
+
+# --- hooks -------------------------------------------------------------------------------------------------------
+
+
+def _outer_ext(code: int, payload: bytes) -> Any:
+    """The value of an ext type, whose nesting has not been checked yet."""
+    if (
+        code in ext.CONTAINER_CODES
+        and len(payload) > _MAX_DEPTH
+        and len(payload.translate(None, _NO_CONTAINER_HEADERS)) > _MAX_DEPTH
+    ):
+        scan(payload, _MAX_DEPTH, _MAX_ELEMENTS)
+    return _ext(code, payload)
+
+
+def _ext(code: int, payload: bytes) -> Any:
+    leaf = ext.LEAF_DECODERS.get(code)
+    if leaf is not None:
+        return leaf(payload)
+    if code == ext.TUPLE:
+        return tuple(_array(payload))
+    if code == ext.SET:
+        return set(_members(payload))
+    if code == ext.FROZENSET:
+        return _members(payload)
+    raise Malformed(f"ext type {code} is not known")
+
+
+def _array(payload: bytes) -> list[Any]:
+    # Looked at before it is decoded: ext types directly inside each other would nest without an array to count.
+    if not payload or payload[0] not in ARRAY_HEADERS:
+        raise Malformed("an ext payload that is not one array")
+    elements: list[Any] = _decode(payload, _ext)
+    return elements
+
+
+def _members(payload: bytes) -> frozenset[Any]:
+    elements = _array(payload)
+    try:
+        members = frozenset(elements)
+    except TypeError:
+        members = frozenset(map(_frozen, elements))
+    if len(members) != len(elements):
+        raise Malformed("a set with members that Python cannot tell apart, such as 1, 1.0 and True")
+    return members
+
+
+def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    try:
+        entries = dict(pairs)
+    except TypeError:
+        entries = {_frozen(key): value for key, value in pairs}
+    if len(entries) != len(pairs):
+        raise Malformed("a map with keys that Python cannot tell apart, such as 1, 1.0 and True")
+    return entries
+
+
+def _frozen(value: Any) -> Any:
+    """A hashable value in the place of one that may not be.  Raises Malformed if there is none."""
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return tuple(map(_frozen, value))
+    if kind is set:
+        return frozenset(value)
+    if kind is dict:
+        raise Malformed("a map as a key or as a member of a set")
+    return value

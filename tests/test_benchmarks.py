@@ -1,0 +1,174 @@
+"""The benchmarks' own promises: fair turns, ratios that read one way, nothing lost unseen, nothing left running."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+
+import attrs
+import msgpack
+import psutil
+import pytest
+import zmq
+
+from benchmarks.__main__ import MODULES
+from benchmarks.harness import Result, Series, in_turns
+from benchmarks.peers import PYZMQ
+from benchmarks.processes import BenchmarkFailed, Child, free_port, server
+from benchmarks.streams import stream
+
+RUN_TIMEOUT_S = 100
+
+RESULT = Result(
+    name="events",
+    unit="events/s",
+    better="higher",
+    ours=Series((900.0, 1000.0, 1200.0)),
+    version="1",
+    peers={"pyzmq": Series((240.0, 250.0, 260.0))},
+    versions={"pyzmq": "pyzmq 27"},
+    missing={"nats": "nats-py is not installed: pip install nats-py"},
+)
+
+
+def test_a_ratio_above_one_means_that_ours_is_better_whatever_the_unit() -> None:
+    assert RESULT.ratio("pyzmq") == 4.0
+    assert attrs.evolve(RESULT, better="lower").ratio("pyzmq") == 0.25
+
+
+def test_the_json_object_has_medians_spread_versions_and_what_is_missing() -> None:
+    found = json.loads(RESULT.as_json())
+    assert found["name"] == "events"
+    assert found["unit"] == "events/s"
+    assert found["ours"] == 1000.0
+    assert found["spread"] == [900.0, 1200.0]
+    assert found["peers"]["pyzmq"] == {"figure": 250.0, "version": "pyzmq 27", "spread": [240.0, 260.0]}
+    assert found["peers"]["nats"] == {"figure": None, "why": "nats-py is not installed: pip install nats-py"}
+    assert found["ratios"] == {"pyzmq": 4.0}
+    assert found["repetitions"] == 3
+
+
+def test_the_table_names_a_missing_peer_and_how_to_get_it() -> None:
+    line = next(line for line in RESULT.as_table().splitlines() if "nats" in line)
+    assert "missing" in line
+    assert "pip install nats-py" in line
+
+
+def test_a_side_says_how_to_get_what_it_lacks() -> None:
+    why = attrs.evolve(PYZMQ, distributions=("pyzmq", "no-such-distribution")).missing()
+    assert why == "no-such-distribution is not installed: pip install no-such-distribution"
+    assert PYZMQ.missing() is None
+
+
+def test_sides_take_turns() -> None:
+    order: list[str] = []
+    figures = iter(range(6))
+
+    def take(name: str) -> float:
+        order.append(name)
+        return float(next(figures))
+
+    series = in_turns({"a": lambda: take("a"), "b": lambda: take("b")}, repeat=3)
+    assert order == ["a", "b", "a", "b", "a", "b"]
+    assert series == {"a": Series((0.0, 2.0, 4.0)), "b": Series((1.0, 3.0, 5.0))}
+
+
+def test_every_subscriber_receives_every_round() -> None:
+    with stream(PYZMQ, subscribers=2) as live:
+        rounds = [live.round(500), live.round(1000)]
+    assert [round_.count for round_ in rounds] == [500, 1000]
+    assert all(0 < round_.receiving <= round_.whole for round_ in rounds)
+
+
+def test_a_lost_event_ends_the_benchmark_without_a_figure(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BenchmarkFailed, match=r"pyzmq\.subscribe ended with exit code 1"):
+        _publish_with_a_gap()
+    assert "event 1 was to come and event 2 came" in capfd.readouterr().err
+
+
+def _publish_with_a_gap() -> None:
+    with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
+        publisher.linger = 0
+        port = publisher.bind_to_random_port("tcp://127.0.0.1")
+        with Child(PYZMQ.module, "subscribe", address=f"tcp://127.0.0.1:{port}") as subscriber:
+            publisher.recv()
+            subscriber.told("ready")
+            subscriber.order(count=3)
+            subscriber.told("armed")
+            for number in (0, 2):
+                publisher.send_multipart([b"host/web-01/disk", msgpack.packb(("web-01", "/", 0.5, number))])
+            subscriber.told("received")
+
+
+def test_a_process_that_is_silent_is_given_up_and_ended() -> None:
+    started: list[psutil.Process] = []
+    with pytest.raises(BenchmarkFailed, match=r"did not tell its address within 0 s"):
+        _wait_too_briefly(started)
+    assert [process.is_running() for process in started] == [False]
+
+
+def _wait_too_briefly(started: list[psutil.Process]) -> None:
+    with Child(PYZMQ.module, "publish", address="tcp://127.0.0.1:0") as publisher:
+        started.append(psutil.Process(publisher.pid))
+        publisher.told("address", timeout=0.0)
+
+
+def test_measured_processes_end_when_the_benchmark_is_killed() -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from benchmarks.processes import Child\n"
+        f"child = Child({PYZMQ.module!r}, 'publish', address='tcp://127.0.0.1:0')\n"
+        "child.told('address')\n"
+        "print(child.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False
+    )
+    try:
+        orphan = psutil.Process(int(said.stdout))
+    except psutil.NoSuchProcess:
+        return
+    gone, alive = psutil.wait_procs([orphan], timeout=30)
+    assert alive == []
+    assert gone == [orphan]
+
+
+def test_a_server_runs_only_inside_its_block() -> None:
+    port = free_port()
+    with server([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], port):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_benchmark_prints_one_object_with_a_figure_or_a_reason_for_each_peer(name: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", name, "--json", "--repeat", "1", "--count", "2000"],
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT_S,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["name"] == name
+    assert found["ours"] > 0
+    measured = {peer for peer, figures in found["peers"].items() if figures["figure"] is not None}
+    assert set(found["ratios"]) == measured
+    assert all(found["peers"][peer]["version"] for peer in measured)
+    assert all(figures["why"] for peer, figures in found["peers"].items() if peer not in measured)
+    assert found["peers"].keys() >= EXPECTED_PEERS[name]
+
+
+EXPECTED_PEERS = {
+    "events": {"pyzmq", "nats", "redis", "codec"},
+    "rtt": {"pyzmq", "nats"},
+    "fanout": {"first"},
+    "subscriptions": {"few"},
+    "codec": {"reference", "msgpack", "msgspec"},
+    "import": {"parts"},
+}

@@ -104,7 +104,7 @@ class Node:
                 if header.kind == Kind.EVENTS:
                     self.exchange.deliver(link, frame[HEADER_BYTES:])
                 elif header.kind == Kind.INTERESTS:
-                    self._take_interests(link, frames.decode_interests(frame[HEADER_BYTES:]))
+                    self._take_interests(link, frames.decode(InterestUpdate, frame[HEADER_BYTES:]))
                 else:
                     raise Malformed(f"frames of kind {header.kind} are not known in this version")
         except Malformed as error:
@@ -178,11 +178,7 @@ class Node:
     def _pump(self, link: Link) -> None:
         for frame in link.pump():
             self._act(Send(link.wire, frame))  # type: ignore[arg-type]  # it pumps only with a wire
-        if link.waiting:
-            self.exchange.congested.add(link)
-        elif link in self.exchange.congested:
-            self.exchange.congested.discard(link)
-            self._act(Changed())
+        self.exchange.set_congested(link)
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -256,7 +252,7 @@ class Node:
         for at in range(0, max(len(added), 1), step):
             final = at + step >= len(added)
             update = InterestUpdate(self.id, version, reset, final, added[at : at + step], removed if final else ())
-            payloads.append(frames.encode_interests(update))
+            payloads.append(frames.encode(update))
             reset = False
         last = []
         for link in links:

@@ -114,7 +114,7 @@ def _import_all(modules: Sequence[str]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:  # noqa: BLE001 - the user's module may raise anything
+        except Exception as error:
             raise click.UsageError(f"--import {module}: {type(error).__name__}: {error}") from error
 
 
@@ -174,9 +174,11 @@ def listen(addresses: Sequence[str], topics: Sequence[str], name: str | None) ->
 
 @app.command()
 @click.option("--seconds", metavar="S", type=click.FloatRange(0, min_open=True), help="Stop after so long.")
-@click.option("--agents", metavar="N", type=click.IntRange(3, 50), default=3, show_default=True, help="How many agents.")
+@click.option(
+    "--agents", metavar="N", type=click.IntRange(3, 50), default=3, show_default=True, help="How many agents."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
-def demo(seconds: float | None, agents: int, as_json: bool) -> int:  # noqa: FBT001 - click gives it by name
+def demo(seconds: float | None, agents: int, as_json: bool) -> int:
     """Watch this machine: a manager and agents, as separate processes.
 
     The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a

@@ -8,7 +8,7 @@ Values are as in :mod:`broker.cli.jsonform`; objects inside events are the lists
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -32,14 +32,14 @@ def named_args(event: object) -> list[tuple[str, Any]]:
     if type(event) is Event:
         return [("", value) for value in event.args]
     _, data = encode(event, 0)
-    names = [field.name for field in attrs.fields(type(event))]  # type: ignore[misc]  # an event class is attrs
-    return list(zip(names, unpack(data)[1:], strict=True))
+    fields: Any = attrs.fields(cast("type[attrs.AttrsInstance]", type(event)))
+    return list(zip([field.name for field in fields], unpack(data)[1:], strict=True))
 
 
 def record_of(message: Message) -> dict[str, Any]:
     """The JSON object of a message."""
     event = message.event
-    record = {
+    record: dict[str, Any] = {
         "topic": message.topic,
         "time": message.time.isoformat(),
         "origin": message.origin,

@@ -1,8 +1,8 @@
 """Standard input, output and error, without holding up the loop.
 
-A reader at the other end of a pipe may stall (``| less``) and a terminal may be paused (Ctrl-S): what blocks, blocks in a
-thread, so that peers go on being answered and Ctrl-C works.  The threads use the bare file descriptors: they may be
-left behind in a blocked call at exit, and Python's buffered files would wait for them there.
+A reader at the other end of a pipe may stall (``| less``) and a terminal may be paused (Ctrl-S): what blocks, does so
+in a thread, so that peers go on being answered and Ctrl-C works.  The threads use the bare file descriptors: they may
+be left behind in a blocked call at exit, and Python's buffered files would wait for them there.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from broker import events
 from broker.errors import Malformed, NotCarried, TopicError
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Tell, Wake
-from broker.protocol.frames import Interest, Run
+from broker.protocol.frames import Batch, Interest, Run
 from broker.protocol.link import Link
-from broker.protocol.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox, PendingRun
+from broker.protocol.outbox import BATCH_BYTES, Outbox, PendingRun
 from broker.protocol.routes import ROUTES_MAX, Route, Routes
 from broker.protocol.subscriptions import Subscription
 from broker.status import EventMisfitted
@@ -35,7 +35,7 @@ class Published(IntEnum):
     """What became of an event given to ``publish``."""
 
     BLOCKED = 0  # not taken: a reader is slow; try again after the next Changed
-    GATHERED = 1  # it joined the batch
+    GATHERED = 1  # it joined the batch, or nobody wants it
     FIRST = 2  # it began a batch: see to it that flush() is called
     FULL = 3  # it filled the batch, which was flushed: let others run
 
@@ -60,18 +60,15 @@ class Exchange:
         self.id = node_id
         self.routes = Routes()
         self.routes.invalidated = self._routes_changed
-        self.congested: set[Link] = set()
         self.misfits = 0
-        self._full: set[Subscription] = set()
+        self._obstacles: set[Link | Subscription] = set()  # congested links, full queues of our own
         self._act = act
         self._outgoing: dict[type, _Outgoing] = {}
         self._outbox = Outbox(node_id)
-        self._run: PendingRun | None = None
-        self._run_route: Route | None = None
-        self._chunks: list[bytes] = []
+        self._run_route: Route | None = None  # the route of the run that grows
+        self._append: Callable[[bytes], None]  # of its chunks
         self._batch_bytes = 0
-        self._batch_messages = 0
-        self._sequence = 0
+        self._sequence = 0  # events in the runs that no longer grow, since the start
         self.flush_due: Callable[[], None] = _nothing
 
     def _routes_changed(self) -> None:
@@ -91,24 +88,32 @@ class Exchange:
         route = outgoing.routes.get(topic)
         if route is None:
             route = self._find_route(outgoing, topic)
-        if (self.congested or self._full) and self._blocked(route):
+        if self._obstacles and self._blocked(route):
             return BLOCKED
         data = outgoing.encode(event, time_ns)
-        size = len(data)
-        if size > EVENT_BYTES_MAX:
-            raise NotCarried(
-                f"{size} bytes, an event has at most {EVENT_BYTES_MAX}: send a reference or parts", outgoing.name
-            )
-        if route is self._run_route:
-            self._chunks.append(data)
-        elif route.anyone:
-            self._begin_run(route, data)
-        self._batch_messages += 1
-        self._batch_bytes += size
-        if self._batch_bytes >= BATCH_BYTES or self._batch_messages >= BATCH_MESSAGES:
+        size = self._batch_bytes + len(data)
+        if route is self._run_route and size < BATCH_BYTES:
+            self._batch_bytes = size
+            self._append(data)
+            return GATHERED
+        return self._gather(outgoing, route, data)
+
+    def _gather(self, outgoing: _Outgoing, route: Route, data: bytes) -> Published:
+        """Take an encoded event that begins a run, fills the batch, is too large, or goes nowhere."""
+        if len(data) > EVENT_BYTES_MAX:
+            reason = f"{len(data)} bytes, an event has at most {EVENT_BYTES_MAX}: send a reference, or parts"
+            raise NotCarried(reason, outgoing.name)
+        if not route.anyone:
+            return GATHERED
+        first = not self._outbox.runs
+        if route is not self._run_route:
+            self._begin_run(route)
+        self._append(data)
+        self._batch_bytes += len(data)
+        if self._batch_bytes >= BATCH_BYTES:
             self.flush_due()
             return FULL
-        return FIRST if self._batch_messages == 1 else GATHERED
+        return FIRST if first else GATHERED
 
     def _learn(self, event: object) -> _Outgoing:
         """Look an event's class up, once."""
@@ -127,24 +132,32 @@ class Exchange:
         return route
 
     def _blocked(self, route: Route) -> bool:
-        return any(link in self.congested for link in route.links) or any(s in self._full for s in route.local)
+        return not self._obstacles.isdisjoint(route.links) or not self._obstacles.isdisjoint(route.local)
 
-    def _begin_run(self, route: Route, data: bytes) -> None:
-        self._chunks = [data]
+    def set_congested(self, link: Link) -> None:
+        """Take note of whether a link has room; publishers may try again when it has."""
+        if link.congested:
+            self._obstacles.add(link)
+        elif link in self._obstacles:
+            self._obstacles.discard(link)
+            self._act(Changed())
+
+    def _begin_run(self, route: Route) -> None:
+        self._end_run()
+        run = PendingRun(route, self._sequence + 1, [])
         self._run_route = route
-        self._sequence += sum(len(run.chunks) for run in self._outbox.runs[-1:])
-        self._outbox.runs.append(PendingRun(route, self._sequence + 1, self._chunks))
+        self._append = run.chunks.append
+        self._outbox.runs.append(run)
 
-    @property
-    def gathered(self) -> bool:
-        """Whether the batch is not empty."""
-        return self._batch_messages > 0
+    def _end_run(self) -> None:
+        if self._outbox.runs:
+            self._sequence += len(self._outbox.runs[-1].chunks)
+        self._run_route = None
 
     def flush(self) -> list[Link]:
         """Hand the batch to links and to our own subscriptions; returns the links to be pumped."""
-        self._sequence += sum(len(run.chunks) for run in self._outbox.runs[-1:])
-        self._run_route = None
-        self._batch_bytes = self._batch_messages = 0
+        self._end_run()
+        self._batch_bytes = 0
         if not self._outbox.runs:
             return []
         out, local = self._outbox.flush()
@@ -158,9 +171,10 @@ class Exchange:
 
     def deliver(self, link: Link, payload: bytes) -> None:
         """Feed our subscriptions from a peer's EVENTS payload; raises Malformed when it breaks the protocol."""
-        origin, runs = frames.decode_events(payload)
-        if origin != link.peer_id:
+        batch = frames.decode(Batch, payload)
+        if batch.origin != link.peer_id:
             raise Malformed("it sends events in the name of another endpoint")
+        runs = batch.runs
         link.charge_messages(sum(run.count for run in runs))
         for run in runs:
             try:
@@ -192,7 +206,7 @@ class Exchange:
     def _hold(self, subscription: Subscription, link: Link | None) -> None:
         subscription.holds = True
         if link is None:
-            self._full.add(subscription)
+            self._obstacles.add(subscription)
         else:
             subscription.links.add(link)
             link.hold(subscription)
@@ -204,8 +218,8 @@ class Exchange:
             link.release(subscription)
         subscription.links.clear()
         subscription.holds = False
-        if subscription in self._full:
-            self._full.discard(subscription)
+        if subscription in self._obstacles:
+            self._obstacles.discard(subscription)
             self._act(Changed())
         return links
 
@@ -215,7 +229,7 @@ class Exchange:
         for holder in list(link.holders):
             if isinstance(holder, Subscription):
                 holder.links.discard(link)
-        self.congested.discard(link)
+        self._obstacles.discard(link)
 
     # -- interests -------------------------------------------------------------------------------------------------
 

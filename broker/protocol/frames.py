@@ -12,19 +12,20 @@ Every frame is one ZeroMQ message part.  The header is 28 bytes, big-endian::
     20      8     credit    the charge (see :func:`charge_of`) that the other end may have sent since the session began
 
 HELLO, whose layout no later version may change, has the magic ``BRKR`` and the range of versions behind the header.
-Payloads are MessagePack, described beside the functions that read them.  Whatever a peer sends, reading it either
-succeeds or raises :class:`~broker.errors.Malformed`.
+Payloads are MessagePack, and their classes below say what is in them: they are checked against their annotations as
+they are read, so that whatever a peer sends, reading it succeeds or raises :class:`~broker.errors.Malformed`.  Classes
+with ``array_like`` travel as arrays, the others as maps; unknown keys and further elements are for later versions.
 """
 
 from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, TypeVar
 
-import attrs
+import msgspec
+from msgspec import Meta, Struct
 
-from broker import values
 from broker.errors import Malformed
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "MESSAGE_CHARGE",
     "PROTOCOL_VERSION",
     "TTL_DEFAULT",
+    "Batch",
     "Header",
     "Hello",
     "Interest",
@@ -43,16 +45,10 @@ __all__ = [
     "Run",
     "Welcome",
     "charge_of",
-    "decode_events",
+    "decode",
     "decode_hello",
-    "decode_interests",
-    "decode_refusal",
-    "decode_welcome",
-    "encode_events",
+    "encode",
     "encode_hello",
-    "encode_interests",
-    "encode_refusal",
-    "encode_welcome",
     "pack_header",
     "unpack_header",
 ]
@@ -71,8 +67,6 @@ MESSAGE_CHARGE: Final = 64
 TTL_DEFAULT: Final = 32
 ACK_NOW: Final = 1
 
-_NAME_BYTES_MAX = 255
-_PROBE_BYTES = 8
 
 
 class Kind(IntEnum):
@@ -119,206 +113,69 @@ def charge_of(payload_bytes: int, messages: int) -> int:
     return payload_bytes + MESSAGE_CHARGE * messages
 
 
-def _fields(payload: bytes | memoryview, spec: dict[str, type | tuple[type, ...]], what: str) -> dict[str, Any]:
-    """Read a map and check that each named field has its type; unknown fields are for later versions."""
-    fields = values.unpack(payload)
-    if type(fields) is not dict:
-        raise Malformed(f"{what} is not a map")
-    for name, kind in spec.items():
-        if not isinstance(fields.get(name), kind) or (kind is int and type(fields[name]) is not int):
-            raise Malformed(f"{what}: field {name!r} is missing or has the wrong type")
-    return fields
+Id = Annotated[bytes, Meta(min_length=16, max_length=16)]  # 16 random bytes, new at every start of a process
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Unsigned = Annotated[int, Meta(ge=0)]
 
 
-def _check_identity(fields: dict[str, Any], what: str) -> None:
-    if not fields["name"] or len(fields["name"].encode()) > _NAME_BYTES_MAX:
-        raise Malformed(f"{what}: a name has 1 to {_NAME_BYTES_MAX} bytes")
-    if len(fields["id"]) != 16:
-        raise Malformed(f"{what}: an id has 16 bytes")
-    if fields["received"] < 0 or fields["credit"] < 0:
-        raise Malformed(f"{what}: a negative number")
+class Hello(Struct, frozen=True):
+    """The dialling end's first words: who it is and the session it wants to go on with."""
 
-
-@attrs.frozen
-class Hello:
-    """The dialling end's first words: who it is, what it speaks, and the session it wants to go on with."""
-
-    version_min: int
-    version_max: int
-    name: str
-    id: bytes  # 16 random bytes, new at every start of a process
-    session: bytes  # the session to resume; empty for a new one
-    received: int  # the last sequence received in that session
-    credit: int
+    name: Name
+    id: Id
+    session: bytes  # the one to resume; empty for a new one
+    received: Unsigned  # the last sequence received in that session
+    credit: Unsigned
     features: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class Welcome:
+class Welcome(Struct, frozen=True):
     """The listening end's answer: who it is, the session, and whether that goes on (resumed) or begins."""
 
     version: int
-    name: str
-    id: bytes
-    session: bytes
+    name: Name
+    id: Id
+    session: Annotated[bytes, Meta(min_length=1, max_length=16)]
     resumed: bool
-    received: int
-    credit: int
+    received: Unsigned
+    credit: Unsigned
     features: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class Refusal:
-    """Why there is no link: ``code`` is for programs, ``text`` for people."""
+class Refusal(Struct, frozen=True):
+    """Why there is no link (REFUSE) or no longer one (BYE): ``code`` is for programs, ``text`` for people.
 
-    code: str  # version, self, name, linked, full, authentication, authorisation, protocol
-    text: str
-    id: bytes = b""  # of who refuses, with the code linked
+    Codes: version, self, name, linked, full, authentication, authorisation, protocol, bye.  ``id`` is that of who
+    refuses, with the code linked.
+    """
 
-
-_IDENTITY: dict[str, type | tuple[type, ...]] = {
-    "name": str,
-    "id": bytes,
-    "session": bytes,
-    "received": int,
-    "credit": int,
-    "features": list,
-}
+    code: Annotated[str, Meta(max_length=64)]
+    text: Annotated[str, Meta(max_length=1000)]
+    id: bytes = b""
 
 
-def encode_hello(hello: Hello) -> bytes:
-    """Return the payload: magic, lowest and highest version (one byte each), then a map."""
-    fields = {
-        "name": hello.name,
-        "id": hello.id,
-        "session": hello.session,
-        "received": hello.received,
-        "credit": hello.credit,
-        "features": list(hello.features),
-    }
-    return _MAGIC + bytes((hello.version_min, hello.version_max)) + values.pack(fields)
-
-
-def decode_hello(payload: bytes) -> Hello:
-    """Read a HELLO.  The map is not looked at when the version ranges do not meet: it may have changed."""
-    if payload[:4] != _MAGIC or len(payload) < 6:
-        raise Malformed("not a HELLO: no magic; is this a broker endpoint?")
-    low, high = payload[4], payload[5]
-    if not low <= PROTOCOL_VERSION <= high:
-        return Hello(low, high, "?", bytes(16), b"", 0, 0)
-    fields = _fields(payload[6:], _IDENTITY, "HELLO")
-    _check_identity(fields, "HELLO")
-    return Hello(
-        low,
-        high,
-        fields["name"],
-        fields["id"],
-        fields["session"],
-        fields["received"],
-        fields["credit"],
-        tuple(map(str, fields["features"])),
-    )
-
-
-def encode_welcome(welcome: Welcome) -> bytes:
-    """Return the payload: a map."""
-    return values.pack(
-        {
-            "version": welcome.version,
-            "name": welcome.name,
-            "id": welcome.id,
-            "session": welcome.session,
-            "resumed": welcome.resumed,
-            "received": welcome.received,
-            "credit": welcome.credit,
-            "features": list(welcome.features),
-        }
-    )
-
-
-def decode_welcome(payload: bytes) -> Welcome:
-    """Read a WELCOME."""
-    fields = _fields(payload, {"version": int, "resumed": bool, **_IDENTITY}, "WELCOME")
-    _check_identity(fields, "WELCOME")
-    if not 1 <= len(fields["session"]) <= 16:
-        raise Malformed("WELCOME: a session has 1 to 16 bytes")
-    return Welcome(
-        fields["version"],
-        fields["name"],
-        fields["id"],
-        fields["session"],
-        fields["resumed"],
-        fields["received"],
-        fields["credit"],
-        tuple(map(str, fields["features"])),
-    )
-
-
-def encode_refusal(refusal: Refusal) -> bytes:
-    """Return the payload of a REFUSE or a BYE: a map."""
-    return values.pack({"code": refusal.code, "text": refusal.text, "id": refusal.id})
-
-
-def decode_refusal(payload: bytes) -> Refusal:
-    """Read a REFUSE or a BYE."""
-    fields = _fields(payload, {"code": str, "text": str, "id": bytes}, "REFUSE")
-    return Refusal(fields["code"][:64], fields["text"][:1000], fields["id"][:16])
-
-
-class Interest(NamedTuple):
+class Interest(Struct, frozen=True, array_like=True):
     """One wish: topics that start with ``prefix``, of these event names (None: of any)."""
 
     prefix: str
     names: tuple[str, ...] | None
 
 
-@attrs.frozen
-class InterestUpdate:
+class InterestUpdate(Struct, frozen=True, array_like=True):
     """A change of what ``origin`` wants, or, with ``reset``, all of it anew; ``version`` grows by one each time.
 
     ``final`` is False on all but the last of the frames that one change is split into.
     """
 
-    origin: bytes
-    version: int
+    origin: Id
+    version: Unsigned
     reset: bool
     final: bool
     added: tuple[Interest, ...]
     removed: tuple[Interest, ...]
 
 
-def encode_interests(update: InterestUpdate) -> bytes:
-    """Return the payload: ``[origin, version, reset, final, [[prefix, names or nil]...], [[prefix, names]...]]``."""
-    wire = [[[i.prefix, i.names and list(i.names)] for i in some] for some in (update.added, update.removed)]
-    return values.pack([update.origin, update.version, update.reset, update.final, *wire])
-
-
-def _decode_interest_list(items: object) -> tuple[Interest, ...]:
-    if type(items) is not list:
-        raise Malformed("INTERESTS: not a list")
-    found = []
-    for item in items:
-        match item:
-            case [str(prefix), None]:
-                found.append(Interest(prefix, None))
-            case [str(prefix), list(names)] if names and all(type(name) is str for name in names):
-                found.append(Interest(prefix, tuple(names)))
-            case _:
-                raise Malformed("INTERESTS: an interest is [prefix, [name, ...] or nil]")
-    return tuple(found)
-
-
-def decode_interests(payload: bytes) -> InterestUpdate:
-    """Read an INTERESTS payload."""
-    match values.unpack(payload):
-        case [bytes(origin), int(version), bool(reset), bool(final), added, removed] if len(origin) == 16:
-            return InterestUpdate(
-                origin, version, reset, final, _decode_interest_list(added), _decode_interest_list(removed)
-            )
-    raise Malformed("INTERESTS: not [origin, version, reset, final, added, removed]")
-
-
-class Run(NamedTuple):
+class Run(Struct, frozen=True, array_like=True, gc=False):
     """Consecutive events of one topic and one event name, as they travel.
 
     ``sequence`` is the first one's place among all its origin published; ``body`` is the array of them that
@@ -327,43 +184,42 @@ class Run(NamedTuple):
 
     topic: str
     name: str
-    sequence: int
-    count: int
+    sequence: Annotated[int, Meta(ge=1)]
+    count: Annotated[int, Meta(ge=1)]
     body: bytes
 
 
-def encode_events(origin: bytes, runs: list[Run]) -> bytes:
-    """Return the payload: one flat array ``[origin, topic, name, sequence, count, body, topic, ...]``."""
-    flat: list[object] = [origin]
-    for run in runs:
-        flat += run
-    packed: bytes = _packer.pack(flat)
-    return packed
+class Batch(Struct, frozen=True, array_like=True):
+    """The payload of EVENTS: runs of one origin."""
+
+    origin: Id
+    runs: Annotated[list[Run], Meta(min_length=1)]
 
 
-def decode_events(payload: bytes | memoryview) -> tuple[bytes, list[Run]]:
-    """Read an EVENTS payload: the origin's id and its runs."""
-    flat = values.unpack(payload)
-    if type(flat) is not list or len(flat) < 6 or len(flat) % 5 != 1:
-        raise Malformed("EVENTS: not [origin, topic, name, sequence, count, body, ...]")
-    origin = flat[0]
-    if type(origin) is not bytes or len(origin) != 16:
-        raise Malformed("EVENTS: an origin has 16 bytes")
-    runs = []
-    for at in range(1, len(flat), 5):
-        topic, name, sequence, count, body = flat[at : at + 5]
-        if not (
-            type(topic) is str
-            and type(name) is str
-            and type(sequence) is int
-            and type(count) is int
-            and type(body) is bytes
-            and sequence > 0
-            and 0 < count <= len(body)
-        ):
-            raise Malformed("EVENTS: a run is topic, name, sequence, count, body")
-        runs.append(Run(topic, name, sequence, count, body))
-    return origin, runs
+Payload = TypeVar("Payload", Welcome, Refusal, InterestUpdate, Batch, Hello)
+
+encode = msgspec.msgpack.Encoder().encode
+_decoders = {kind: msgspec.msgpack.Decoder(kind) for kind in (Hello, Welcome, Refusal, InterestUpdate, Batch)}
 
 
-_packer = values.packer()
+def decode(kind: type[Payload], payload: bytes | memoryview) -> Payload:
+    """Read a payload of that class; raises Malformed with the reason."""
+    try:
+        return _decoders[kind].decode(payload)  # type: ignore[return-value]  # the decoder of that class
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Malformed(f"not a {kind.__name__}: {error}") from error
+
+
+def encode_hello(hello: Hello) -> bytes:
+    """Return the payload: magic, lowest and highest version (one byte each), then the map."""
+    return _MAGIC + bytes((PROTOCOL_VERSION, PROTOCOL_VERSION)) + encode(hello)
+
+
+def decode_hello(payload: bytes) -> tuple[int, int, Hello | None]:
+    """Read a HELLO: lowest and highest version, and the map, unless the versions do not meet: it may have changed."""
+    if payload[:4] != _MAGIC or len(payload) < 6:
+        raise Malformed("not a HELLO: no magic; is this a broker endpoint?")
+    low, high = payload[4], payload[5]
+    if not low <= PROTOCOL_VERSION <= high:
+        return low, high, None
+    return low, high, decode(Hello, payload[6:])

@@ -169,7 +169,7 @@ class Peerings:
 
     def _part(self, link: Link, reason: str) -> None:
         if link.wire is not None:
-            bye = link.unsequenced(Kind.BYE, frames.encode_refusal(Refusal("bye", reason)))
+            bye = link.unsequenced(Kind.BYE, frames.encode(Refusal("bye", reason)))
             self._act(Send(link.wire, bye))
         self._end(link, reason)
 
@@ -187,8 +187,6 @@ class Peerings:
         peering.dial_at = None
         link = peering.link
         hello = Hello(
-            frames.PROTOCOL_VERSION,
-            frames.PROTOCOL_VERSION,
             self.name,
             self.id,
             link.session if link else b"",
@@ -281,9 +279,9 @@ class Peerings:
         if link is None:
             if wire.peering is None:
                 self._act(Tell(PeerRefused("unknown", wire.address, "protocol", reason)))
-            self._send_bare(wire, Kind.REFUSE, frames.encode_refusal(Refusal("protocol", str(error)[:500])))
+            self._send_bare(wire, Kind.REFUSE, frames.encode(Refusal("protocol", str(error)[:500])))
         else:
-            bye = link.unsequenced(Kind.BYE, frames.encode_refusal(Refusal("protocol", f"you {reason}"[:500])))
+            bye = link.unsequenced(Kind.BYE, frames.encode(Refusal("protocol", f"you {reason}"[:500])))
             self._act(Send(wire.number, bye))
             self._end(link, reason)
         self._lose_wire(wire, "protocol", reason, now)
@@ -321,7 +319,7 @@ class Peerings:
             if len(payload) == _CLOCK.size:
                 link.rtt_s = max(0.0, now - _CLOCK.unpack(payload)[0])
         elif header.kind == Kind.BYE:
-            link.closing = frames.decode_refusal(payload).text or "left"
+            link.closing = frames.decode(Refusal, payload).text or "left"
             self._end(link, f"it said goodbye: {link.closing}")
             if wire.peering is not None:
                 self._retry_if_idle(wire.peering, Refusal("refused", link.closing), now)
@@ -333,21 +331,24 @@ class Peerings:
         if wire.peering is None:
             if kind != Kind.HELLO:
                 raise Malformed("its first frame is not a HELLO; is this a broker endpoint?")
-            self._take_hello(wire, frames.decode_hello(payload), now)
+            low, high, hello = frames.decode_hello(payload)
+            if hello is None:
+                theirs = f"{low} to {high}"
+                text = f"{self.name} speaks version {frames.PROTOCOL_VERSION}, you speak {theirs}: update the older one"
+                self._turn_away(wire, "unknown", Refusal("version", text))
+            else:
+                self._take_hello(wire, hello, now)
         elif kind == Kind.WELCOME:
-            self._take_welcome(wire, wire.peering, frames.decode_welcome(payload), now)
+            self._take_welcome(wire, wire.peering, frames.decode(Welcome, payload), now)
         elif kind == Kind.REFUSE:
-            self._take_refusal(wire, wire.peering, frames.decode_refusal(payload), now)
+            self._take_refusal(wire, wire.peering, frames.decode(Refusal, payload), now)
         else:
             raise Malformed("its answer to HELLO is neither WELCOME nor REFUSE; is this a broker endpoint?")
 
     def _take_hello(self, wire: Wire, hello: Hello, now: float) -> None:
         refusal = self._judge(hello, now)
         if refusal is not None:
-            self._send_bare(wire, Kind.REFUSE, frames.encode_refusal(refusal))
-            if refusal.code != "linked":
-                self._act(Tell(PeerRefused(hello.name, wire.address, refusal.code, refusal.text)))
-            self._drop_wire(wire)
+            self._turn_away(wire, hello.name, refusal)
             return
         link = self.links.get(hello.id)
         if link is not None and hello.session == link.session:
@@ -357,12 +358,14 @@ class Peerings:
             self._end(link, "its session ended, it began a new one")
         self._start(wire, hello, self._chance.randbytes(8), welcome=True)
 
+    def _turn_away(self, wire: Wire, name: str, refusal: Refusal) -> None:
+        self._send_bare(wire, Kind.REFUSE, frames.encode(refusal))
+        if refusal.code != "linked":
+            self._act(Tell(PeerRefused(name, wire.address, refusal.code, refusal.text)))
+        self._drop_wire(wire)
+
     def _judge(self, hello: Hello, now: float) -> Refusal | None:
         """Decide whether somebody who dialled us is let in."""
-        version = frames.PROTOCOL_VERSION
-        if not hello.version_min <= version <= hello.version_max:
-            theirs = f"{hello.version_min} to {hello.version_max}"
-            return Refusal("version", f"{self.name} speaks version {version}, you speak {theirs}: update the older one")
         if hello.id == self.id:
             return Refusal("self", "this is your own address")
         if hello.name == self.name:
@@ -489,7 +492,7 @@ class Peerings:
         answer = Welcome(
             frames.PROTOCOL_VERSION, self.name, self.id, link.session, resumed, link.received, link.credit_now()
         )
-        self._send_bare(wire, Kind.WELCOME, frames.encode_welcome(answer))
+        self._send_bare(wire, Kind.WELCOME, frames.encode(answer))
 
     def _act_all(self, wire: Wire, again: list[bytes]) -> None:
         for frame in again:

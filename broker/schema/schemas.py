@@ -49,7 +49,7 @@ class Schema:
         self._tails: dict[int, list[Any]] = {}
         tail: list[Any] = []
         for position, field in reversed(list(enumerate(fields))):
-            if not field.kind.exact or field.default is attrs.NOTHING or isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]
+            if not field.kind.exact or field.default.__class__ not in (field.kind.classes or ()):
                 break
             tail = self._tails[position] = [field.default, *tail]
 
@@ -118,7 +118,8 @@ class Schema:
             except AttributeError:
                 break
             except Exception:  # noqa: BLE001 - a validator may raise anything
-                return DoesNotFit("a value its validator accepts", describe(value), "." + attribute.name)
+                reason = f"a value its validator accepts ({error.args[0] if error.args else type(error).__name__})"
+                return DoesNotFit(reason[:200], describe(value), "." + attribute.name)
         return DoesNotFit("values its class accepts", f"{type(error).__name__}: {error}"[:200])
 
 

@@ -100,7 +100,7 @@ def test_it_is_pickled_and_copied(protocol: Any) -> None:
 
 def test_it_is_evolved() -> None:
     evolve: Any = attrs.evolve  # mypy takes an event for a dataclass
-    assert evolve(Fast("a", tags=["x"]), host="b", hidden=1) == Fast("b", tags=["x"], hidden=1)
+    assert evolve(Fast("a", tags=["x"]), host="b", hidden=1) == Fast("b", 0.5, ["x"], 1)
 
 
 def test_a_match_statement_takes_it_apart() -> None:

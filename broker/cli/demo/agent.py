@@ -84,21 +84,19 @@ class Agent:
 
     async def _publish_burst(self, endpoint: broker.Endpoint) -> None:
         """Publish the last figures over and over, as fast as it goes."""
-        samples = self._figures.processes() or [self._figures.cpu()]
+        samples = self._figures.processes() or [self._figures.own_process()]
         for number in range(self._burst):
             await self._publish(endpoint, "burst", samples[number % len(samples)])
 
 
-def main(name: str, address: str, share: str, shares: str, burst: str) -> int:
-    """Run one agent; returns the exit code."""
+def main(name: str, address: str, share: str, shares: str, burst: str) -> None:
+    """Run one agent; leaves with exit code 1 and the reason on standard error when it cannot go on."""
     agent = Agent(name, Figures(int(share), int(shares)), int(burst))
     try:
         trio.run(agent.run, address)
     except* broker.BrokerError as group:
-        print(*map(str, group.exceptions), sep="; ", file=sys.stderr)
-        return 1
-    return 0
+        sys.exit("; ".join(map(str, group.exceptions)))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

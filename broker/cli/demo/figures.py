@@ -40,9 +40,10 @@ class Figures:
 
     def disks(self) -> list[DiskUsage]:
         """Every mounted disk that can be looked at; at least the root's file system."""
-        mounts = dict.fromkeys(["/", *(part.mountpoint for part in psutil.disk_partitions())])
+        # A device that is mounted in several places is one disk, and the root comes first.
+        places = {part.device: part.mountpoint for part in reversed(psutil.disk_partitions())}
         found = []
-        for mount in mounts:
+        for mount in dict.fromkeys(["/", *places.values()]):
             try:
                 usage = psutil.disk_usage(mount)
             except OSError:  # not permitted, or gone
@@ -56,6 +57,10 @@ class Figures:
         found = [self._sample(process.info) for process in psutil.process_iter(_PROCESS_FIELDS) if self._ours(process)]
         found.sort(key=lambda sample: (sample.cpu_percent, sample.resident_bytes), reverse=True)
         return found[:_PROCESSES_MAX]
+
+    def own_process(self) -> ProcessSample:
+        """The process that reads."""
+        return self._sample(psutil.Process().as_dict(_PROCESS_FIELDS))
 
     def _ours(self, process: psutil.Process) -> bool:
         return process.pid % self._shares == self._share

@@ -6,19 +6,19 @@ stops them in order: it closes their standard input, they publish their burst an
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Final
 
 import trio
 
 import broker
 from broker.cli.demo.show import Show, show_for
-from broker.cli.demo.tally import Tally
-from broker.cli.running import FAILED, follow_status
+from broker.cli.demo.tally import AgentTally, Tally
+from broker.cli.running import FAILED
 from broker.cli.standard import Output, note
 from broker.cli.sub import batch_of
 
@@ -36,39 +36,135 @@ _BATCH_MESSAGES: Final = 1000
 class Demo:
     """One run: ``stop()`` ends it early, in order."""
 
-    def __init__(self, seconds: float | None, agents: int, as_json: bool) -> None:  # noqa: FBT001
-        self._seconds = seconds
+    def __init__(self, seconds: float | None, agents: int, as_json: bool) -> None:
+        self._seconds = math.inf if seconds is None else seconds
         self._as_json = as_json
         self._tally = Tally(f"agent-{number}" for number in range(1, agents + 1))
         self._processes: dict[str, trio.Process] = {}
-        self._stop = trio.Event()
-        self._changed = trio.Condition()
+        self._stopping = False
+        self._news = trio.Event()
 
     def stop(self) -> None:
         """Stop the agents and sum up."""
-        self._stop.set()
+        self._stopping = True
+        self._tell_news()
 
     async def __call__(self, output: Output) -> int:
         """Run the agents; returns the exit code: whether all that they published has come."""
         tally = self._tally
         show = show_for(output, tally, as_json=self._as_json)
+        note(f"starting {len(tally.agents)} agents")
         async with AsyncExitStack() as stack:
             endpoint = await stack.enter_async_context(broker.Endpoint("manager"))
             changes = await stack.enter_async_context(endpoint.status())
             messages = await stack.enter_async_context(endpoint.subscribe("host/"))
             address = await endpoint.listen("tcp://127.0.0.1:0")
             nursery = await stack.enter_async_context(trio.open_nursery())
-            nursery.start_soon(follow_status, changes)
+            nursery.start_soon(self._follow_status, changes)
             nursery.start_soon(self._receive, messages, show)
             for name in tally.agents:
                 nursery.start_soon(self._run_agent, name, address)
-            await self._until_started()
+            await self._until_all(lambda agent: bool(agent.received), _START_S)
             began = trio.current_time()
             nursery.start_soon(show.run)
-            with trio.move_on_after(self._seconds or float("inf")):
-                await self._until_stopped()
+            await self._until_all(lambda _: False, self._seconds)
             seconds = trio.current_time() - began
             await self._stop_agents()
             nursery.cancel_scope.cancel()
         await show.finish(seconds)
+        if output.is_stuck:
+            note("standard output is not read: the agents were kept waiting")
         return 0 if tally.ok else FAILED
+
+    # -- agents ----------------------------------------------------------------------------------------------------
+
+    async def _run_agent(self, name: str, address: str) -> None:
+        """Run one agent to its end; kill it when we are cancelled."""
+        agents = list(self._tally.agents)
+        arguments = [name, address, str(agents.index(name)), str(len(agents)), str(BURST_EVENTS)]
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "broker.cli.demo.agent", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
+        self._processes[name] = process
+        agent = self._tally.agents[name]
+        try:
+            await _relay_errors(name, process)
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+            with trio.CancelScope(shield=True):
+                agent.exit_code = await process.wait()
+        if agent.exit_code != 0:
+            note(f"{name} died: exit code {agent.exit_code}")
+        self._tell_news()
+
+    async def _stop_agents(self) -> None:
+        """Let the agents end, and wait for all that they have published."""
+        self._stopping = True
+        for process in self._processes.values():
+            assert process.stdin is not None
+            await process.stdin.aclose()
+        with trio.move_on_after(_STOP_S):
+            await self._until(lambda: all(_has_ended(agent) for agent in self._tally.agents.values()))
+            return
+        late = [agent.name for agent in self._tally.agents.values() if not _has_ended(agent)]
+        note(f"no report within {_STOP_S:g} s from {', '.join(late)}")
+
+    # -- what comes ------------------------------------------------------------------------------------------------
+
+    async def _receive(self, messages: broker.Subscriber, show: Show) -> None:
+        while True:
+            batch = await batch_of(messages, _BATCH_MESSAGES)
+            self._tally.take(batch, trio.current_time())
+            await show.take(batch)
+            self._tell_news()
+
+    async def _follow_status(self, changes: broker.StatusReader) -> None:
+        """Say what should not happen: that agents are linked, and leave at the end, is expected."""
+        async for change in changes:
+            expected = isinstance(change, broker.PeerAdded)
+            expected |= self._stopping and isinstance(change, (broker.PeerLost, broker.PeerInterrupted))
+            if not expected:
+                note(str(change))
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def _tell_news(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._news.wait()
+
+    async def _until_all(self, condition: Callable[[AgentTally], bool], timeout_s: float) -> None:
+        """Wait until the condition holds for all agents that live, none lives, we are to stop, or time is up."""
+        agents = self._tally.agents.values()
+
+        def done() -> bool:
+            return self._stopping or all(agent.exit_code is not None or condition(agent) for agent in agents)
+
+        with trio.move_on_after(timeout_s):
+            await self._until(done)
+
+
+def _has_ended(agent: AgentTally) -> bool:
+    return agent.exit_code is not None and (agent.report is not None or agent.exit_code != 0)
+
+
+async def _relay_errors(name: str, process: trio.Process) -> None:
+    """Say on standard error what an agent says there, until it has closed it."""
+    assert process.stderr is not None
+    rest = b""
+    async with process.stderr:
+        async for chunk in process.stderr:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                note(f"{name}: {line.decode(errors='replace')}")
+    if rest:
+        note(f"{name}: {rest.decode(errors='replace')}")

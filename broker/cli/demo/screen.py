@@ -18,6 +18,7 @@ __all__ = ["live_table", "plain_line", "print_summary"]
 # Columns that give way in a terminal of fewer columns.
 _COLUMNS_FOR_PROCESS = 88
 _COLUMNS_FOR_DISK = 64
+_COLUMNS_FOR_SUMMARY = 68
 _KINDS = ("cpu", "memory", "disk", "process", "burst")
 _HIGH_PERCENT = 90.0
 _RAISED_PERCENT = 70.0
@@ -101,16 +102,36 @@ def plain_line(tally: Tally, seconds: float, events_per_s: float) -> str:
 
 def print_summary(console: Console, tally: Tally, seconds: float) -> None:
     """Events by agent and topic, and what was lost, as a table and a sentence."""
+    if console.width >= _COLUMNS_FOR_SUMMARY:
+        console.print(_summary_table(tally))
+    else:
+        for agent in tally.agents.values():
+            console.print(_summary_line(agent), soft_wrap=True)
+    console.print(summary_text(tally.summary(seconds)), soft_wrap=True, highlight=False)
+
+
+def _counts(agent: AgentTally) -> dict[str, int]:
+    received = {kind_of(topic): count for topic, count in agent.received.items()}
+    return {kind: received.get(kind, 0) for kind in _KINDS}
+
+
+def _lost(agent: AgentTally) -> str:
+    return "?" if agent.lost is None else f"{agent.lost:,}"
+
+
+def _summary_line(agent: AgentTally) -> Text:
+    counts = ", ".join(f"{kind} {count:,}" for kind, count in _counts(agent).items())
+    return Text.assemble(_name(agent), f": {counts}, lost {_lost(agent)}")
+
+
+def _summary_table(tally: Tally) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title="events by agent and topic", title_justify="left")
     table.add_column("agent", no_wrap=True)
     for heading in (*_KINDS, "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for agent in tally.agents.values():
-        counts = {kind_of(topic): count for topic, count in agent.received.items()}
-        lost = "?" if agent.lost is None else str(agent.lost)
-        table.add_row(_name(agent), *(str(counts.get(kind, 0)) for kind in _KINDS), lost)
-    console.print(table)
-    console.print(summary_text(tally.summary(seconds)), soft_wrap=True, highlight=False)
+        table.add_row(_name(agent), *(f"{count:,}" for count in _counts(agent).values()), _lost(agent))
+    return table
 
 
 def summary_text(summary: dict[str, Any]) -> str:

@@ -133,6 +133,10 @@ class Node:
 
     def tick(self, now: float) -> None:
         """Do what time asks for."""
+        condemned, self.exchange.condemned = self.exchange.condemned, []
+        for link, error in condemned:
+            if link.wire is not None:
+                self.peerings.break_off(link.wire, error, now)
         for link, since in list(self._owing.items()):
             if not link.owes:
                 del self._owing[link]
@@ -145,7 +149,9 @@ class Node:
         return min(self.next_acknowledgement(), self.peerings.next_deadline())
 
     def next_acknowledgement(self) -> float:
-        """Return when to tick because a peer is owed an acknowledgement, which is the only haste that frames make."""
+        """Return when to tick because of what frames brought: an acknowledgement that is owed, a peer to be cut off."""
+        if self.exchange.condemned:
+            return float("-inf")
         for since in self._owing.values():  # the first one owes longest
             return since + ACK_DELAY_S
         return float("inf")

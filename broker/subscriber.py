@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Subscriber"]
 
-# A reader that never has to wait lets others run after so many messages; a chunk counts for some of them by itself.
+# A reader that never has to wait lets others run after so many messages; a run counts for some of them by itself.
 _MESSAGES_PER_TURN: Final = 1024
-_CHUNK_COST: Final = 16
+_RUN_COST: Final = 16
 
 
 class Subscriber:
@@ -99,10 +99,10 @@ class Subscriber:
         """Return the next message, or raise :class:`trio.WouldBlock` when there is none."""
         for message in self._current:
             return message
-        chunk = self._take()
-        if chunk is None:
+        messages = self._take()
+        if messages is None:
             raise trio.WouldBlock
-        self._current = iter(chunk)
+        self._current = iter(messages)
         return next(self._current)
 
     async def _receive(self) -> Message:
@@ -110,15 +110,15 @@ class Subscriber:
             self._budget = _MESSAGES_PER_TURN
             await trio.lowlevel.checkpoint()
         while True:
-            for message in self._current:  # another task may have begun a chunk meanwhile
+            for message in self._current:  # another task may have begun a run meanwhile
                 return message
-            chunk = self._take()
-            if chunk is not None:
+            messages = self._take()
+            if messages is not None:
                 break
             self._budget = _MESSAGES_PER_TURN
             await self._waiting.park()
-        self._budget -= len(chunk) + _CHUNK_COST
-        self._current = iter(chunk)
+        self._budget -= len(messages) + _RUN_COST
+        self._current = iter(messages)
         if self._waiting and not self._subscription.empty:  # type: ignore[union-attr]
             self._waiting.unpark()
         return next(self._current)
@@ -129,8 +129,10 @@ class Subscriber:
             raise EndpointClosed("not subscribed yet: use it inside 'async with endpoint.subscribe(...) as messages:'")
         if subscription not in self._endpoint._readers:
             raise EndpointClosed("this subscription has ended")
-        chunk = subscription.take()
+        messages = subscription.take()
+        node = self._endpoint._node
         if subscription.holds and subscription.low:
-            self._endpoint._node.drained(subscription)
+            node.drained(subscription)
+        if node.has_actions:
             self._endpoint._carry_out()
-        return chunk
+        return messages

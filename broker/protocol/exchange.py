@@ -1,8 +1,8 @@
 """The exchange of events: publish, gather, route, deliver.
 
 ``publish`` encodes an event once and appends it to the batch; ``flush`` turns the batch into frames for the links and
-into chunks for our own subscriptions, which get what a remote one would.  ``deliver`` takes a peer's frame apart and
-feeds the subscriptions.  A full queue holds the links that feed it, and our own publishers to it.
+runs for our own subscriptions, which get what a remote one would.  ``deliver`` takes a peer's frame apart and feeds the
+subscriptions.  A full queue holds the links that feed it, and our own publishers to it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any, Final
 import attrs
 
 from broker import events
-from broker.errors import Malformed, NotCarried, TopicError
+from broker.errors import EventMisfit, Malformed, NotCarried, TopicError
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Tell, Wake
-from broker.protocol.frames import Batch, Interest, Run
+from broker.protocol.frames import Batch, Interest
 from broker.protocol.link import Link
 from broker.protocol.outbox import BATCH_BYTES, Outbox, PendingRun
 from broker.protocol.routes import ROUTES_MAX, Route, Routes
-from broker.protocol.subscriptions import Subscription
-from broker.status import EventMisfitted
+from broker.protocol.subscriptions import Delivery, Subscription
+from broker.status import EventMisfitted, MessagesLost
 from broker.topics import normalize_topic
 
 __all__ = ["EVENT_BYTES_MAX", "Exchange", "Published"]
@@ -61,11 +61,12 @@ class Exchange:
         self.routes = Routes()
         self.routes.invalidated = self._routes_changed
         self.misfits = 0
+        self.condemned: list[tuple[Link, Malformed]] = []  # links whose peer broke the protocol in a run's body
         self._obstacles: set[Link | Subscription] = set()  # congested links, full queues of our own
         self._act = act
         self._outgoing: dict[type, _Outgoing] = {}
         self._outbox = Outbox(node_id)
-        self._run_route: Route | None = None  # the route of the run that grows
+        self._open_route: Route | None = None  # what the run that grows has turned to
         self._append: Callable[[bytes], None]  # of its chunks
         self._batch_bytes = 0
         self._sequence = 0  # events in the runs that no longer grow, since the start
@@ -92,7 +93,7 @@ class Exchange:
             return BLOCKED
         data = outgoing.encode(event, time_ns)
         size = self._batch_bytes + len(data)
-        if route is self._run_route and size < BATCH_BYTES:
+        if route is self._open_route and size < BATCH_BYTES:
             self._batch_bytes = size
             self._append(data)
             return GATHERED
@@ -103,11 +104,11 @@ class Exchange:
         if len(data) > EVENT_BYTES_MAX:
             reason = f"{len(data)} bytes, an event has at most {EVENT_BYTES_MAX}: send a reference, or parts"
             raise NotCarried(reason, outgoing.name)
-        if not route.anyone:
+        if not route.lane.anyone:
             return GATHERED
         first = not self._outbox.runs
-        if route is not self._run_route:
-            self._begin_run(route)
+        if route is not self._open_route:
+            self._turn_to(route)
         self._append(data)
         self._batch_bytes += len(data)
         if self._batch_bytes >= BATCH_BYTES:
@@ -132,7 +133,7 @@ class Exchange:
         return route
 
     def _blocked(self, route: Route) -> bool:
-        return not self._obstacles.isdisjoint(route.links) or not self._obstacles.isdisjoint(route.local)
+        return not (self._obstacles.isdisjoint(route.lane.links) and self._obstacles.isdisjoint(route.lane.local))
 
     def set_congested(self, link: Link) -> None:
         """Take note of whether a link has room; publishers may try again when it has."""
@@ -142,17 +143,19 @@ class Exchange:
             self._obstacles.discard(link)
             self._act(Changed())
 
-    def _begin_run(self, route: Route) -> None:
-        self._end_run()
-        run = PendingRun(route, self._sequence + 1, [])
-        self._run_route = route
-        self._append = run.chunks.append
-        self._outbox.runs.append(run)
+    def _turn_to(self, route: Route) -> None:
+        """Let the run that grows go on with this route's topic, or begin another."""
+        runs = self._outbox.runs
+        if not (runs and runs[-1].lane is route.lane and runs[-1].turn_to(route.topic)):
+            self._end_run()
+            runs.append(PendingRun(route.lane, self._sequence + 1, {route.topic: 0}))
+            self._append = runs[-1].chunks.append
+        self._open_route = route
 
     def _end_run(self) -> None:
         if self._outbox.runs:
             self._sequence += len(self._outbox.runs[-1].chunks)
-        self._run_route = None
+        self._open_route = None
 
     def flush(self) -> list[Link]:
         """Hand the batch to links and to our own subscriptions; returns the links to be pumped."""
@@ -162,9 +165,14 @@ class Exchange:
             return []
         out, local = self._outbox.flush()
         for link, frame in out:
-            link.send(frame)
-        for route, run in local:
-            self._feed(route.local, run, self.name, None)
+            if link.ended:
+                self._act(Tell(MessagesLost(link.peer_name, frame.messages, "its session ended before they left")))
+            else:
+                link.send(frame)
+        for lane, run in local:
+            delivery = Delivery(run, self.name, None, self._report, self._condemn)
+            for subscription in lane.local:
+                self._push(subscription, delivery, None, run.count)
         return [link for link, _ in out]
 
     # -- in ------------------------------------------------------------------------------------------------------
@@ -174,42 +182,68 @@ class Exchange:
         batch = frames.decode(Batch, payload)
         if batch.origin != link.peer_id:
             raise Malformed("it sends events in the name of another endpoint")
-        runs = batch.runs
-        link.charge_messages(sum(run.count for run in runs))
-        for run in runs:
+        link.charge_messages(sum(run.count for run in batch.runs))
+        for run in batch.runs:
+            delivery = Delivery(run, link.peer_name, link, self._report, self._condemn)
+            if len(run.topics) == 1:
+                for subscription in self._readers_of(run.topics[0], run.name):
+                    self._push(subscription, delivery, None, run.count)
+            else:
+                self._deliver_topics(delivery)
+
+    def _deliver_topics(self, delivery: Delivery) -> None:
+        """Feed from a run of several topics: a subscription may want only some of them."""
+        run = delivery.run
+        if len(run.which) != run.count or max(run.which) >= len(run.topics):
+            raise Malformed("a run of several topics that does not say which event has which")
+        wanted: dict[Subscription, list[int]] = {}
+        for index, topic in enumerate(run.topics):
+            for subscription in self._readers_of(topic, run.name):
+                wanted.setdefault(subscription, []).append(index)
+        for subscription, indexes in wanted.items():
+            if len(indexes) == len(run.topics):
+                self._push(subscription, delivery, None, run.count)
+            else:
+                count = sum(run.which.count(index) for index in indexes)
+                if count:
+                    self._push(subscription, delivery, frozenset(indexes), count)
+
+    def _readers_of(self, topic: str, name: str) -> tuple[Subscription, ...]:
+        route = self.routes.known(topic, name)
+        if route is None:
             try:
-                route = self.routes.route(run.topic, run.name)
-                if not route.local:
-                    if normalize_topic(run.topic) != run.topic:
-                        raise Malformed(f"a topic that is not normalised: {run.topic!r:.100}")
-                    continue  # we have just unsubscribed
+                normal = normalize_topic(topic)
             except TopicError as error:
                 raise Malformed(str(error)) from error
-            self._feed(route.local, run, link.peer_name, link)
+            if normal != topic:
+                raise Malformed(f"a topic that is not normalised: {topic!r:.100}")
+            route = self.routes.route(topic, name)
+        return route.lane.local
 
-    def _feed(self, subscriptions: tuple[Subscription, ...], run: Run, origin: str, link: Link | None) -> None:
-        messages, misfits = events.decoder_for(run.name)(run.body, run.count, run.topic, origin)
-        for misfit in misfits:
-            error = misfit.error
-            self.misfits += 1
-            self._act(Tell(EventMisfitted(run.topic, origin, error.event, error.field, error.expected, error.found)))
-        if not messages:
-            return
-        for subscription in subscriptions:
-            was_empty = subscription.empty
-            subscription.push(messages, len(run.body))
-            if was_empty:
-                self._act(Wake(subscription))
-            if subscription.full:
-                self._hold(subscription, link)
+    def _push(
+        self, subscription: Subscription, delivery: Delivery, wanted: frozenset[int] | None, count: int
+    ) -> None:
+        if subscription.empty:
+            self._act(Wake(subscription))
+        subscription.push(delivery, wanted, count)
+        if subscription.full:
+            subscription.holds = True
+            if delivery.link is None:
+                self._obstacles.add(subscription)
+            else:
+                subscription.links.add(delivery.link)
+                delivery.link.hold(subscription)
 
-    def _hold(self, subscription: Subscription, link: Link | None) -> None:
-        subscription.holds = True
-        if link is None:
-            self._obstacles.add(subscription)
-        else:
-            subscription.links.add(link)
-            link.hold(subscription)
+    def _report(self, delivery: Delivery, topic: str, error: EventMisfit) -> None:
+        self.misfits += 1
+        status = EventMisfitted(topic, delivery.origin, error.event, error.field, error.expected, error.found)
+        self._act(Tell(status))
+
+    def _condemn(self, delivery: Delivery, error: Malformed) -> None:
+        if delivery.link is None:
+            raise error  # what we encoded ourselves
+        self.condemned.append((delivery.link, error))
+        self._act(Changed())
 
     def drained(self, subscription: Subscription) -> list[Link]:
         """Release whom a queue held, once it is low or gone; returns the links that now owe their peer the news."""

@@ -176,16 +176,18 @@ class InterestUpdate(Struct, frozen=True, array_like=True):
 
 
 class Run(Struct, frozen=True, array_like=True, gc=False):
-    """Consecutive events of one topic and one event name, as they travel.
+    """Consecutive events of one name, as they travel.
 
     ``sequence`` is the first one's place among all its origin published; ``body`` is the array of them that
-    :mod:`broker.events` reads and writes.
+    :mod:`broker.events` reads and writes.  With one topic ``which`` is empty; with more, its bytes say for each event
+    which of ``topics`` it has.
     """
 
-    topic: str
+    topics: Annotated[list[str], Meta(min_length=1, max_length=256)]
     name: str
     sequence: Annotated[int, Meta(ge=1)]
     count: Annotated[int, Meta(ge=1)]
+    which: bytes
     body: bytes
 
 

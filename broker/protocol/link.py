@@ -80,6 +80,7 @@ class Link:
         self.wire: int | None = None
         self.confirmed = False  # the peer is known to have taken this session up
         self.closing = ""  # why the peer said it leaves, once it did
+        self.ended = False  # the session is over: nothing can be sent any more
         # what we send
         self.control: deque[OutFrame] = deque()  # needs no credit, goes first
         self.waiting: deque[OutFrame] = deque()  # events, held back

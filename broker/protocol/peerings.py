@@ -253,6 +253,7 @@ class Peerings:
 
     def _end(self, link: Link, reason: str) -> None:
         """Forget a link for good, and count what it still had to deliver."""
+        link.ended = True
         del self.links[link.peer_id]
         self._abandon_at.pop(link, None)
         if link.wire is not None:

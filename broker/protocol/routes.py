@@ -17,7 +17,7 @@ from broker.protocol.link import Link
 from broker.protocol.subscriptions import Subscription
 from broker.topics import TopicTable
 
-__all__ = ["INTERESTS_MAX", "ROUTES_MAX", "Route", "Routes"]
+__all__ = ["INTERESTS_MAX", "ROUTES_MAX", "Lane", "Route", "Routes"]
 
 # Topics that are kept routed; past it the table is emptied, which costs one look-up per topic in use.
 ROUTES_MAX: Final = 65_536
@@ -28,14 +28,21 @@ Names = tuple[str, ...] | None
 
 
 @attrs.frozen(eq=False)
-class Route:
-    """Where the events of one topic and one name go."""
+class Lane:
+    """Where events go: their name, and who gets them.  Topics whose events go the same way share one."""
 
-    topic: str  # normalised
     name: str
     links: tuple[Link, ...]
     local: tuple[Subscription, ...]
     anyone: bool  # False: nobody wants them
+
+
+@attrs.frozen(eq=False)
+class Route:
+    """A topic (normalised), and where events of one name go that are published to it."""
+
+    topic: str
+    lane: Lane
 
 
 class Routes:
@@ -46,10 +53,12 @@ class Routes:
         self._by_link: dict[Link, set[Interest]] = {}
         self._local: TopicTable[Subscription, Names] = TopicTable()
         self._routes: dict[tuple[str, str], Route] = {}
+        self._lanes: dict[tuple[str, tuple[Link, ...], tuple[Subscription, ...]], Lane] = {}
         self.invalidated: Callable[[], None] = _nothing
 
     def _invalidate(self) -> None:
         self._routes.clear()
+        self._lanes.clear()
         self.invalidated()
 
     # -- interests of peers ----------------------------------------------------------------------------------------
@@ -105,24 +114,31 @@ class Routes:
 
     # -- routes ----------------------------------------------------------------------------------------------------
 
+    def known(self, topic: str, name: str) -> Route | None:
+        """Return the route if it was worked out since interests last changed: a topic that has one is well formed."""
+        return self._routes.get((topic, name))
+
     def route(self, topic: str, name: str) -> Route:
         """Return where events of that (normalised) topic and that name go."""
         route = self._routes.get((topic, name))
         if route is None:
-            route = self._work_out(topic, name)
             if len(self._routes) >= ROUTES_MAX:
                 self._invalidate()
-            self._routes[topic, name] = route
+            route = self._routes[topic, name] = Route(topic, self._lane(topic, name))
         return route
 
-    def _work_out(self, topic: str, name: str) -> Route:
+    def _lane(self, topic: str, name: str) -> Lane:
         links = {
             link: None
             for link, wanted in self._remote.match(topic)
             if None in wanted or any(names is not None and name in names for names in wanted)
         }
         local = tuple(s for s, names in self._local.match(topic) if names is None or name in names)
-        return Route(topic, name, tuple(links), local, anyone=bool(links or local))
+        key = (name, tuple(links), local)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(*key, anyone=bool(links or local))
+        return lane
 
     def readers(self, topic: str) -> int:
         """Return how many peers and own subscriptions want events of that topic, of any name."""

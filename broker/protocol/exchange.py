@@ -25,7 +25,7 @@ from broker.protocol.subscriptions import Delivery, Subscription
 from broker.status import EventMisfitted, MessagesLost
 from broker.topics import normalize_topic
 
-__all__ = ["EVENT_BYTES_MAX", "Exchange", "Published"]
+__all__ = ["EVENT_BYTES_MAX", "Exchange", "Outgoing", "Published"]
 
 # Enough for a listing of a large machine, small enough that a frame with one in it stays below FRAME_BYTES_MAX.
 EVENT_BYTES_MAX: Final = 4 << 20
@@ -44,7 +44,7 @@ BLOCKED, GATHERED, FIRST, FULL = Published
 
 
 @attrs.define(eq=False)
-class _Outgoing:
+class Outgoing:
     """What is known of an event class that was published: its name, its encoder and its routes by topic as given."""
 
     name: str
@@ -64,16 +64,17 @@ class Exchange:
         self.condemned: list[tuple[Link, Malformed]] = []  # links whose peer broke the protocol in a run's body
         self._obstacles: set[Link | Subscription] = set()  # congested links, full queues of our own
         self._act = act
-        self._outgoing: dict[type, _Outgoing] = {}
         self._outbox = Outbox(node_id)
-        self._open_route: Route | None = None  # what the run that grows has turned to
-        self._append: Callable[[bytes], None]  # of its chunks
-        self._batch_bytes = 0
+        # What the endpoint's publish() needs to let an event join the open run without a call here:
+        self.outgoing: dict[type, Outgoing] = {}
+        self.open_route: Route | None = None  # what the run that grows has turned to; None while anyone is slow
+        self.append: Callable[[bytes], None]  # of its chunks
+        self.batch_bytes = 0
         self._sequence = 0  # events in the runs that no longer grow, since the start
         self.flush_due: Callable[[], None] = _nothing
 
     def _routes_changed(self) -> None:
-        for outgoing in self._outgoing.values():
+        for outgoing in self.outgoing.values():
             outgoing.routes.clear()
 
     # -- out -----------------------------------------------------------------------------------------------------
@@ -83,49 +84,40 @@ class Exchange:
 
         Raises TopicError, EventMisfit and NotCarried, whether anybody wants the event or not.
         """
-        outgoing = self._outgoing.get(type(event))
+        outgoing = self.outgoing.get(type(event))
         if outgoing is None:
             outgoing = self._learn(event)
-        route = outgoing.routes.get(topic)
+        route = outgoing.routes.get(topic) if type(topic) is str else None
         if route is None:
             route = self._find_route(outgoing, topic)
         if self._obstacles and self._blocked(route):
             return BLOCKED
         data = outgoing.encode(event, time_ns)
-        size = self._batch_bytes + len(data)
-        if route is self._open_route and size < BATCH_BYTES:
-            self._batch_bytes = size
-            self._append(data)
-            return GATHERED
-        return self._gather(outgoing, route, data)
-
-    def _gather(self, outgoing: _Outgoing, route: Route, data: bytes) -> Published:
-        """Take an encoded event that begins a run, fills the batch, is too large, or goes nowhere."""
         if len(data) > EVENT_BYTES_MAX:
             reason = f"{len(data)} bytes, an event has at most {EVENT_BYTES_MAX}: send a reference, or parts"
             raise NotCarried(reason, outgoing.name)
         if not route.lane.anyone:
             return GATHERED
         first = not self._outbox.runs
-        if route is not self._open_route:
+        if route is not self.open_route:
             self._turn_to(route)
-        self._append(data)
-        self._batch_bytes += len(data)
-        if self._batch_bytes >= BATCH_BYTES:
+        self.append(data)
+        self.batch_bytes += len(data)
+        if self.batch_bytes >= BATCH_BYTES:
             self.flush_due()
             return FULL
         return FIRST if first else GATHERED
 
-    def _learn(self, event: object) -> _Outgoing:
+    def _learn(self, event: object) -> Outgoing:
         """Look an event's class up, once."""
         if type(event) is events.Event:
             name = event.name
-            return _Outgoing(name, lambda event, time_ns: events.encode(event, time_ns)[1], {})
+            return Outgoing(name, lambda event, time_ns: events.encode(event, time_ns)[1], {})
         name, encode = events.encoder_for(type(event))
-        outgoing = self._outgoing[type(event)] = _Outgoing(name, encode, {})
+        outgoing = self.outgoing[type(event)] = Outgoing(name, encode, {})
         return outgoing
 
-    def _find_route(self, outgoing: _Outgoing, topic: str) -> Route:
+    def _find_route(self, outgoing: Outgoing, topic: str) -> Route:
         route = self.routes.route(normalize_topic(topic), outgoing.name)
         if len(outgoing.routes) >= ROUTES_MAX:
             outgoing.routes.clear()
@@ -139,6 +131,7 @@ class Exchange:
         """Take note of whether a link has room; publishers may try again when it has."""
         if link.congested:
             self._obstacles.add(link)
+            self.open_route = None
         elif link in self._obstacles:
             self._obstacles.discard(link)
             self._act(Changed())
@@ -149,18 +142,18 @@ class Exchange:
         if not (runs and runs[-1].lane is route.lane and runs[-1].turn_to(route.topic)):
             self._end_run()
             runs.append(PendingRun(route.lane, self._sequence + 1, {route.topic: 0}))
-            self._append = runs[-1].chunks.append
-        self._open_route = route
+            self.append = runs[-1].chunks.append
+        self.open_route = None if self._obstacles else route
 
     def _end_run(self) -> None:
         if self._outbox.runs:
             self._sequence += len(self._outbox.runs[-1].chunks)
-        self._open_route = None
+        self.open_route = None
 
     def flush(self) -> list[Link]:
         """Hand the batch to links and to our own subscriptions; returns the links to be pumped."""
         self._end_run()
-        self._batch_bytes = 0
+        self.batch_bytes = 0
         if not self._outbox.runs:
             return []
         out, local = self._outbox.flush()
@@ -230,6 +223,7 @@ class Exchange:
             subscription.holds = True
             if delivery.link is None:
                 self._obstacles.add(subscription)
+                self.open_route = None
             else:
                 subscription.links.add(delivery.link)
                 delivery.link.hold(subscription)

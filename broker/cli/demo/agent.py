@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import AsyncExitStack, suppress
 
 import trio
 
 import broker
 from broker.cli.demo.events import AgentReport
 from broker.cli.demo.figures import Figures
+from broker.cli.demo.tally import NOT_BEGUN
+from broker.cli.running import FAILED
 
 __all__ = ["main"]
 
@@ -36,11 +39,18 @@ class Agent:
         self._stop = trio.Event()
         self._life = trio.CancelScope()
 
-    async def run(self, address: str) -> None:
-        """Publish to the manager at that address until standard input ends, then the burst and the report."""
+    async def run(self, address: str) -> int:
+        """Publish to the manager at that address until standard input ends, then the burst and the report.
+
+        Returns the exit code: 0 when the manager has everything.
+        """
+        endpoint = broker.Endpoint(self._name, linger_s=_STOP_S)
         with self._life:
-            async with broker.Endpoint(self._name, linger_s=_STOP_S) as endpoint, trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch_stdin)
+            # The status is read until the endpoint has closed: the manager may go while the last events leave.
+            async with trio.open_nursery() as nursery, AsyncExitStack() as stack, endpoint:
+                changes = await stack.enter_async_context(endpoint.status())
+                nursery.start_soon(self._watch_stdin, endpoint)
+                nursery.start_soon(self._watch_manager, changes)
                 await endpoint.peer(address, timeout=_LINK_S)
                 await endpoint.subscribers(self._topic("report"))
                 began = trio.current_time()
@@ -49,12 +59,25 @@ class Agent:
                 seconds = trio.current_time() - began
                 report = AgentReport(self._figures.host, dict(self._published), seconds)
                 await endpoint.publish(self._topic("report"), report)
-                nursery.cancel_scope.cancel()
+                stack.callback(nursery.cancel_scope.cancel)
+        if not self._life.cancelled_caught:
+            return 0
+        return FAILED if self._published else NOT_BEGUN
 
-    async def _watch_stdin(self) -> None:
+    async def _watch_stdin(self, endpoint: broker.Endpoint) -> None:
+        """Stop when it ends; at once if the manager is gone."""
         await trio.lowlevel.wait_readable(sys.stdin.fileno())
         self._stop.set()
         self._life.deadline = trio.current_time() + _STOP_S
+        if not any(peer.connected for peer in endpoint.peers()):
+            self._life.cancel()
+
+    async def _watch_manager(self, changes: broker.StatusReader) -> None:
+        """Give up when its connection breaks while we stop; before, it may come back."""
+        with suppress(broker.EndpointClosed):
+            async for change in changes:
+                if self._stop.is_set() and isinstance(change, broker.PeerInterrupted):
+                    self._life.cancel()
 
     def _topic(self, kind: str) -> str:
         return f"host/{self._name}/{kind}"
@@ -90,12 +113,14 @@ class Agent:
 
 
 def main(name: str, address: str, share: str, shares: str, burst: str) -> None:
-    """Run one agent; leaves with exit code 1 and the reason on standard error when it cannot go on."""
+    """Run one agent and leave with its exit code; standard error says why it could not go on."""
     agent = Agent(name, Figures(int(share), int(shares)), int(burst))
+    code = FAILED
     try:
-        trio.run(agent.run, address)
+        code = trio.run(agent.run, address)
     except* broker.BrokerError as group:
-        sys.exit("; ".join(map(str, group.exceptions)))
+        print(*map(str, group.exceptions), sep="; ", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ class Demo:
                 process.kill()
             with trio.CancelScope(shield=True):
                 agent.exit_code = await process.wait()
-        if agent.exit_code != 0:
+        if agent.died and agent.exit_code != 0:
             note(f"{name} died: exit code {agent.exit_code}")
         self._tell_news()
 
@@ -110,9 +110,9 @@ class Demo:
             assert process.stdin is not None
             await process.stdin.aclose()
         with trio.move_on_after(_STOP_S):
-            await self._until(lambda: all(_has_ended(agent) for agent in self._tally.agents.values()))
+            await self._until(lambda: all(agent.ended for agent in self._tally.agents.values()))
             return
-        late = [agent.name for agent in self._tally.agents.values() if not _has_ended(agent)]
+        late = [agent.name for agent in self._tally.agents.values() if not agent.ended]
         note(f"no report within {_STOP_S:g} s from {', '.join(late)}")
 
     # -- what comes ------------------------------------------------------------------------------------------------
@@ -151,10 +151,6 @@ class Demo:
 
         with trio.move_on_after(timeout_s):
             await self._until(done)
-
-
-def _has_ended(agent: AgentTally) -> bool:
-    return agent.exit_code is not None and (agent.report is not None or agent.exit_code != 0)
 
 
 async def _relay_errors(name: str, process: trio.Process) -> None:

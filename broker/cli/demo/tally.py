@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 from broker import Message
 from broker.cli.demo.events import AgentReport, DiskUsage, ProcessSample
 
-__all__ = ["BURST", "AgentTally", "Tally", "kind_of"]
+__all__ = ["BURST", "NOT_BEGUN", "AgentTally", "Tally", "kind_of"]
 
 BURST = "burst"
+# The exit code of an agent that was stopped before it published anything: it has nothing to report.
+NOT_BEGUN = 3
 T = TypeVar("T")
 
 
@@ -58,13 +60,22 @@ class AgentTally:
         return self.latest.get(kind)
 
     @property
+    def ended(self) -> bool:
+        """Whether its process has ended and all that can be expected from it has come."""
+        return self.exit_code is not None and (self.exit_code != 0 or self.report is not None)
+
+    @property
     def died(self) -> bool:
         """Whether it ended without a report, or with a failure."""
-        return self.exit_code is not None and (self.exit_code != 0 or self.report is None)
+        if self.exit_code in (None, NOT_BEGUN):
+            return False
+        return self.exit_code != 0 or self.report is None
 
     @property
     def lost(self) -> int | None:
         """How many messages differ from what it reports, lost or twice; None without a report."""
+        if self.exit_code == NOT_BEGUN:
+            return self.received.total()
         if self.report is None:
             return None
         published = Counter(self.report.published)
@@ -133,7 +144,7 @@ class Tally:
     @property
     def ok(self) -> bool:
         """Whether all that every agent published has come."""
-        return not self.lost and all(agent.report for agent in self.agents.values()) and not self.died
+        return all(agent.ended and not agent.died and agent.lost == 0 for agent in self.agents.values())
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """What there is to say at the end, for JSON; ``seconds`` is how long agents were watched before the burst."""

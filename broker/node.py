@@ -20,7 +20,7 @@ from typing import Final
 
 import attrs
 
-from broker.errors import Malformed
+from broker.errors import Malformed, TopicError
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Send, Tell
 from broker.protocol.exchange import Exchange
@@ -110,7 +110,7 @@ class Node:
         except Malformed as error:
             self.peerings.break_off(wire_number, error, now)
             return
-        if wire.link is not None:
+        if wire.link is not None and not wire.link.ended:
             self._heard(wire.link, now)
 
     def _heard(self, link: Link, now: float) -> None:
@@ -214,6 +214,11 @@ class Node:
         self._wanted[interest] += 1
         if self._wanted[interest] == 1:
             self._announced[subscription] = self._announce(added=(interest,))
+        else:  # announced already, though not necessarily acknowledged
+            for other, pending in self._announced.items():
+                if other.interest == interest:
+                    self._announced[subscription] = pending[:]
+                    break
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -273,7 +278,11 @@ class Node:
         if update.origin != link.peer_id:
             raise Malformed("it announces the interests of another endpoint")
         for interest in update.added:
-            if normalize_prefix(interest.prefix) != interest.prefix:
+            try:
+                normal = normalize_prefix(interest.prefix)
+            except TopicError as error:
+                raise Malformed(str(error)) from error
+            if normal != interest.prefix:
                 raise Malformed(f"a prefix that is not normalised: {interest.prefix!r:.100}")
         if update.reset:
             self.exchange.routes.forget_link(link)

@@ -14,15 +14,20 @@ import sys
 __all__ = ["main"]
 
 
+_EXTRAS = {"click": "cli", "rich": "cli", "psutil": "demo"}
+
+
 def main() -> int:
     """Run the command line that the program was started with; returns the exit code."""
     try:
         from broker.cli.app import run_app
+
+        return run_app(sys.argv[1:])
     except ModuleNotFoundError as error:
-        if error.name not in ("click", "rich"):
+        extra = _EXTRAS.get(error.name or "")
+        if extra is None:
             raise
-        print(f"broker: {error.name} is not installed: pip install 'broker-mesh[cli]'", file=sys.stderr)
+        print(f"broker: {error.name} is not installed: pip install 'broker-mesh[{extra}]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    return run_app(sys.argv[1:])

@@ -118,8 +118,20 @@ def _import_all(modules: Sequence[str]) -> None:
             raise click.UsageError(f"--import {module}: {type(error).__name__}: {error}") from error
 
 
+# \b keeps click from filling the lines below it.
+_PUB_HELP = """Publish an event to TOPIC whose arguments are the JSON_ARGs, or one event a line of standard input.
+
+\b
+  broker pub host/web-01/disk DiskUsage '"web-01"' '"/"' 0.91 --connect tcp://127.0.0.1:4040
+
+A line is a list (an event's arguments), an object as 'broker sub' prints it (its own topic and event come before
+those on the command line), or any other value (the only argument).  TOPIC and EVENT_NAME may be left out if all
+lines have their own.  See 'broker sub --help' for values outside JSON.
+"""
+
+
 # What begins with a minus may be a negative number, which is JSON.
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(help=_PUB_HELP, context_settings={"ignore_unknown_options": True})
 @click.argument("topic", required=False)
 @click.argument("event", metavar="[EVENT_NAME]", required=False)
 @click.argument("args", metavar="[JSON_ARG]...", nargs=-1)
@@ -142,15 +154,7 @@ def pub(
     timeout_s: float,
     wait: int,
 ) -> int:
-    r"""Publish an event to TOPIC whose arguments are the JSON_ARGs, or one event a line of standard input.
-
-    \b
-      broker pub host/web-01/disk DiskUsage '"web-01"' '"/"' 0.91 --connect tcp://127.0.0.1:4040
-
-    A line is a list (an event's arguments), an object as 'broker sub' prints it (its own topic and event come before
-    those on the command line), or any other value (the only argument).  TOPIC and EVENT_NAME may be left out if all
-    lines have their own.  See 'broker sub --help' for values outside JSON.
-    """
+    """Publish an event, or one a line of standard input."""
     from broker.cli.pub import Pub
 
     _need_address(connect, listen)
@@ -186,11 +190,8 @@ def demo(seconds: float | None, agents: int, as_json: bool) -> int:
     object on a line and the last line is {"summary": ...}.  It stops after the seconds given or with Ctrl-C, which is
     no failure here: the exit code is 1 if an event was lost or an agent died, else 0.
     """
-    try:
-        import psutil  # noqa: F401 - the agents import it, each in its own process
-    except ModuleNotFoundError:
-        note("broker demo: psutil is not installed: pip install 'broker-mesh[demo]'")
-        return 1
+    import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
+
     from broker.cli.demo.run import Demo
 
     watch = Demo(seconds, agents, as_json)

@@ -34,9 +34,10 @@ class Listen:
         table = MessageTable() if output.is_terminal else None
         async with make_endpoint(self.name) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
+            prefixes = distinct_prefixes(self.topics)
+            readers = [await stack.enter_async_context(endpoint.subscribe(prefix)) for prefix in prefixes]
             nursery = await stack.enter_async_context(trio.open_nursery())
-            for prefix in distinct_prefixes(self.topics):
-                messages = await stack.enter_async_context(endpoint.subscribe(prefix))
+            for messages in readers:
                 nursery.start_soon(_show, messages, output, table)
             for address in self.addresses:
                 bound = await endpoint.listen(address)

@@ -11,7 +11,7 @@ import trio
 import broker
 from broker.cli.jsonform import FormError, from_json, loads
 from broker.cli.records import to_publish
-from broker.cli.running import FAILED, InputError, listen_all, make_endpoint, peer_all
+from broker.cli.running import FAILED, InputError, counted, follow_status, listen_all, make_endpoint, peer_all
 from broker.cli.standard import Lines, LineTooLong, Output, note
 
 __all__ = ["Pub"]
@@ -54,17 +54,16 @@ class Pub:
                     await listen_all(endpoint, self.listen)
                     await peer_all(endpoint, self.connect, self.timeout_s)
                     async with trio.open_nursery() as nursery:
-                        nursery.start_soon(self._follow, changes)
+                        nursery.start_soon(follow_status, changes, self._count)
                         if given is None:
                             await self._publish_lines(endpoint)
                         else:
                             await self._publish(endpoint, *given)
                         nursery.cancel_scope.cancel()
             finally:
-                with suppress(trio.WouldBlock, UnboundLocalError):
-                    while True:
-                        self._tell(changes.receive_nowait())
-                note(self._summary())
+                if self.sent:
+                    self._count_at_close(changes)
+                    note(self._summary())
         return FAILED if self.lost else 0
 
     def _given(self) -> tuple[str, broker.Event] | None:
@@ -106,19 +105,23 @@ class Pub:
             "start them, wait longer (--timeout), or do not wait (--wait 0)"
         )
 
-    async def _follow(self, changes: broker.StatusReader) -> None:
-        async for change in changes:
-            self._tell(change)
-
-    def _tell(self, change: broker.Status) -> None:
-        note(str(change))
+    def _count(self, change: broker.Status) -> None:
         if isinstance(change, broker.MessagesLost):
             self.lost += change.count
 
+    def _count_at_close(self, changes: broker.StatusReader) -> None:
+        """Count what closing the endpoint gave up; that its links are gone goes without saying."""
+        with suppress(trio.WouldBlock):
+            while True:
+                change = changes.receive_nowait()
+                self._count(change)
+                if isinstance(change, broker.MessagesLost):
+                    note(str(change))
+
     def _summary(self) -> str:
-        parts = [f"{self.sent} {'event' if self.sent == 1 else 'events'} sent"]
+        parts = [f"{counted(self.sent, 'event')} sent"]
         if self.unwanted:
-            parts.append(f"{self.unwanted} of them had no subscriber")
+            parts.append(f"{self.unwanted:,} of them had no subscriber")
         if self.lost:
-            parts.append(f"{self.lost} lost")
+            parts.append(f"{self.lost:,} lost")
         return ", ".join(parts)

@@ -15,6 +15,7 @@ __all__ = [
     "FAILED",
     "INPUT_WRONG",
     "InputError",
+    "counted",
     "follow_status",
     "listen_all",
     "make_endpoint",
@@ -52,7 +53,8 @@ def run(command: Command, at_first_signal: Callable[[], None] | None = None) -> 
             return 128 + signal.SIGINT
         if not isinstance(error, (InputError, broker.BrokerError, OSError)):
             raise
-        note(f"broker: {error}")
+        # An OSError's text begins with its number, which says nothing that the rest does not.
+        note(f"broker: {error.strerror if isinstance(error, broker.ListenError) and error.strerror else error}")
         return INPUT_WRONG if isinstance(error, _INPUT_ERRORS) else FAILED
 
 
@@ -104,6 +106,11 @@ def make_endpoint(name: str | None, linger_s: float = 2.0) -> broker.Endpoint:
         raise InputError(str(error)) from None
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things in words: 1 event, 2 events."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 async def listen_all(endpoint: broker.Endpoint, addresses: Iterable[str]) -> None:
     """Listen on each address, and say on which it became."""
     for address in addresses:
@@ -116,7 +123,20 @@ async def peer_all(endpoint: broker.Endpoint, addresses: Iterable[str], timeout:
         await endpoint.peer(address, timeout=timeout)
 
 
-async def follow_status(changes: broker.StatusReader) -> None:
-    """Say on standard error what happens to peers and messages."""
+async def follow_status(
+    changes: broker.StatusReader, at_each: Callable[[broker.Status], None] = lambda _: None
+) -> None:
+    """Say on standard error what happens to peers and messages; calls ``at_each`` with each status event.
+
+    Of the failed attempts to dial a peer it tells the first after each link: before any, ``endpoint.peer()`` raises.
+    """
+    linked: set[str] = set()
     async for change in changes:
+        at_each(change)
+        if isinstance(change, broker.PeeringFailed):
+            if change.address not in linked:
+                continue
+            linked.remove(change.address)
+        elif isinstance(change, (broker.PeerAdded, broker.PeerResumed)):
+            linked.add(change.address)
         note(str(change))

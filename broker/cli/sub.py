@@ -10,7 +10,7 @@ import trio
 
 import broker
 from broker.cli.records import event_name, line_of
-from broker.cli.running import follow_status, listen_all, make_endpoint, peer_all
+from broker.cli.running import counted, follow_status, listen_all, make_endpoint, peer_all
 from broker.cli.standard import Output, note
 from broker.cli.table import MessageTable
 
@@ -35,20 +35,21 @@ class Sub:
     async def __call__(self, output: Output) -> int:
         """Show messages until ``count`` or for ever; always says how many there were."""
         shown = _Shown(output, self.count)
-        try:
-            async with make_endpoint(self.name) as endpoint, AsyncExitStack() as stack:
-                changes = await stack.enter_async_context(endpoint.status())
-                nursery = await stack.enter_async_context(trio.open_nursery())
-                nursery.start_soon(follow_status, changes)
-                for prefix in distinct_prefixes(self.prefixes):
-                    messages = await stack.enter_async_context(endpoint.subscribe(prefix))
-                    nursery.start_soon(self._show, messages, shown)
-                await listen_all(endpoint, self.listen)
-                await peer_all(endpoint, self.connect, self.timeout_s)
+        async with make_endpoint(self.name) as endpoint, AsyncExitStack() as stack:
+            changes = await stack.enter_async_context(endpoint.status())
+            prefixes = distinct_prefixes(self.prefixes)
+            readers = [await stack.enter_async_context(endpoint.subscribe(prefix)) for prefix in prefixes]
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            nursery.start_soon(follow_status, changes)
+            for messages in readers:
+                nursery.start_soon(self._show, messages, shown)
+            await listen_all(endpoint, self.listen)
+            await peer_all(endpoint, self.connect, self.timeout_s)
+            try:
                 await shown.enough.wait()
-                nursery.cancel_scope.cancel()
-        finally:
-            note(f"{shown.messages} messages received")
+            finally:
+                note(f"{counted(shown.messages, 'message')} received")
+            nursery.cancel_scope.cancel()
         return 0
 
     async def _show(self, messages: broker.Subscriber, shown: _Shown) -> None:

@@ -45,16 +45,15 @@ class MessageTable:
     def line(self, text: str) -> str:
         """The text of a remark between rows."""
         with self.console.capture() as capture:
-            self.console.print(Text(printable(text), style="dim"), no_wrap=True, overflow="ellipsis")
+            self.console.print(Text(printable(text), style="dim"), soft_wrap=True)
         return capture.get()
 
     def _print(self, cells: dict[str, tuple[str, str]]) -> None:
         row = Text(no_wrap=True, overflow="ellipsis")
         for name, width in self._widths.items():
             text, style = cells[name]
-            row.append(_fitted(text, width), style)
-            if name != "fields":
-                row.append("  ")
+            fitted = _fitted(text, width)
+            row.append(fitted.rstrip() if name == "fields" else fitted + "  ", style)
         self.console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
 
     @staticmethod
@@ -63,7 +62,7 @@ class MessageTable:
         rest = columns - sum(width + 2 for width in widths.values())
         if columns >= _CELLS_FOR_ORIGIN:
             widths["origin"] = min(20, rest // 6)
-        widths["topic"] = min(40, rest // 4)
+        widths["topic"] = min(40, rest * 3 // 10)
         widths["event"] = min(24, rest // 6)
         widths["fields"] = max(8, columns - sum(width + 2 for width in widths.values()))
         return widths

@@ -15,7 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from broker.errors import ListenError
 from broker.net.address import Address, parse_address
-from broker.net.sockets import FRAMES_PER_TURN, new_socket, read_loop
+from broker.net.sockets import FRAMES_PER_TURN, new_socket, read_loop, readable, skip_parts
 
 __all__ = ["Network", "Sink"]
 
@@ -111,29 +111,19 @@ class _Dialled:
 
     def drain(self) -> bool:
         """Hand over the frames that are there; returns whether some are left."""
+        socket = self.socket
         for _ in range(FRAMES_PER_TURN):
-            if self.closed:
+            if self.closed or not readable(socket):
                 return False
-            try:
-                frame = self.socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return False
-            if self.socket.get(zmq.RCVMORE):
-                self._skip_parts()
-                frame = b""  # no frame of ours has parts: the node is to see garbage
+            frame = socket.recv(zmq.NOBLOCK)
+            if socket.get(zmq.RCVMORE):
+                frame = skip_parts(socket)
             self.sink.received(self.number, frame)
         return True
 
-    def _skip_parts(self) -> None:
-        while self.socket.get(zmq.RCVMORE):
-            self.socket.recv(zmq.NOBLOCK)
-
     def _watch(self) -> bool:
-        while not self.closed:
-            try:
-                parts = self._monitor.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return False
+        while not self.closed and readable(self._monitor):
+            parts = self._monitor.recv_multipart(zmq.NOBLOCK)
             loss = self._loss_in(zmq.Event(parse_monitor_message(parts)["event"]))
             if loss is not None:
                 while self.drain():
@@ -186,20 +176,21 @@ class _Listener:
 
     def drain(self) -> bool:
         """Hand over the frames that are there; returns whether some are left."""
+        socket = self.socket
         for _ in range(FRAMES_PER_TURN):
-            if self.closed:
+            if self.closed or not readable(socket):
                 return False
-            try:
-                identity, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return False
+            identity = socket.recv(zmq.NOBLOCK)
+            frame = socket.recv(zmq.NOBLOCK)  # there always is one behind an identity
+            if socket.get(zmq.RCVMORE):
+                frame = skip_parts(socket)
             if identity in self._gone:
                 continue
             number = self.wires.get(identity)
             if number is None:
                 number = self.wires[identity] = self.sink.accepted(self.bound)
                 self.attach(number, identity)
-            self.sink.received(number, parts[0] if len(parts) == 1 else b"")
+            self.sink.received(number, frame)
         return True
 
     def forget(self, identity: bytes) -> None:
@@ -253,7 +244,8 @@ class Network:
         try:
             if accepted is not None:
                 listener, identity = accepted
-                listener.socket.send_multipart((identity, frame), zmq.NOBLOCK)
+                listener.socket.send(identity, zmq.NOBLOCK | zmq.SNDMORE)
+                listener.socket.send(frame, zmq.NOBLOCK)
                 self._touched.add(listener)
             else:
                 wire = self._dialled.get(number)
@@ -279,7 +271,7 @@ class Network:
         found = False
         while self._touched:
             socket = self._touched.pop()
-            if not socket.closed and socket.socket.get(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+            if not socket.closed and readable(socket.socket):
                 found = True
                 if socket.drain():
                     self._nursery.start_soon(self._drain_rest, socket)
@@ -290,7 +282,7 @@ class Network:
         while more and not socket.closed:
             self._sink.round_done()
             await trio.lowlevel.checkpoint()
-            more = not socket.closed and (socket.drain() or bool(socket.socket.get(zmq.EVENTS) & zmq.POLLIN))  # type: ignore[operator]
+            more = socket.drain()
         self._sink.round_done()
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ import zmq
 
 from broker.protocol.frames import FRAME_BYTES_MAX
 
-__all__ = ["FRAMES_PER_TURN", "context", "new_socket", "read_loop"]
+__all__ = ["FRAMES_PER_TURN", "context", "new_socket", "read_loop", "readable", "skip_parts"]
 
 # Frames taken from one socket before others get their turn: a few ms of work at 64 KiB each.
 FRAMES_PER_TURN = 32
@@ -52,13 +52,26 @@ def new_socket(kind: int) -> zmq.Socket[bytes]:
     return socket
 
 
+def readable(socket: zmq.Socket[bytes]) -> bool:
+    """Look whether a frame can be received; from here on the descriptor tells of the next one."""
+    return bool(socket.get(zmq.EVENTS) & zmq.POLLIN)  # type: ignore[operator]
+
+
+def skip_parts(socket: zmq.Socket[bytes]) -> bytes:
+    """Drop the rest of a message of several parts; returns what to take it for: no frame of ours has parts."""
+    while socket.get(zmq.RCVMORE):
+        socket.recv(zmq.NOBLOCK)
+    return b""
+
+
 async def read_loop(socket: zmq.Socket[bytes], drain: Callable[[], bool]) -> None:
-    """Call ``drain`` whenever the socket may have frames, until it is closed; it returns whether it left some."""
+    """Call ``drain`` whenever the socket may have frames, until it is closed.
+
+    ``drain`` returns whether it left some, and has looked: False means that :func:`readable` was false at last.
+    """
     descriptor = socket.FD
     while not socket.closed:
         if drain():
             await trio.lowlevel.checkpoint()
-        elif not socket.closed and socket.get(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
-            await trio.lowlevel.checkpoint()
-        else:
+        elif not socket.closed:
             await trio.lowlevel.wait_readable(descriptor)

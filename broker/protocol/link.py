@@ -36,6 +36,7 @@ import attrs
 from broker.errors import Malformed
 from broker.protocol.frames import (
     ACK_NOW,
+    FRAME_BYTES_MAX,
     HEADER_BYTES,
     Header,
     Kind,
@@ -196,6 +197,16 @@ class Link:
         for frame in frames:
             self.send(frame)
 
+    def end(self) -> int:
+        """Let the session be over; returns how many events were not acknowledged, which are forgotten."""
+        lost = self.unacknowledged_messages
+        self.ended = True
+        self.sent.clear()
+        self.control.clear()
+        self.waiting.clear()
+        self._sent_bytes = 0
+        return lost
+
     # -- receiving -----------------------------------------------------------------------------------------------
 
     def receive(self, header: Header, payload_bytes: int) -> bool:
@@ -228,7 +239,12 @@ class Link:
         return True
 
     def charge_messages(self, messages: int) -> None:
-        """Add the constant part of an EVENTS frame's charge, once its messages are counted."""
+        """Add the constant part of an EVENTS frame's charge, once its messages are counted.
+
+        Raises Malformed for more than fit a frame: the running totals are to stay below 2^64.
+        """
+        if messages > FRAME_BYTES_MAX:
+            raise Malformed(f"a frame that claims to hold {messages} events")
         self._received_charge += charge_of(0, messages)
         self.messages_in += messages
         used = self._received_charge - self._acked_charge

@@ -6,6 +6,7 @@ same gets the same payload, made once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -54,16 +55,21 @@ class PendingRun:
 
     def seal(self) -> list[Run]:
         """Return the events as they travel, in runs of at most RUN_EVENTS."""
-        topics, name = list(self.topics), self.lane.name
+        topics = list(self.topics)
         if len(topics) > 1:
             self._fill()
-        runs = []
-        for at in range(0, len(self.chunks), RUN_EVENTS):
-            chunks = self.chunks[at : at + RUN_EVENTS]
-            count = len(chunks)
-            which = bytes(self._which[at : at + RUN_EVENTS]) if len(topics) > 1 else b""
-            runs.append(Run(topics, name, self.sequence + at, count, which, array_header(count) + b"".join(chunks)))
-        return runs
+        if len(self.chunks) <= RUN_EVENTS:
+            return [self._seal_part(topics, self.chunks, 0)]
+        return [
+            self._seal_part(topics, self.chunks[at : at + RUN_EVENTS], at)
+            for at in range(0, len(self.chunks), RUN_EVENTS)
+        ]
+
+    def _seal_part(self, topics: list[str], chunks: list[bytes], at: int) -> Run:
+        count = len(chunks)
+        which = bytes(self._which[at : at + count]) if len(topics) > 1 else b""
+        body = array_header(count) + b"".join(chunks)
+        return Run(topics, self.lane.name, self.sequence + at, count, which, body)
 
 
 def array_header(count: int) -> bytes:
@@ -81,19 +87,26 @@ class Outbox:
     def flush(self) -> tuple[list[tuple[Link, OutFrame]], list[tuple[Lane, Run]]]:
         """Empty the batch: what goes to which link, and what goes to our own subscriptions."""
         pending, self.runs = self.runs, []
+        if len(pending) == 1:  # nearly always; 3 us less for an event that is published alone
+            lane, runs = pending[0].lane, pending[0].seal()
+            out = self._frames(lane.links, runs)
+            return out, [(lane, run) for run in runs] if lane.local else []
         sealed = [(run.lane, run.seal()) for run in pending]
-        local = [(lane, run) for lane, runs in sealed if lane.local for run in runs]
         by_link: dict[Link, list[int]] = {}
         for index, (lane, _) in enumerate(sealed):
             for link in lane.links:
                 by_link.setdefault(link, []).append(index)
-        payloads: dict[tuple[int, ...], tuple[bytes, int]] = {}
-        out = []
+        alike: dict[tuple[int, ...], list[Link]] = {}
         for link, indexes in by_link.items():
-            key = tuple(indexes)
-            if key not in payloads:
-                runs = [run for index in indexes for run in sealed[index][1]]
-                payloads[key] = encode(Batch(self._origin, runs)), sum(run.count for run in runs)
-            payload, messages = payloads[key]
-            out.append((link, OutFrame(Kind.EVENTS, payload, messages, TTL_DEFAULT)))
-        return out, local
+            alike.setdefault(tuple(indexes), []).append(link)
+        out = []
+        for key, links in alike.items():
+            out += self._frames(links, [run for index in key for run in sealed[index][1]])
+        return out, [(lane, run) for lane, runs in sealed if lane.local for run in runs]
+
+    def _frames(self, links: Sequence[Link], runs: list[Run]) -> list[tuple[Link, OutFrame]]:
+        """Return a frame with these runs for each link: one payload, made once."""
+        if not links:
+            return []
+        payload, messages = encode(Batch(self._origin, runs)), sum([run.count for run in runs])
+        return [(link, OutFrame(Kind.EVENTS, payload, messages, TTL_DEFAULT)) for link in links]

@@ -83,6 +83,11 @@ class Peering:
     failure: Refusal | None = None  # why the last attempt failed
     final: bool = False  # it will not be tried again
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is done for it, because the link that it made do with has ended: it is to be dialled."""
+        return self.link is None and self.wire is None and self.dial_at is None and not self.final
+
 
 @attrs.define(eq=False)
 class Wire:
@@ -153,7 +158,7 @@ class Peerings:
             return False
         if peering.link is not None:
             self._part(peering.link, "unpeered")
-        elif peering.wire is not None:
+        if peering.wire is not None:  # still dialling, perhaps to bring that link back
             self._drop_wire(self.wires[peering.wire])
         self._act(Changed())
         return True
@@ -253,7 +258,6 @@ class Peerings:
 
     def _end(self, link: Link, reason: str) -> None:
         """Forget a link for good, and count what it still had to deliver."""
-        link.ended = True
         del self.links[link.peer_id]
         self._abandon_at.pop(link, None)
         if link.wire is not None:
@@ -262,7 +266,7 @@ class Peerings:
         for peering in self.peerings.values():
             if peering.link is link:
                 peering.link = None
-        lost = link.unacknowledged_messages
+        lost = link.end()
         if link.added:
             self._act(Tell(PeerLost(link.peer_name, link.address, reason)))
         if lost:
@@ -374,6 +378,7 @@ class Peerings:
         link = self.links.get(hello.id)
         if link is not None:
             if hello.session != link.session and link.wire is not None:
+                self._probe(link, now)  # the peer may have given it up without our knowing
                 return Refusal("linked", "there is a link between us already", self.id)
             return None
         if len(self.links) >= LINKS_MAX:
@@ -388,12 +393,17 @@ class Peerings:
             if other.wire is None:
                 self._end(other, "replaced by a new process of the same name")
                 return None
-            wire = self.wires[other.wire]
-            if wire.probe_until is None:
-                wire.probe_until = now + self._timing.probe_s
-                self._ping(wire, other, now)
+            self._probe(other, now)
             return Refusal("name", f"another endpoint called {name!r} is linked to {self.name}: give each its own name")
         return None
+
+    def _probe(self, link: Link, now: float) -> None:
+        """Let a link show that it lives, soon."""
+        assert link.wire is not None
+        wire = self.wires[link.wire]
+        if wire.probe_until is None:
+            wire.probe_until = now + self._timing.probe_s
+            self._ping(wire, link, now)
 
     def _take_welcome(self, wire: Wire, peering: Peering, welcome: Welcome, now: float) -> None:
         if welcome.version != frames.PROTOCOL_VERSION:
@@ -519,7 +529,7 @@ class Peerings:
                     self._dial(peering, now)
                 else:
                     peering.dial_at = None
-            elif peering.wire is None and peering.dial_at is None and not peering.final and peering.link is None:
+            elif peering.idle:
                 self._dial(peering, now)
 
     def _tick_wire(self, wire: Wire, now: float) -> None:
@@ -542,7 +552,11 @@ class Peerings:
         """Return when :meth:`tick` has something to do, in seconds of the clock that ``now`` comes from."""
         timing = self._timing
         deadlines = [until for until in self._abandon_at.values()]
-        deadlines += [p.dial_at for p in self.peerings.values() if p.dial_at is not None]
+        for peering in self.peerings.values():
+            if peering.dial_at is not None:
+                deadlines.append(peering.dial_at)
+            elif peering.idle:
+                return float("-inf")
         for wire in self.wires.values():
             if wire.link is None:
                 deadlines.append(wire.opened + timing.handshake_s)

@@ -50,11 +50,11 @@ class Delivery:
         run, topics, origin = self.run, self.run.topics, self.origin
         try:
             messages, misfits = events.decoder_for(run.name)(run.body, run.count, topics[0], origin)
-        except Malformed as error:
-            self.condemn(self, error)
+        except (Malformed, EventMisfit) as error:  # EventMisfit: a name that no event can have
+            self.condemn(self, Malformed(str(error)))
             return []
         for misfit in misfits:
-            self.report(self, topics[run.which[misfit.index]] if run.which else topics[0], misfit.error)
+            self.report(self, topics[run.which[misfit.index]] if len(topics) > 1 else topics[0], misfit.error)
         if len(topics) == 1:
             return messages
         misfitted = {misfit.index for misfit in misfits}

@@ -1,0 +1,46 @@
+"""The two programs in examples/, run as a reader of them would."""
+
+from __future__ import annotations
+
+from processes import Program, finished, started
+
+AGENT = "examples/agent.py"
+MANAGER = "examples/manager.py"
+
+
+async def address_of(manager: Program) -> str:
+    return (await manager.out.next_with("listening on ")).rpartition(" ")[2]
+
+
+async def test_manager_prints_the_figures_of_two_agents_and_ctrl_c_ends_all_three() -> None:
+    async with started(MANAGER, "tcp://127.0.0.1:0") as manager:
+        address = await address_of(manager)
+        async with started(AGENT, "web-01", address) as one, started(AGENT, "web-02", address) as two:
+            for name in ("web-01", "web-02"):
+                manager.out.seen.clear()
+                assert (await manager.out.next_with(f"{name}: cpu ")).endswith(" %")
+                assert (await manager.out.next_with(f"{name}: / ")).endswith(" % full")
+            for program in (one, two, manager):
+                program.interrupt()
+                assert await program.end() == 0
+                assert await program.err.rest() == []
+
+
+async def test_agent_finds_a_manager_that_is_started_again() -> None:
+    async with started(MANAGER, "tcp://127.0.0.1:0") as manager:
+        address = await address_of(manager)
+        async with started(AGENT, "web-01", address) as agent:
+            await manager.out.next_with("web-01: cpu ")
+            manager.interrupt()
+            assert await manager.end() == 0
+            async with started(MANAGER, address) as manager_again:
+                await manager_again.out.next_with("web-01: cpu ")
+            agent.interrupt()
+            assert await agent.end() == 0
+
+
+async def test_agent_without_a_manager_says_so() -> None:
+    code, _, errors = await finished(AGENT, "web-01", "tcp://127.0.0.1:1")
+    assert code == 1
+    assert errors.startswith("tcp://127.0.0.1:1: ")
+    assert errors.count("\n") == 0

@@ -7,9 +7,9 @@ flusher, which sends what was published as soon as the loop comes round.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-import platform
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -35,10 +35,13 @@ from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
 from broker.protocol.peerings import Chance, Peering, Timing
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from broker.status import MessagesLost
 from broker.status_reader import StatusReader
 from broker.subscriber import Subscriber
 
 __all__ = ["Endpoint", "NetworkDriver"]
+
+_log = logging.getLogger("broker")
 
 # A lone event leaves at once; one that follows another this closely joins a batch.
 _LONE_NS: Final = 100_000
@@ -103,7 +106,7 @@ class Endpoint:
         chance: Chance | None = None,
     ) -> None:
         if name is None:
-            name = f"{platform.node() or 'host'}-{os.getpid()}"
+            name = f"{os.uname().nodename or 'host'}-{os.getpid()}"
         if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
             raise ValueError(f"an endpoint's name is printable text of 1 to 255 bytes: {name!r:.100}")
         self._node = Node(name, chance or random.SystemRandom(), timing)
@@ -368,6 +371,8 @@ class Endpoint:
             case Hangup(number):
                 self._network.hangup(number)
             case Tell(status):
+                level = logging.WARNING if isinstance(status, MessagesLost) else logging.DEBUG
+                _log.log(level, "%s: %s", self.name, status)
                 for reader in self._status_readers:
                     reader.put(status)
 

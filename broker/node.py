@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-import attrs
+from msgspec import Struct
 
 from broker.errors import Malformed, TopicError
 from broker.protocol import frames
@@ -37,8 +37,7 @@ __all__ = ["Node", "Peer"]
 _INTERESTS_PER_FRAME: Final = 8_192
 
 
-@attrs.frozen
-class Peer:
+class Peer(Struct, frozen=True):
     """A peer as ``endpoint.peers()`` shows it."""
 
     name: str
@@ -248,7 +247,9 @@ class Node:
             del self._announced[subscription]
         return not pending
 
-    def _announce(self, added: Iterable[Interest] = (), removed: Iterable[Interest] = ()) -> list[tuple[Link, OutFrame]]:
+    def _announce(
+        self, added: Iterable[Interest] = (), removed: Iterable[Interest] = ()
+    ) -> list[tuple[Link, OutFrame]]:
         self._interests_version += 1
         return self._send_interests(list(self.peerings.links.values()), reset=False, added=added, removed=removed)
 

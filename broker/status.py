@@ -1,12 +1,12 @@
 """Status events: what an endpoint tells of itself, its peers and its losses.
 
-``endpoint.status()`` gives them in the order in which they happened.  Each is a frozen attrs class whose ``str`` is a
+``endpoint.status()`` gives them in the order in which they happened.  Each is a frozen class whose ``str`` is a
 sentence for a log.
 """
 
 from __future__ import annotations
 
-import attrs
+from msgspec import Struct
 
 __all__ = [
     "EventMisfitted",
@@ -22,13 +22,11 @@ __all__ = [
 ]
 
 
-@attrs.frozen(str=False)
-class Status:
+class Status(Struct, frozen=True):
     """The base of all status events."""
 
 
-@attrs.frozen
-class PeerAdded(Status):
+class PeerAdded(Status, frozen=True):
     """A peer is linked and each end knows what the other subscribes to: messages flow."""
 
     peer: str
@@ -38,8 +36,7 @@ class PeerAdded(Status):
         return f"{self.peer} ({self.address}): linked"
 
 
-@attrs.frozen
-class PeerInterrupted(Status):
+class PeerInterrupted(Status, frozen=True):
     """The connection to a peer is gone; messages wait for it to come back, nothing is lost yet."""
 
     peer: str
@@ -50,8 +47,7 @@ class PeerInterrupted(Status):
         return f"{self.peer} ({self.address}): interrupted: {self.reason}"
 
 
-@attrs.frozen
-class PeerResumed(Status):
+class PeerResumed(Status, frozen=True):
     """An interrupted peer is back in the same session: nothing was lost."""
 
     peer: str
@@ -61,8 +57,7 @@ class PeerResumed(Status):
         return f"{self.peer} ({self.address}): resumed"
 
 
-@attrs.frozen
-class PeerLost(Status):
+class PeerLost(Status, frozen=True):
     """The session with a peer is over."""
 
     peer: str
@@ -73,8 +68,7 @@ class PeerLost(Status):
         return f"{self.peer} ({self.address}): lost: {self.reason}"
 
 
-@attrs.frozen
-class PeerRefused(Status):
+class PeerRefused(Status, frozen=True):
     """Somebody who dialled us was turned away, or sent what is not this protocol."""
 
     peer: str
@@ -86,8 +80,7 @@ class PeerRefused(Status):
         return f"{self.peer} ({self.address}): refused ({self.code}): {self.reason}"
 
 
-@attrs.frozen
-class PeeringFailed(Status):
+class PeeringFailed(Status, frozen=True):
     """An attempt to dial a peer failed; unless ``final``, it is tried again.
 
     ``code`` is one of refused, unreachable, silent, foreign, version, self, name, authentication, authorisation, full,
@@ -103,8 +96,7 @@ class PeeringFailed(Status):
         return f"{self.address}: {self.reason}{'' if self.final else '; will try again'}"
 
 
-@attrs.frozen
-class MessagesLost(Status):
+class MessagesLost(Status, frozen=True):
     """Messages for ``peer`` whose receipt it did not acknowledge before its session ended.
 
     ``count`` is all that is not known to have arrived; the last of them may have arrived, their acknowledgement not.
@@ -118,8 +110,7 @@ class MessagesLost(Status):
         return f"{self.peer}: {self.count} messages lost: {self.reason}"
 
 
-@attrs.frozen
-class EventMisfitted(Status):
+class EventMisfitted(Status, frozen=True):
     """An event that did not fit its class here; no subscriber got it."""
 
     topic: str
@@ -136,8 +127,7 @@ class EventMisfitted(Status):
         )
 
 
-@attrs.frozen
-class StatusLost(Status):
+class StatusLost(Status, frozen=True):
     """This reader was too slow: ``count`` older status events were dropped before this one."""
 
     count: int

@@ -29,7 +29,8 @@ class Lines:
     async def pump(self, stream: trio.abc.ReceiveStream) -> None:
         rest = b""
         async with self._send, stream:
-            with suppress(trio.BrokenResourceError):  # a terminal whose program has ended
+            # A terminal whose program has ended is broken; a test may close a pipe as a reader would.
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 async for chunk in stream:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:

@@ -24,10 +24,11 @@ def main() -> int:
 
         return run_app(sys.argv[1:])
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(error.name or "")
+        package = (error.name or "").partition(".")[0]
+        extra = _EXTRAS.get(package)
         if extra is None:
             raise
-        print(f"broker: {error.name} is not installed: pip install 'broker-mesh[{extra}]'", file=sys.stderr)
+        print(f"broker: {package} is not installed: pip install 'broker-mesh[{extra}]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

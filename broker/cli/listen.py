@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-import attrs
+import msgspec
 import trio
 
 import broker
@@ -46,7 +46,7 @@ class Listen:
                 else:
                     await output.write(table.line(f"{endpoint.name} is listening on {bound}"))
             async for change in changes:
-                form = {"status": type(change).__name__, **attrs.asdict(change)}
+                form = {"status": type(change).__name__, **msgspec.structs.asdict(change)}
                 await output.write(dumps(form) + "\n" if table is None else table.line(str(change)))
         return 0
 

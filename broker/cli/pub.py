@@ -115,7 +115,7 @@ class Pub:
             while True:
                 change = changes.receive_nowait()
                 self._count(change)
-                if isinstance(change, broker.MessagesLost):
+                if not isinstance(change, broker.PeerLost):
                     note(str(change))
 
     def _summary(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import attrs
+from msgspec import Struct
 
 from broker.errors import AddressError
 
@@ -17,8 +17,7 @@ _IPC_BYTES_MAX: Final = 107
 _HOW = "an address is tcp://HOST:PORT (an IPv6 host in brackets), ipc://PATH or inproc://NAME"
 
 
-@attrs.frozen
-class Address:
+class Address(Struct, frozen=True):
     """An address, taken apart: ``host`` and ``port`` are of tcp, ``rest`` is the path or the name of the others."""
 
     text: str

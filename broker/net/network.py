@@ -164,7 +164,7 @@ class _Listener:
             self.socket.bind(address.text)
         except zmq.ZMQError as error:
             self.socket.close(0)
-            why = _WHY_NOT_LISTEN.get(error.errno, f"cannot be listened on: {error.strerror}")
+            why = _WHY_NOT_LISTEN.get(error.errno or 0, f"cannot be listened on: {error.strerror}")
             raise ListenError(error.errno, f"{address.text} {why}") from error
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
         self.attach: Callable[[int, bytes], None]  # set by the network
@@ -253,7 +253,7 @@ class Network:
                     wire.send(frame)
                     self._touched.add(wire)
         except zmq.ZMQError as error:
-            self._sink.lost(number, "cut", f"the connection was closed ({os.strerror(error.errno)})")
+            self._sink.lost(number, "cut", f"the connection was closed ({os.strerror(error.errno or 0)})")
 
     def hangup(self, number: int) -> None:
         """Close a wire."""

@@ -2,8 +2,8 @@
 
 A ZeroMQ socket has a file descriptor that becomes readable when *something* about the socket may have changed.  It is
 edge-triggered: any call on the socket, a send too, may consume the edge, and one that then waits for the descriptor
-waits for ever although a frame is there.  So nobody waits before having looked at ``EVENTS``, and whoever has sent looks
-at it again: :meth:`Network.settle <broker.net.network.Network.settle>`.
+waits for ever although a frame is there.  So nobody waits before having looked at ``EVENTS``, and whoever has sent
+looks at it again: :meth:`Network.settle <broker.net.network.Network.settle>`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def new_socket(kind: int) -> zmq.Socket[bytes]:
 
 def readable(socket: zmq.Socket[bytes]) -> bool:
     """Look whether a frame can be received; from here on the descriptor tells of the next one."""
-    return bool(socket.get(zmq.EVENTS) & zmq.POLLIN)  # type: ignore[operator]
+    events = socket.get(zmq.EVENTS)
+    return bool(events & zmq.POLLIN)  # type: ignore[operator]  # of an int option, which get() does not tell
 
 
 def skip_parts(socket: zmq.Socket[bytes]) -> bytes:

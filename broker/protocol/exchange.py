@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final
 
-import attrs
+from msgspec import Struct
 
 from broker import events
 from broker.errors import EventMisfit, Malformed, NotCarried, TopicError
@@ -43,8 +43,7 @@ class Published(IntEnum):
 BLOCKED, GATHERED, FIRST, FULL = Published
 
 
-@attrs.define(eq=False)
-class Outgoing:
+class Outgoing(Struct, eq=False):
     """What is known of an event class that was published: its name, its encoder and its routes by topic as given."""
 
     name: str

@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-import attrs
+from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.protocol.frames import (
@@ -57,8 +57,7 @@ ACK_FRAMES: Final = 256
 ACK_DELAY_S: Final = 0.025
 
 
-@attrs.define(eq=False)
-class OutFrame:
+class OutFrame(Struct, eq=False):
     """A sequenced frame on its way out: what it takes to send it, and to send it again."""
 
     kind: int

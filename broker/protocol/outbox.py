@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import attrs
+from msgspec import Struct, field
 
 from broker.protocol.frames import TTL_DEFAULT, Batch, Kind, Run, encode
 from broker.protocol.link import Link, OutFrame
@@ -27,15 +27,14 @@ RUN_EVENTS: Final = 256
 _RUN_TOPICS: Final = 256
 
 
-@attrs.define(eq=False)
-class PendingRun:
+class PendingRun(Struct, eq=False):
     """Consecutive events of one lane; ``chunks`` are their encoded arrays."""
 
     lane: Lane
     sequence: int
-    topics: dict[str, int] = attrs.field(factory=dict)  # topic: its index
-    chunks: list[bytes] = attrs.field(factory=list)
-    _which: bytearray = attrs.field(factory=bytearray)
+    topics: dict[str, int] = field(default_factory=dict)  # topic: its index
+    chunks: list[bytes] = field(default_factory=list)
+    _which: bytearray = field(default_factory=bytearray)
     _topic: int = 0  # the index that chunks have from now on
 
     def turn_to(self, topic: str) -> bool:

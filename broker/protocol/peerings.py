@@ -21,7 +21,7 @@ import struct
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import attrs
+from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.protocol import frames
@@ -30,11 +30,11 @@ from broker.protocol.frames import ACK_NOW, HEADER_BYTES, Header, Hello, Kind, R
 from broker.protocol.link import CREDIT_BYTES, Link
 from broker.status import (
     MessagesLost,
+    PeeringFailed,
     PeerInterrupted,
     PeerLost,
     PeerRefused,
     PeerResumed,
-    PeeringFailed,
 )
 
 __all__ = ["FINAL_CODES", "Chance", "Observer", "Peering", "Peerings", "Timing", "Wire"]
@@ -57,8 +57,7 @@ class Chance(Protocol):
         """Return n random bytes."""
 
 
-@attrs.frozen
-class Timing:
+class Timing(Struct, frozen=True):
     """How long to wait for what, in seconds."""
 
     heartbeat_s: float = 1.0  # a wire that is silent for this long is sent a PING
@@ -70,8 +69,7 @@ class Timing:
     redial_max_s: float = 5.0
 
 
-@attrs.define(eq=False)
-class Peering:
+class Peering(Struct, eq=False):
     """The wish to be linked with whoever listens at ``address``."""
 
     address: str
@@ -89,8 +87,7 @@ class Peering:
         return self.link is None and self.wire is None and self.dial_at is None and not self.final
 
 
-@attrs.define(eq=False)
-class Wire:
+class Wire(Struct, eq=False):
     """One connection; ``link`` is None until the handshake is done."""
 
     number: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import attrs
+from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.protocol.frames import Interest
@@ -27,8 +27,7 @@ INTERESTS_MAX: Final = 1_000_000
 Names = tuple[str, ...] | None
 
 
-@attrs.frozen(eq=False)
-class Lane:
+class Lane(Struct, frozen=True, eq=False):
     """Where events go: their name, and who gets them.  Topics whose events go the same way share one."""
 
     name: str
@@ -37,8 +36,7 @@ class Lane:
     anyone: bool  # False: nobody wants them
 
 
-@attrs.frozen(eq=False)
-class Route:
+class Route(Struct, frozen=True, eq=False):
     """A topic (normalised), and where events of one name go that are published to it."""
 
     topic: str

@@ -1,8 +1,9 @@
 """A subscription's queue: what was delivered to it and not taken yet, bounded in messages and bytes.
 
-Messages arrive in runs and are kept so, as bytes: to add a run costs the same whatever its size, and what a slow reader
-leaves lying takes little memory.  A run is decoded when the first reader takes it.  When the queue reaches a limit it is **full**, and whoever feeds it is held
-until it has drained to half, so that holding and releasing do not alternate with every message.
+Messages arrive in runs and are kept so, as bytes: to add a run costs the same whatever its size, and what a slow
+reader leaves lying takes little memory.  A run is decoded when the first reader takes it.  When the queue reaches a
+limit it is **full**, and whoever feeds it is held until it has drained to half, so that holding and releasing do not
+alternate with every message.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-import attrs
+from msgspec import Struct
 
 from broker import events
 from broker.errors import EventMisfit, Malformed
@@ -26,8 +27,7 @@ QUEUE_MESSAGES: Final = 10_000
 QUEUE_BYTES: Final = 16 << 20
 
 
-@attrs.define(eq=False)
-class Delivery:
+class Delivery(Struct, eq=False):
     """A run on its way to readers, who share what it decodes to."""
 
     run: Run
@@ -58,7 +58,7 @@ class Delivery:
         if len(topics) == 1:
             return messages
         misfitted = {misfit.index for misfit in misfits}
-        self._which = bytes(index for at, index in enumerate(run.which) if at not in misfitted) if misfits else run.which
+        self._which = bytes(index for at, index in enumerate(run.which) if at not in misfitted)
         return [
             Message(topics[index], message.event, message.time_ns, origin)
             for index, message in zip(self._which, messages, strict=True)
@@ -68,7 +68,9 @@ class Delivery:
 class Subscription:
     """One interest of this endpoint, and the queue of what it brought."""
 
-    def __init__(self, interest: Interest, queue_messages: int = QUEUE_MESSAGES, queue_bytes: int = QUEUE_BYTES) -> None:
+    def __init__(
+        self, interest: Interest, queue_messages: int = QUEUE_MESSAGES, queue_bytes: int = QUEUE_BYTES
+    ) -> None:
         self.interest = interest
         self.queue_messages = queue_messages
         self.queue_bytes = queue_bytes

@@ -94,6 +94,7 @@ class SimulatedEndpoint:
         self.node = Node(name, random.Random(cluster.random.getrandbits(64)), cluster.timing)
         self._readers: dict[Subscription, SimulatedSubscription] = {}
         self._tick_at = float("inf")
+        self._carrying = False
         cluster.fabric.listen(self, self.address)
         self.round_done()
 
@@ -165,7 +166,10 @@ class SimulatedEndpoint:
 
     def round_done(self) -> None:
         """Carry out what the node wants, and see to its next tick."""
+        if self._carrying:
+            return  # what a reader caused is carried out after what woke it
         fabric = self.cluster.fabric
+        self._carrying = True
         while self.node.has_actions and self.alive:
             for action in self.node.take_actions():
                 match action:
@@ -180,6 +184,7 @@ class SimulatedEndpoint:
                             self._readers[subscription].read()
                     case Tell(status):
                         self.status.append(status)
+        self._carrying = False
         self._schedule_tick()
 
     def _schedule_tick(self) -> None:
@@ -193,17 +198,12 @@ class SimulatedEndpoint:
             return
         self._tick_at = float("inf")
         if self.paused:
-            self.cluster.call_at(self.cluster.now() + 0.01, lambda: self._resume_tick())
-            return
+            return  # unpause() looks at the clock again
         self.node.tick(self.cluster.now())
         self.round_done()
 
-    def _resume_tick(self) -> None:
-        if self.alive:
-            self._schedule_tick()
-
     def pause(self) -> None:
-        """Stop, as by SIGSTOP: nothing is received, time does not act."""
+        """Stop, as by SIGSTOP: nothing is received, time does not act.  Ask nothing of it before :meth:`unpause`."""
         self.paused = True
         self.cluster.fabric.pause(self.name)
 
@@ -239,6 +239,7 @@ class SimulatedSubscription:
             self.messages += chunk
         if self._subscription.holds and self._subscription.low:
             self._endpoint.node.drained(self._subscription)
+        if self._endpoint.node.has_actions:
             self._endpoint.round_done()
 
     def stop_reading(self) -> None:

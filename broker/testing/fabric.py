@@ -2,8 +2,8 @@
 
 It behaves as ZeroMQ over TCP does towards an endpoint: frames of one wire arrive whole and in order; during a partition
 they wait, as TCP's retransmissions would, and arrive after it has healed unless the wire was given up; a cut loses what
-is in flight.  A dialler notices the cut at once, a listener does not (a ROUTER tells nothing of its peers), and an end that is
-closed for a reason of its own says nothing: these are the harder cases, which heartbeats have to find.
+is in flight.  A dialler notices the cut at once, a listener does not (a ROUTER tells nothing of its peers), and an end
+that is closed for a reason of its own says nothing: these are the harder cases, which heartbeats have to find.
 
 Time and scheduling come from outside, so that the same fabric serves a virtual clock of its own
 (:class:`broker.testing.Cluster`) and trio's (:class:`broker.testing.SimulatedNetwork`).
@@ -15,13 +15,12 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
-import attrs
+from msgspec import Struct, field
 
 __all__ = ["Conditions", "Fabric", "Port", "Scheduler"]
 
 
-@attrs.frozen
-class Conditions:
+class Conditions(Struct, frozen=True):
     """How the network treats a frame: seconds of delay, and of jitter added at random."""
 
     delay_s: float = 0.001
@@ -56,8 +55,7 @@ class Port(Protocol):
         """What came has been handed over."""
 
 
-@attrs.define(eq=False)
-class _End:
+class _End(Struct, eq=False):
     """One end of a wire."""
 
     port: Port
@@ -66,7 +64,7 @@ class _End:
     other: _End | None = None
     closed: bool = False
     arrives_at: float = 0.0  # when the last frame on its way to this end arrives
-    held: list[bytes] = attrs.field(factory=list)  # frames that a partition keeps from arriving
+    held: list[bytes] = field(default_factory=list)  # frames that a partition keeps from arriving
 
 
 class Fabric:
@@ -121,7 +119,7 @@ class Fabric:
             del self._ends[port, end.number]
             other = end.other
             if other is not None and other.dialled and not self._is_apart(port, other.port):
-                self._after_delay(lambda other=other: self._tell_cut(other))  # type: ignore[misc]
+                self._after_delay(lambda other=other: self._tell_lost(other, *_CUT))  # type: ignore[misc]
 
     # -- faults ----------------------------------------------------------------------------------------------------
 
@@ -163,7 +161,7 @@ class Fabric:
                 side.held.clear()
                 side.closed = True
                 self._ends.pop((side.port, side.number), None)
-            self._after_delay(lambda end=end: self._tell_cut(end))  # type: ignore[misc]
+            self._after_delay(lambda end=end: self._tell_lost(end, *_CUT))  # type: ignore[misc]
         return cut
 
     # -- the workings ----------------------------------------------------------------------------------------------
@@ -182,8 +180,7 @@ class Fabric:
         if end.closed or (target is not None and self._is_apart(end.port, target)):
             return  # the handshake's patience will end
         if target is None:
-            end.port.lost(end.number, "refused", "nothing listens there (connection refused)")
-            end.port.round_done()
+            self._tell_lost(end, "refused", "nothing listens there (connection refused)")
             return
         number = target.accepted(end.port.name)
         other = _End(target, number, dialled=False, other=end)
@@ -223,7 +220,10 @@ class Fabric:
                 else:
                     self._hand_over(end, frame)
 
-    def _tell_cut(self, end: _End) -> None:
+    def _tell_lost(self, end: _End, code: str, reason: str) -> None:
+        if end.port.name in self._paused:  # it learns of it when it goes on
+            self._scheduler.call_at(self._scheduler.now() + _PAUSE_S, lambda: self._tell_lost(end, code, reason))
+            return
         self._ends.pop((end.port, end.number), None)
-        end.port.lost(end.number, "cut", "the connection was closed")
+        end.port.lost(end.number, code, reason)
         end.port.round_done()

@@ -1,10 +1,10 @@
 """A simulated network for real endpoints under trio: no sockets, and with trio's MockClock no waiting either.
 
-    async def test_my_agent(autojump_clock):
-        network = SimulatedNetwork(seed=1)
-        async with Endpoint("manager", network=network) as manager, Endpoint("agent", network=network) as agent:
-            address = await manager.listen("sim://manager")
-            await agent.peer(address)
+async def test_my_agent(autojump_clock):
+network = SimulatedNetwork(seed=1)
+async with Endpoint("manager", network=network) as manager, Endpoint("agent", network=network) as agent:
+address = await manager.listen("sim://manager")
+await agent.peer(address)
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ _log = logging.getLogger("broker")
 # A lone event leaves at once; one that follows another this closely joins a batch.
 _LONE_NS: Final = 100_000
 # A publisher that never waits lets others run, and its batch leave, this often.
-_YIELD_NS: Final = 1_000_000
+_YIELD_NS: Final = 2_000_000
 
 _ERRORS: Final[dict[str, type[PeeringError]]] = {
     "version": VersionMismatch,
@@ -160,6 +160,7 @@ class Endpoint:
             self._node.close()
             self._carry_out()
             self._state = "closed"
+            self._yield_at = 0
             self._changed.unpark_all()
             self._network.close()
             self._nursery.cancel_scope.cancel()
@@ -194,6 +195,7 @@ class Endpoint:
         self._check_open()
         self._network.check(address)
         node = self._node
+        wanted_before = node.wants(address)
         peering = node.peer(address, trio.current_time())
         done = False
         try:
@@ -204,7 +206,7 @@ class Endpoint:
                 raise _why_not(peering, timeout)
             done = True
         finally:
-            if not done and not _linked(peering):
+            if not done and not wanted_before and not _linked(peering):
                 node.unpeer(address, trio.current_time())
                 self._carry_out()
 

@@ -298,6 +298,10 @@ class Node:
         """Wish to be linked with the endpoint at that address."""
         return self.peerings.want(address, now)
 
+    def wants(self, address: str) -> bool:
+        """Whether there is such a wish."""
+        return address in self.peerings.peerings
+
     def unpeer(self, address: str, now: float) -> bool:
         """Withdraw that wish; False when there was none."""
         return self.peerings.unwant(address, now)

@@ -23,7 +23,8 @@ async def test_manager_prints_the_figures_of_two_agents_and_ctrl_c_ends_all_thre
             for program in (one, two, manager):
                 program.interrupt()
                 assert await program.end() == 0
-                assert await program.err.rest() == []
+                # Stopped just after it has published, an agent cannot know what has arrived, and says so.
+                assert [line for line in await program.err.rest() if " messages lost: " not in line] == []
 
 
 async def test_agent_finds_a_manager_that_is_started_again() -> None:
@@ -39,8 +40,8 @@ async def test_agent_finds_a_manager_that_is_started_again() -> None:
             assert await agent.end() == 0
 
 
-async def test_agent_without_a_manager_says_so() -> None:
-    code, _, errors = await finished(AGENT, "web-01", "tcp://127.0.0.1:1")
+async def test_agent_says_what_is_wrong_with_its_address() -> None:
+    code, _, errors = await finished(AGENT, "web-01", "manager:4040")
     assert code == 1
-    assert errors.startswith("tcp://127.0.0.1:1: ")
+    assert "'manager:4040' does not name a transport" in errors
     assert errors.count("\n") == 0

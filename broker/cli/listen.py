@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import attrs
 import msgspec
 import trio
 
@@ -32,7 +33,7 @@ class Listen:
     async def __call__(self, output: Output) -> int:
         """Show status events and messages, as lines and rows in a terminal and as JSON objects elsewhere."""
         table = MessageTable() if output.is_terminal else None
-        async with make_endpoint(self.name) as endpoint, AsyncExitStack() as stack:
+        async with make_endpoint(self.name, linger_s=0) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             prefixes = distinct_prefixes(self.topics)
             readers = [await stack.enter_async_context(endpoint.subscribe(prefix)) for prefix in prefixes]

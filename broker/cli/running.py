@@ -79,9 +79,10 @@ async def _until_stopped(command: Command, at_first_signal: Callable[[], None] |
         await output.until_unread()
         nursery.cancel_scope.cancel()
 
-    async def stop_at_signal() -> None:
+    async def stop_at_signal(task_status: trio.TaskStatus[None]) -> None:
         nonlocal code, at_first_signal
         with trio.open_signal_receiver(*_stop_signals()) as signals:
+            task_status.started()
             async for number in signals:
                 if at_first_signal is not None:
                     at_first_signal()
@@ -91,15 +92,15 @@ async def _until_stopped(command: Command, at_first_signal: Callable[[], None] |
                 nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stop_at_signal)
+        await nursery.start(stop_at_signal)
         nursery.start_soon(stop_when_unread)
         code = await command(output)
         nursery.cancel_scope.cancel()
     return code
 
 
-def make_endpoint(name: str | None, linger_s: float = 2.0) -> broker.Endpoint:
-    """An endpoint of that name."""
+def make_endpoint(name: str | None, linger_s: float) -> broker.Endpoint:
+    """An endpoint of that name; one that publishes nothing need not linger."""
     try:
         return broker.Endpoint(name, linger_s=linger_s)
     except ValueError as error:

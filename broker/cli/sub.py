@@ -35,7 +35,7 @@ class Sub:
     async def __call__(self, output: Output) -> int:
         """Show messages until ``count`` or for ever; always says how many there were."""
         shown = _Shown(output, self.count)
-        async with make_endpoint(self.name) as endpoint, AsyncExitStack() as stack:
+        async with make_endpoint(self.name, linger_s=0) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             prefixes = distinct_prefixes(self.prefixes)
             readers = [await stack.enter_async_context(endpoint.subscribe(prefix)) for prefix in prefixes]

@@ -15,7 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from broker.errors import ListenError
 from broker.net.address import Address, parse_address
-from broker.net.sockets import FRAMES_PER_TURN, new_socket, read_loop, readable, skip_parts
+from broker.net.sockets import FRAMES_PER_TURN, NOBLOCK, NOBLOCK_MORE, new_socket, read_loop, readable, skip_parts
 
 __all__ = ["Network", "Sink"]
 
@@ -65,7 +65,7 @@ class _Dialled:
         if self._early is not None:
             self._early.append(frame)
         else:
-            self.socket.send(frame, zmq.NOBLOCK)
+            self.socket.send(frame, NOBLOCK)
 
     async def run(self) -> None:
         """Connect, then read until the wire is closed or cut.  The sockets are closed here and nowhere else:
@@ -93,7 +93,7 @@ class _Dialled:
             return
         early, self._early = self._early or [], None
         for frame in early:
-            self.socket.send(frame, zmq.NOBLOCK)
+            self.socket.send(frame, NOBLOCK)
 
     async def _resolve(self) -> str:
         address = self.address
@@ -115,7 +115,7 @@ class _Dialled:
         for _ in range(FRAMES_PER_TURN):
             if self.closed or not readable(socket):
                 return False
-            frame = socket.recv(zmq.NOBLOCK)
+            frame = socket.recv(NOBLOCK)
             if socket.get(zmq.RCVMORE):
                 frame = skip_parts(socket)
             self.sink.received(self.number, frame)
@@ -123,7 +123,7 @@ class _Dialled:
 
     def _watch(self) -> bool:
         while not self.closed and readable(self._monitor):
-            parts = self._monitor.recv_multipart(zmq.NOBLOCK)
+            parts = self._monitor.recv_multipart(NOBLOCK)
             loss = self._loss_in(zmq.Event(parse_monitor_message(parts)["event"]))
             if loss is not None:
                 while self.drain():
@@ -180,8 +180,8 @@ class _Listener:
         for _ in range(FRAMES_PER_TURN):
             if self.closed or not readable(socket):
                 return False
-            identity = socket.recv(zmq.NOBLOCK)
-            frame = socket.recv(zmq.NOBLOCK)  # there always is one behind an identity
+            identity = socket.recv(NOBLOCK)
+            frame = socket.recv(NOBLOCK)  # there always is one behind an identity
             if socket.get(zmq.RCVMORE):
                 frame = skip_parts(socket)
             if identity in self._gone:
@@ -244,8 +244,8 @@ class Network:
         try:
             if accepted is not None:
                 listener, identity = accepted
-                listener.socket.send(identity, zmq.NOBLOCK | zmq.SNDMORE)
-                listener.socket.send(frame, zmq.NOBLOCK)
+                listener.socket.send(identity, NOBLOCK_MORE)
+                listener.socket.send(frame, NOBLOCK)
                 self._touched.add(listener)
             else:
                 wire = self._dialled.get(number)

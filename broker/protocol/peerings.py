@@ -263,6 +263,8 @@ class Peerings:
         for peering in self.peerings.values():
             if peering.link is link:
                 peering.link = None
+                if peering.wire is not None:  # dialled to go on with this session
+                    self._drop_wire(self.wires[peering.wire])
         lost = link.end()
         if link.added:
             self._act(Tell(PeerLost(link.peer_name, link.address, reason)))
@@ -413,8 +415,9 @@ class Peerings:
                 raise Malformed("it resumes a session that we do not have")
             self._resume(link, wire, welcome.received, welcome.credit, welcome=False)
             return
-        if peering.link is not None:
-            self._end(peering.link, "its session ended, or another process took its place")
+        former, peering.link = peering.link, None
+        if former is not None:
+            self._end(former, "its session ended, or another process took its place")
             link = self.links.get(welcome.id)
         if link is not None and link.wire is None:
             self._end(link, "its session ended, it began a new one")

@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct, field
 
 __all__ = ["Conditions", "Fabric", "Port", "Scheduler"]
+
+_CUT: Final = ("cut", "the connection was closed")
+# How often it is looked whether a paused endpoint goes on, to tell it of a loss.
+_PAUSE_S: Final = 0.05
 
 
 class Conditions(Struct, frozen=True):

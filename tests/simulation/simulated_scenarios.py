@@ -8,6 +8,7 @@ from collections.abc import Callable
 from simulated_promises import Broken, check_bounds, check_promises
 from simulated_world import CLASSES, TOPICS, Alarm, Blob, Note, Program, World
 
+from broker.protocol.link import WINDOW_FRAMES
 from broker.testing import Conditions
 
 __all__ = ["Scenario", "run_scenario"]
@@ -27,10 +28,11 @@ class Scenario:
         jitter = self.random.choice((0.0, 0.0005, 0.02))
         self.world = World(seed, Conditions(delay_s=self.random.choice((0.0001, 0.001, 0.03)), jitter_s=jitter))
         self.names = [f"p{number}" for number in range(self.random.randint(3, 6))]
-        self.operations: list[tuple[Callable[[], None], int]] = [
+        self.operations: list[tuple[Callable[[], None], float]] = [
             (self.publish_burst, 24),
             (self.publish_singly, 10),
             (self.publish_blobs, 4),
+            (self.publish_into_a_gap, 0.15),
             (self.subscribe, 12),
             (self.unsubscribe, 5),
             (self.stop_reading, 5),
@@ -90,6 +92,9 @@ class Scenario:
     def _another(self, program: Program) -> str:
         return self.random.choice([name for name in self.names if name != program.name])
 
+    def _address(self, name: str) -> str:
+        return f"sim://{name}" if self.random.random() < 0.85 else f"sim://{name}/again"
+
     def _pair(self) -> tuple[str, str]:
         one, other = self.random.sample(self.names, 2)
         return one, other
@@ -114,6 +119,17 @@ class Scenario:
             for _ in range(self.random.randint(1, 25)):
                 self.world.publish(program, self.random.choice(TOPICS), Blob, self.random.choice((1000, 500_000)))
 
+    def publish_into_a_gap(self) -> None:
+        """Publish one frame after the other while nothing comes back, until the window is full."""
+        program = self._some_program()
+        peers = program.endpoint.node.peers() if program else ()
+        if program and peers:
+            self.world.cluster.fabric.partition(program.name, self.random.choice(peers).name)
+            for _ in range(WINDOW_FRAMES + 10):
+                if not self.world.publish(program, TOPICS[0], Note):
+                    break
+                self.world.cluster.run(0.0)
+
     def subscribe(self) -> None:
         if program := self._some_program():
             types = tuple(self.random.sample(CLASSES, self.random.choice((0, 0, 1, 2))))
@@ -136,16 +152,16 @@ class Scenario:
 
     def peer(self) -> None:
         if program := self._some_program():
-            self.world.peer(program, self._another(program))
+            self.world.peer(program, self._address(self._another(program)))
 
     def peer_both_ways(self) -> None:
         if program := self._some_program():
-            other = self.world.now_alive.get(self._another(program))
-            self.world.peer(program, other.name if other else self._another(program))
+            name = self._another(program)
+            self.world.peer(program, self._address(name))
+            self.world.cluster.run(self.random.choice((0.0, 0.0, 0.0005, 0.001)))
+            other = self.world.now_alive.get(name)
             if other is not None and other.active:
-                self.world.cluster.run(self.random.choice((0.0, 0.0, 0.0005, 0.001)))
-                if program.active and other.active:
-                    self.world.peer(other, program.name)
+                self.world.peer(other, self._address(program.name))
 
     def unpeer(self) -> None:
         if (program := self._some_program()) and (wanted := sorted(self.world.wishes[program.name])):

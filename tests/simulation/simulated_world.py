@@ -102,30 +102,34 @@ class World:
         self.cluster = Cluster(seed, conditions)
         self.lives: list[Program] = []
         self.now_alive: dict[str, Program] = {}
-        self.wishes: dict[str, set[str]] = defaultdict(set)  # by name: whom it wants to be linked with
+        self.wishes: dict[str, set[str]] = defaultdict(set)  # by name: the addresses it wants to be linked with
         self.blocked = 0  # publishes that were not taken
 
     def start(self, name: str) -> Program:
-        """Start a program, or start it again; it peers with whom its former life wanted to."""
+        """Start a program, or start it again; it peers with whom its former life wanted to.
+
+        It can be dialled at two addresses: ``sim://NAME``, and ``sim://NAME/again``.
+        """
         life = sum(program.name == name for program in self.lives)
         program = Program(name, life, self.cluster.add(name))
+        self.cluster.fabric.listen(program.endpoint, f"sim://{name}/again")
         self.lives.append(program)
         self.now_alive[name] = program
-        for other in sorted(self.wishes[name]):
-            self._peer(program, other)
+        for address in sorted(self.wishes[name]):
+            self._peer(program, address)
         return program
 
-    def peer(self, program: Program, other: str) -> None:
-        self.wishes[program.name].add(other)
-        self._peer(program, other)
+    def peer(self, program: Program, address: str) -> None:
+        self.wishes[program.name].add(address)
+        self._peer(program, address)
 
-    def _peer(self, program: Program, other: str) -> None:
-        program.endpoint.node.peer(f"sim://{other}", self.cluster.now())
+    def _peer(self, program: Program, address: str) -> None:
+        program.endpoint.node.peer(address, self.cluster.now())
         program.endpoint.round_done()
 
-    def unpeer(self, program: Program, other: str) -> None:
-        self.wishes[program.name].discard(other)
-        program.endpoint.node.unpeer(f"sim://{other}", self.cluster.now())
+    def unpeer(self, program: Program, address: str) -> None:
+        self.wishes[program.name].discard(address)
+        program.endpoint.node.unpeer(address, self.cluster.now())
         program.endpoint.round_done()
 
     def subscribe(
@@ -194,7 +198,7 @@ class World:
         """Say what is not yet as it should be when nothing is wrong: nothing, once all has settled."""
         found = []
         for name, wanted in self.wishes.items():
-            for other in sorted(wanted):
+            for other in sorted({address.split("/")[2] for address in wanted}):
                 one, two = self.now_alive[name], self.now_alive[other]
                 link, back = one.link_to(two), two.link_to(one)
                 if link is None or back is None or link.session != back.session or not (link.added and back.added):

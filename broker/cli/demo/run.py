@@ -18,7 +18,7 @@ import trio
 import broker
 from broker.cli.demo.show import Show, show_for
 from broker.cli.demo.tally import AgentTally, Tally
-from broker.cli.running import FAILED
+from broker.cli.running import FAILED, make_endpoint
 from broker.cli.standard import Output, note
 from broker.cli.sub import batch_of
 
@@ -55,7 +55,7 @@ class Demo:
         show = show_for(output, tally, as_json=self._as_json)
         note(f"starting {len(tally.agents)} agents")
         async with AsyncExitStack() as stack:
-            endpoint = await stack.enter_async_context(broker.Endpoint("manager"))
+            endpoint = await stack.enter_async_context(make_endpoint("manager", linger_s=0))
             changes = await stack.enter_async_context(endpoint.status())
             messages = await stack.enter_async_context(endpoint.subscribe("host/"))
             address = await endpoint.listen("tcp://127.0.0.1:0")
@@ -89,9 +89,12 @@ class Demo:
             stderr=subprocess.PIPE,
             process_group=0,
         )
-        self._processes[name] = process
         agent = self._tally.agents[name]
+        assert process.stdin is not None
         try:
+            self._processes[name] = process
+            if self._stopping:
+                await process.stdin.aclose()
             await _relay_errors(name, process)
             await process.wait()
         finally:

@@ -48,6 +48,9 @@ _LONE_NS: Final = 100_000
 # A publisher that never waits lets others run, and its batch leave, this often.
 _YIELD_NS: Final = 2_000_000
 
+# How long an endpoint that is left by an exception waits for acknowledgements: a round trip of a slow link.
+_HURRY_S: Final = 0.2
+
 _ERRORS: Final[dict[str, type[PeeringError]]] = {
     "version": VersionMismatch,
     "self": DuplicateName,
@@ -120,6 +123,7 @@ class Endpoint:
         self._status_readers: set[StatusReader] = set()
         self._flusher: trio.lowlevel.Task | None = None  # while it waits
         self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
+        self._turn_due = False  # a publisher has to let others run before it goes on
         self._lone_at = 0  # from when on an event is a lone one
         self._carrying = False
 
@@ -130,6 +134,7 @@ class Endpoint:
         """The endpoint's name."""
         return self._node.name
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
         """Start; nothing is listened on or dialled yet."""
         if self._state != "new":
@@ -143,18 +148,21 @@ class Endpoint:
         self._nursery.start_soon(self._run_timer)
         return self
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Send what was published, wait up to ``linger_s`` for its acknowledgement, say goodbye, close everything.
 
-        An exception or a cancellation on its way through is not kept waiting: what can leave at once leaves.
+        An exception or a cancellation on its way through is kept waiting for no more than the answer of a peer that is
+        there: a fifth of a second.
         """
         try:
             self._node.begin_close()
             self._carry_out()
-            if kind is None and not self._node.is_drained:
-                with trio.move_on_after(self._linger_s):
+            if not self._node.is_drained:
+                hurried = kind is not None
+                with trio.move_on_after(min(_HURRY_S, self._linger_s) if hurried else self._linger_s, shield=hurried):
                     await self._until(lambda: self._node.is_drained)
         finally:
             self._node.close()
@@ -162,6 +170,10 @@ class Endpoint:
             self._state = "closed"
             self._yield_at = 0
             self._changed.unpark_all()
+            for reader in self._readers.copy().values():
+                reader.end()
+            for status_reader in self._status_readers:
+                status_reader.end()
             self._network.close()
             self._nursery.cancel_scope.cancel()
             # Not told of the body's exception, the nursery does not wrap it in a group: it passes through as it is.
@@ -228,25 +240,26 @@ class Endpoint:
     def subscribe(
         self,
         prefix: str,
-        *types: type,
+        *types: type | str,
         queue_messages: int = QUEUE_MESSAGES,
         queue_bytes: int = QUEUE_BYTES,
     ) -> Subscriber:
-        """Receive the messages whose topic starts with ``prefix``, of the event classes given (none: of any).
+        """Receive the messages whose topic starts with ``prefix``, of the event classes (or names) given; none: of any.
 
         Enter it with ``async with``: that returns once every peer knows of it.  When its queue has reached
         ``queue_messages`` or ``queue_bytes`` because the reader is slow, publishers wait.  Raises TopicError, and
         EventDefinitionError for a class that is not an event.
         """
-        names = [events.name_of(kind) for kind in types]
+        names = [kind if isinstance(kind, str) else events.name_of(kind) for kind in types]
         return Subscriber(self, prefix, names, queue_messages, queue_bytes)
 
     async def publish(self, topic: str, event: object) -> None:
         """Send an event to every subscription in the mesh that wants it.
 
         Waits while a reader's queue is full.  Raises TopicError, EventMisfit (a field that does not fit its
-        annotation) and NotCarried (a value that can't be carried); then nothing was sent.  Many events in a row are
-        gathered into batches and leave at the latest when the loop comes round; a lone one leaves at once.
+        annotation) and NotCarried (a value that can't be carried); then nothing was sent, and neither when it is
+        cancelled.  Many events in a row are gathered into batches and leave at the latest when the loop comes round; a
+        lone one leaves at once.
         """
         now = time_ns()
         exchange = self._exchange
@@ -264,13 +277,20 @@ class Endpoint:
                     exchange.batch_bytes = size
                     exchange.append(data)
                     return
+        if self._turn_due:
+            self._turn_due = False
+            # Here rather than after the event is taken, so that one who is cancelled knows that it was not.
+            await trio.lowlevel.checkpoint()
+            now = time_ns()
+            self._yield_at = now + _YIELD_NS
         code = self._publish(topic, event, now)
         while code is BLOCKED:
             self._check_open()
             await self._changed.park()
             code = self._publish(topic, event, now)
         if self._after_publish(code, now):
-            await trio.lowlevel.checkpoint()
+            self._turn_due = True
+            self._yield_at = 0
 
     def publish_nowait(self, topic: str, event: object) -> None:
         """Send an event like :meth:`publish`, or raise :class:`trio.WouldBlock` when that would have to wait."""

@@ -77,7 +77,10 @@ class AddressError(BrokerError, ValueError):
 
 
 class ListenError(BrokerError, OSError):
-    """An address cannot be listened on: in use, not of this machine, not permitted."""
+    """An address cannot be listened on: in use, not of this machine, not permitted.  ``errno`` says which."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
 
 
 class EndpointClosed(BrokerError, RuntimeError):

@@ -41,6 +41,10 @@ class StatusReader:
         """Stop; what was not read is dropped."""
         self._endpoint._status_readers.discard(self)
 
+    def end(self) -> None:
+        """Let one who waits find out that the endpoint is closed; the endpoint calls this."""
+        self._waiting.unpark_all()
+
     def put(self, status: Status) -> None:
         """Add a status event; the endpoint calls this."""
         if len(self._queue) >= self._queue_size:

@@ -56,7 +56,7 @@ class Subscriber:
             await trio.lowlevel.checkpoint()
             await endpoint._until(lambda: node.is_announced(subscription))
         except BaseException:
-            self._end()
+            self.end()
             raise
         return self
 
@@ -64,9 +64,10 @@ class Subscriber:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End the subscription; messages not read yet are dropped."""
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Do that; one who waits for a message gets EndpointClosed.  The endpoint calls this when it is closed."""
         endpoint, subscription = self._endpoint, self._subscription
         assert subscription is not None
         if endpoint._readers.pop(subscription, None) is not None and endpoint._state == "open":

@@ -1,6 +1,9 @@
 """The ZeroMQ driver: carries a node's frames over sockets, under trio.  The only importer of zmq.
 
 ``address``     what an address is
-``sockets``     one owner for a ZeroMQ socket, whose file descriptor is edge-triggered
-``network``     listeners (a ROUTER each), dialled wires (a DEALER each), and their numbers
+``sockets``     what all sockets have in common; how an edge-triggered descriptor is waited for
+``dialled``     a wire that we dialled: a DEALER
+``listener``    a listening address: a ROUTER, and the wires on it
+``network``     all of an endpoint's, by the numbers that its node gives the wires
+``sink``        who they report to
 """

@@ -14,10 +14,21 @@ from typing import Any
 
 import trio
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from broker.protocol.frames import FRAME_BYTES_MAX
 
-__all__ = ["FRAMES_PER_TURN", "NOBLOCK", "NOBLOCK_MORE", "context", "new_socket", "read_loop", "readable", "skip_parts"]
+__all__ = [
+    "FRAMES_PER_TURN",
+    "NOBLOCK",
+    "NOBLOCK_MORE",
+    "context",
+    "monitor_event",
+    "new_socket",
+    "read_loop",
+    "readable",
+    "skip_parts",
+]
 
 # Plain ints: ZeroMQ's own are enum members, whose every `&` and `|` takes a microsecond.
 _POLLIN = int(zmq.POLLIN)
@@ -62,6 +73,12 @@ def readable(socket: zmq.Socket[bytes]) -> bool:
     """Look whether a frame can be received; from here on the descriptor tells of the next one."""
     events: Any = socket.get(zmq.EVENTS)
     return bool(events & _POLLIN)
+
+
+def monitor_event(monitor: zmq.Socket[bytes]) -> tuple[int, int]:
+    """Receive from a monitor that is readable: the event, and its value (a descriptor, or what its kind says)."""
+    message: Any = parse_monitor_message(monitor.recv_multipart(NOBLOCK))
+    return int(message["event"]), int(message["value"])
 
 
 def skip_parts(socket: zmq.Socket[bytes]) -> bytes:

@@ -116,6 +116,7 @@ def charge_of(payload_bytes: int, messages: int) -> int:
 Id = Annotated[bytes, Meta(min_length=16, max_length=16)]  # 16 random bytes, new at every start of a process
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Unsigned = Annotated[int, Meta(ge=0)]
+Turn = Annotated[int, Meta(ge=0, le=1 << 62)]  # the wires of a session are counted, from 1
 
 
 class Hello(Struct, frozen=True):
@@ -126,6 +127,7 @@ class Hello(Struct, frozen=True):
     session: bytes  # the one to resume; empty for a new one
     received: Unsigned  # the last sequence received in that session
     credit: Unsigned
+    turn: Turn = 0  # that this wire is to be in that session; 0: whichever comes next
     features: tuple[str, ...] = ()
 
 
@@ -139,6 +141,7 @@ class Welcome(Struct, frozen=True):
     resumed: bool
     received: Unsigned
     credit: Unsigned
+    turn: Turn = 1  # of this wire in the session
     features: tuple[str, ...] = ()
 
 

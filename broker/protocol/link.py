@@ -78,6 +78,8 @@ class Link:
         self.dialled = False
         self.session = session
         self.wire: int | None = None
+        self.turn = 1  # counts the wires that the session has had
+        self.dialler = b""  # the id of the end that dialled the one of this turn
         self.confirmed = False  # the peer is known to have taken this session up
         self.closing = ""  # why the peer said it leaves, once it did
         self.ended = False  # the session is over: nothing can be sent any more
@@ -121,8 +123,8 @@ class Link:
 
     @property
     def drained(self) -> bool:
-        """Whether the peer has acknowledged all there was to send."""
-        return not (self.sent or self.waiting or self.control)
+        """Whether the peer has acknowledged every event there was to send."""
+        return not self.waiting and not any(frame.messages for frame in self.sent)
 
     @property
     def acknowledged(self) -> int:
@@ -173,6 +175,14 @@ class Link:
         return self._header(kind, flags) + payload
 
     # -- sessions ------------------------------------------------------------------------------------------------
+
+    def is_due(self, turn: int, dialler: bytes) -> bool:
+        """Whether a wire takes the place of the present one.
+
+        Both ends may dial at once to bring a session back, and see the two wires in different order: a later turn
+        wins, of the same turn the wire whose dialler has the smaller id, and of the same dialler the last.
+        """
+        return turn > self.turn or (turn == self.turn and dialler <= self.dialler)
 
     def resume(self, wire: int, peer_received: int, peer_credit: int) -> list[bytes]:
         """Go on over another wire: forget what the peer has, return the rest to be sent again, in order."""

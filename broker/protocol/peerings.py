@@ -194,6 +194,7 @@ class Peerings:
             link.session if link else b"",
             link.received if link else 0,
             CREDIT_BYTES if link is None else link.credit_now(),
+            link.turn + 1 if link else 0,
         )
         self._act(Dial(wire.number, peering.address))
         self._send_bare(wire, Kind.HELLO, frames.encode_hello(hello))
@@ -224,8 +225,9 @@ class Peerings:
             else:
                 self._abandon_at[link] = now + self._timing.resume_s
                 self._act(Tell(PeerInterrupted(link.peer_name, link.address, reason)))
-        if wire.peering is not None and self.peerings.get(wire.peering.address) is wire.peering:
-            self._retry(wire.peering, Refusal(code, reason), now, told=link is not None)
+        for peering in self.peerings.values():
+            if peering is wire.peering or (link is not None and peering.link is link):
+                self._retry_if_idle(peering, Refusal(code, reason), now, told=link is not None)
         self._act(Changed())
 
     def _drop_wire(self, wire: Wire) -> None:
@@ -290,10 +292,11 @@ class Peerings:
             self._end(link, reason)
         self._lose_wire(wire, "protocol", reason, now)
 
-    def _retry_if_idle(self, peering: Peering, failure: Refusal, now: float) -> None:
+    def _retry_if_idle(self, peering: Peering, failure: Refusal, now: float, *, told: bool) -> None:
+        linked = peering.link is not None and peering.link.wire is not None
         wanted = self.peerings.get(peering.address) is peering
-        if wanted and peering.wire is None and peering.dial_at is None and not peering.final:
-            self._retry(peering, failure, now, told=True)
+        if wanted and not linked and peering.wire is None and peering.dial_at is None and not peering.final:
+            self._retry(peering, failure, now, told=told)
 
     # -- frames --------------------------------------------------------------------------------------------------
 
@@ -306,6 +309,7 @@ class Peerings:
         Raises Malformed when the other end breaks the protocol.
         """
         wire.heard = now
+        wire.probe_until = None
         header = frames.unpack_header(frame)
         link = wire.link
         if link is None:
@@ -326,7 +330,7 @@ class Peerings:
             link.closing = frames.decode(Refusal, payload).text or "left"
             self._end(link, f"it said goodbye: {link.closing}")
             if wire.peering is not None:
-                self._retry_if_idle(wire.peering, Refusal("refused", link.closing), now)
+                self._retry_if_idle(wire.peering, Refusal("refused", link.closing), now, told=True)
         elif header.kind != Kind.ACK:
             raise Malformed(f"kind {header.kind} has no place in a session")
         return None
@@ -355,8 +359,12 @@ class Peerings:
             self._turn_away(wire, hello.name, refusal)
             return
         link = self.links.get(hello.id)
-        if link is not None and hello.session == link.session:
-            self._resume(link, wire, hello.received, hello.credit, welcome=True)
+        # It may not know whom it dials: a link that has lost its wire is brought back all the same.
+        if link is not None and hello.session in (link.session, b""):
+            if hello.session:
+                link.confirmed = True
+            turn = hello.turn or link.turn + 1
+            self._resume(link, wire, hello.received, hello.credit, turn, welcome=True)
             return
         if link is not None:
             self._end(link, "its session ended, it began a new one")
@@ -379,6 +387,8 @@ class Peerings:
             if hello.session != link.session and link.wire is not None:
                 self._probe(link, now)  # the peer may have given it up without our knowing
                 return Refusal("linked", "there is a link between us already", self.id)
+            if hello.session == link.session and not link.is_due(hello.turn, hello.id):
+                return Refusal("linked", "you have answered our own attempt to bring the link back", self.id)
             return None
         if len(self.links) >= LINKS_MAX:
             return Refusal("full", f"{self.name} has {LINKS_MAX} peers already")
@@ -411,9 +421,15 @@ class Peerings:
             raise Malformed("it claims to be ourselves")
         link = self.links.get(welcome.id)
         if welcome.resumed:
-            if link is None or link is not peering.link or link.session != welcome.session:
-                raise Malformed("it resumes a session that we do not have")
-            self._resume(link, wire, welcome.received, welcome.credit, welcome=False)
+            if link is None or link.session != welcome.session:
+                self._send_bare(wire, Kind.BYE, frames.encode(Refusal("bye", "that session has ended here")))
+                self._drop_wire(wire)
+                self._retry(peering, Refusal("linked", "it went on with a session that has ended here"), now, told=True)
+            elif link.is_due(welcome.turn, self.id):
+                self._resume(link, wire, welcome.received, welcome.credit, welcome.turn, welcome=False)
+            else:  # the peer has dialled us meanwhile
+                self._drop_wire(wire)
+                self._satisfy(peering, link)
             return
         former, peering.link = peering.link, None
         if former is not None:
@@ -438,7 +454,7 @@ class Peerings:
             link.wire = None
             self._drop_wire(old)
         link.rebase(welcome.session)
-        self._attach(link, wire)
+        self._attach(link, wire, welcome.turn)
         link.confirmed = True
         self._act_all(wire, link.resume(wire.number, 0, welcome.credit))
         self._observer.link_resumed(link)
@@ -459,7 +475,7 @@ class Peerings:
         link = Link(peer.name, peer.id, session)
         link.address = wire.address
         self.links[peer.id] = link
-        self._attach(link, wire)
+        self._attach(link, wire, 1)
         if welcome:
             self._welcome(wire, link, resumed=False)
         else:
@@ -468,13 +484,13 @@ class Peerings:
         self._observer.link_started(link)
         self._act(Changed())
 
-    def _resume(self, link: Link, wire: Wire, received: int, credit: int, welcome: bool) -> None:
+    def _resume(self, link: Link, wire: Wire, received: int, credit: int, turn: int, welcome: bool) -> None:
         if link.wire is not None:
             old = self.wires[link.wire]
             link.wire = None
             self._drop_wire(old)
         again = link.resume(wire.number, received, credit)
-        self._attach(link, wire)
+        self._attach(link, wire, turn)
         if welcome:
             self._welcome(wire, link, resumed=True)
         self._act_all(wire, again)
@@ -482,7 +498,7 @@ class Peerings:
         self._observer.link_resumed(link)
         self._act(Changed())
 
-    def _attach(self, link: Link, wire: Wire) -> None:
+    def _attach(self, link: Link, wire: Wire, turn: int) -> None:
         if wire.peering is None:
             self._ungreeted -= 1
         else:
@@ -490,6 +506,8 @@ class Peerings:
             self._satisfy(wire.peering, link)
         wire.link = link
         link.wire = wire.number
+        link.turn = turn
+        link.dialler = link.peer_id if wire.peering is None else self.id
         self._abandon_at.pop(link, None)
 
     def _satisfy(self, peering: Peering, link: Link) -> None:
@@ -501,7 +519,14 @@ class Peerings:
 
     def _welcome(self, wire: Wire, link: Link, resumed: bool) -> None:
         answer = Welcome(
-            frames.PROTOCOL_VERSION, self.name, self.id, link.session, resumed, link.received, link.credit_now()
+            frames.PROTOCOL_VERSION,
+            self.name,
+            self.id,
+            link.session,
+            resumed,
+            link.received,
+            link.credit_now(),
+            link.turn,
         )
         self._send_bare(wire, Kind.WELCOME, frames.encode(answer))
 
@@ -541,8 +566,6 @@ class Peerings:
                 reason = f"connected, but did not answer the handshake within {timing.handshake_s:g} s"
                 self._lose_wire(wire, "silent", reason, now)
             return
-        if wire.probe_until is not None and wire.heard > wire.probe_until - timing.probe_s:
-            wire.probe_until = None
         if now >= wire.heard + timing.silence_s or (wire.probe_until is not None and now >= wire.probe_until):
             self._lose_wire(wire, "silent", f"nothing came for {now - wire.heard:.1f} s", now)
         elif now >= wire.spoke + timing.heartbeat_s:

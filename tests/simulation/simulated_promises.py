@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from simulated_world import Program, Reader, World
+from simulated_world import BLOB_BYTES_MAX, Program, Reader, World
 
 from broker.messages import Message
 from broker.protocol import link as link_module
-from broker.protocol.frames import FRAME_BYTES_MAX, charge_of
+from broker.protocol.frames import MESSAGE_CHARGE, charge_of
+from broker.protocol.outbox import BATCH_BYTES
 from broker.status import MessagesLost, PeerAdded, PeerLost, PeerRefused, PeeringFailed
 
 __all__ = ["Broken", "check_bounds", "check_promises"]
 
-# One batch that a large event joined, and its headers.
-_BATCH_CHARGE_MAX = FRAME_BYTES_MAX
+# One batch that the largest event of these lives joined, with headers and the messages' own charge.
+_BATCH_CHARGE_MAX = BLOB_BYTES_MAX + 2 * BATCH_BYTES + MESSAGE_CHARGE * BATCH_BYTES // 16
 
 
 class Broken(AssertionError):
@@ -27,7 +28,7 @@ def check_bounds(world: World) -> None:
         links = program.endpoint.node.peerings.links.values()
         for link in links:
             unacknowledged = sum(len(frame.payload) for frame in link.sent)
-            if unacknowledged > link_module.WINDOW_BYTES + FRAME_BYTES_MAX:
+            if unacknowledged > link_module.WINDOW_BYTES + _BATCH_CHARGE_MAX:
                 raise Broken(f"{program.name} keeps {unacknowledged} bytes unacknowledged for {link.peer_name}")
             events = sum(1 for frame in link.sent if frame.messages)
             if events > link_module.WINDOW_FRAMES:
@@ -41,11 +42,11 @@ def check_bounds(world: World) -> None:
 
 def _check_queue(program: Program, reader: Reader) -> None:
     subscription = reader.handle._subscription
-    # Every session may bring its credit and one frame more before it is held.
+    # Every session may bring its credit and one frame more before it is held; our own publishers one batch.
     sessions = len(program.endpoint.node.peerings.links) + sum(
         isinstance(status, PeerLost) for status in program.endpoint.status
     )
-    bound = reader.queue_bytes + (sessions + 1) * (link_module.CREDIT_BYTES + _BATCH_CHARGE_MAX)
+    bound = reader.queue_bytes + sessions * (link_module.CREDIT_BYTES + _BATCH_CHARGE_MAX) + _BATCH_CHARGE_MAX
     if subscription._bytes > bound:
         raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {subscription._bytes} bytes, bound {bound}")
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from simulated_promises import Broken, check_bounds, check_promises
-from simulated_world import CLASSES, TOPICS, Alarm, Blob, Note, Program, World
+from simulated_world import BLOB_BYTES_MAX, CLASSES, TOPICS, Alarm, Blob, Note, Program, World
 
 from broker.protocol.link import WINDOW_FRAMES
 from broker.testing import Conditions
@@ -116,8 +116,12 @@ class Scenario:
 
     def publish_blobs(self) -> None:
         if program := self._some_program():
-            for _ in range(self.random.randint(1, 25)):
-                self.world.publish(program, self.random.choice(TOPICS), Blob, self.random.choice((1000, 500_000)))
+            topic, size = self.random.choice(TOPICS), self.random.choice((1000, BLOB_BYTES_MAX - 1000))
+            for _ in range(self.random.choice((1, 10, 40))):
+                self.world.publish(program, topic, Blob, size)
+                self.world.cluster.run(self.random.choice((0.0, 0.001)))
+                if not program.active:
+                    break
 
     def publish_into_a_gap(self) -> None:
         """Publish one frame after the other while nothing comes back, until the window is full."""

@@ -16,7 +16,7 @@ import broker
 from broker.protocol.link import Link
 from broker.testing import Cluster, Conditions, SimulatedEndpoint, SimulatedSubscription
 
-__all__ = ["CLASSES", "TOPICS", "Alarm", "Blob", "Line", "Note", "Program", "Reader", "World"]
+__all__ = ["BLOB_BYTES_MAX", "CLASSES", "TOPICS", "Alarm", "Blob", "Line", "Note", "Program", "Reader", "World"]
 
 
 @broker.event(name="simulation.Note")
@@ -43,6 +43,7 @@ class Blob:
 
 
 CLASSES: tuple[type, ...] = (Note, Alarm, Blob)
+BLOB_BYTES_MAX = 500_000
 TOPICS = ("host/a/cpu", "host/a/disk", "host/b/cpu", "host/ä", "net/flow", "n")
 
 

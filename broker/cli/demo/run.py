@@ -73,7 +73,7 @@ class Demo:
             nursery.cancel_scope.cancel()
         await show.finish(seconds)
         if output.is_stuck:
-            note("standard output is not read: the agents were kept waiting")
+            note("nobody reads standard output: the agents had to wait, and the summary is not there")
         return 0 if tally.ok else FAILED
 
     # -- agents ----------------------------------------------------------------------------------------------------
@@ -123,8 +123,11 @@ class Demo:
     async def _receive(self, messages: broker.Subscriber, show: Show) -> None:
         while True:
             batch = await batch_of(messages, _BATCH_MESSAGES)
-            self._tally.take(batch, trio.current_time())
+            now = trio.current_time()
             await show.take(batch)
+            self._tally.take(
+                batch, now
+            )  # what is counted has been shown: once all is counted, nothing is left to write
             self._tell_news()
 
     async def _follow_status(self, changes: broker.StatusReader) -> None:

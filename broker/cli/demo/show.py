@@ -29,7 +29,7 @@ class Show(Protocol):
     """One way to show the demo."""
 
     async def take(self, messages: list[Message]) -> None:
-        """Take note of messages, which are counted already."""
+        """Take note of messages, before they are counted."""
 
     async def run(self) -> None:
         """Show what goes on, until it is cancelled."""

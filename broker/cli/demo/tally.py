@@ -97,16 +97,13 @@ class Tally:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.agents = {name: AgentTally(name) for name in names}
-        self.strangers = 0  # messages of no agent of ours
         self._burst_at: list[float] = []  # when the first and the last message of the burst came
 
     def take(self, messages: list[Message], now: float) -> None:
         """Count messages that have come by now."""
         for message in messages:
             agent = self.agents.get(message.origin)
-            if agent is None:
-                self.strangers += 1
-            else:
+            if agent is not None:  # anybody may connect while the demo runs
                 agent.take(message)
         if kind_of(messages[-1].topic) == BURST or kind_of(messages[0].topic) == BURST:
             self._burst_at = [*self._burst_at[:1], now]

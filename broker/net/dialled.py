@@ -1,0 +1,118 @@
+"""A wire that we dialled: a DEALER of its own, disposed of with the wire."""
+
+from __future__ import annotations
+
+import socket as stdlib_socket
+
+import trio
+import zmq
+
+from broker.net.address import Address
+from broker.net.sink import Sink
+from broker.net.sockets import FRAMES_PER_TURN, NOBLOCK, monitor_event, new_socket, read_loop, readable, skip_parts
+
+__all__ = ["Dialled"]
+
+
+class Dialled:
+    """A wire that we dialled: a DEALER of its own, disposed of with the wire."""
+
+    def __init__(self, sink: Sink, number: int, address: Address) -> None:
+        self.sink = sink
+        self.number = number
+        self.address = address
+        self.socket = new_socket(zmq.DEALER)
+        self.socket.set(zmq.RECONNECT_IVL, -1)
+        self._monitor = self.socket.get_monitor_socket()
+        self._early: list[bytes] | None = []  # frames that wait for connect()
+        self.closed = False
+        self.scope = trio.CancelScope()
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame, or keep it until the socket is connected."""
+        if self._early is not None:
+            self._early.append(frame)
+        else:
+            self.socket.send(frame, NOBLOCK)
+
+    async def run(self) -> None:
+        """Connect, then read until the wire is closed or cut.
+
+        The sockets are closed here and nowhere else: nobody may still wait for a descriptor when it is closed.
+        """
+        try:
+            with self.scope:
+                await self._connect()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(read_loop, self.socket, self._read)
+                    nursery.start_soon(read_loop, self._monitor, self._watch)
+        finally:
+            self.closed = True
+            self.socket.disable_monitor()
+            self._monitor.close(0)
+            self.socket.close()
+
+    async def _connect(self) -> None:
+        try:
+            self.socket.connect(await self._resolve())
+        except OSError as error:  # zmq.ZMQError is one
+            self.sink.lost(self.number, "unreachable", f"{self.address.host}: {error.strerror or error}")
+            self.sink.round_done()
+            return
+        early, self._early = self._early or [], None
+        for frame in early:
+            self.socket.send(frame, NOBLOCK)
+
+    async def _resolve(self) -> str:
+        address = self.address
+        if address.transport != "tcp":
+            return address.text
+        found = await trio.socket.getaddrinfo(address.host, address.port, type=stdlib_socket.SOCK_STREAM)
+        # A name may stand for several addresses: each attempt, a wire of its own, takes another.
+        host = str(found[self.number % len(found)][4][0])
+        self.socket.set(zmq.IPV6, int(":" in host))
+        return address.with_host(host)
+
+    def _read(self) -> bool:
+        more = self.drain()
+        self.sink.round_done()
+        return more
+
+    def drain(self) -> bool:
+        """Hand over the frames that are there; returns whether some are left."""
+        socket = self.socket
+        for _ in range(FRAMES_PER_TURN):
+            if self.closed or not readable(socket):
+                return False
+            frame = socket.recv(NOBLOCK)
+            if socket.get(zmq.RCVMORE):
+                frame = skip_parts(socket)
+            self.sink.received(self.number, frame)
+        return True
+
+    def _watch(self) -> bool:
+        while not self.closed and readable(self._monitor):
+            loss = self._loss_in(monitor_event(self._monitor)[0])
+            if loss is not None:
+                while self.drain():
+                    pass
+                self.sink.lost(self.number, *loss)
+                self.sink.round_done()
+        return False
+
+    def _loss_in(self, event: int) -> tuple[str, str] | None:
+        """Say what a monitor's event means for the wire: nothing, or its end with code and reason."""
+        if event == zmq.Event.CLOSED:
+            return "refused", "nothing listens there (connection refused): is it started, is the address right?"
+        if event in (zmq.Event.HANDSHAKE_FAILED_NO_DETAIL, zmq.Event.HANDSHAKE_FAILED_PROTOCOL):
+            return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
+        if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
+            return "authentication", "it does not accept our key"
+        if event == zmq.Event.DISCONNECTED:
+            return "cut", "the connection was closed"
+        return None
+
+    def close(self) -> None:
+        """Let :meth:`run` come to its end."""
+        self.closed = True
+        self.scope.cancel()

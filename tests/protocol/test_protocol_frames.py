@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.errors import Malformed
+from broker.protocol import frames
+from broker.protocol.frames import Batch, Hello, Interest, InterestUpdate, Kind, Refusal, Run, Welcome
+
+KINDS: tuple[Any, ...] = (Hello, Welcome, Refusal, InterestUpdate, Batch)
+ids = st.binary(min_size=16, max_size=16)
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
+unsigned = st.integers(0, 2**64 - 1)
+features = st.lists(names, max_size=3).map(tuple)
+hellos = st.builds(Hello, names, ids, st.binary(max_size=16), unsigned, unsigned, st.integers(0, 2**62), features)
+welcomes = st.builds(
+    Welcome,
+    st.integers(0, 255),
+    names,
+    ids,
+    st.binary(min_size=1, max_size=16),
+    st.booleans(),
+    unsigned,
+    unsigned,
+    st.integers(0, 2**62),
+    features,
+)
+refusals = st.builds(Refusal, names, st.text(st.characters(codec="utf-8"), max_size=100), ids)
+interests = st.builds(Interest, names, st.none() | st.lists(names, min_size=1, max_size=3).map(tuple))
+many_interests = st.lists(interests, max_size=5).map(tuple)
+updates = st.builds(InterestUpdate, ids, unsigned, st.booleans(), st.booleans(), many_interests, many_interests)
+positive = st.integers(1, 2**63)
+runs = st.builds(Run, st.lists(names, min_size=1, max_size=3), names, positive, positive, st.binary(), st.binary())
+batches = st.builds(Batch, ids, st.lists(runs, min_size=1, max_size=3))
+
+
+@given(welcomes | refusals | updates | batches)
+def test_every_payload_comes_back_as_it_was(payload: Any) -> None:
+    assert frames.decode(type(payload), frames.encode(payload)) == payload
+
+
+@given(hellos)
+def test_a_hello_comes_back_with_its_versions(hello: Hello) -> None:
+    version = frames.PROTOCOL_VERSION
+    assert frames.decode_hello(frames.encode_hello(hello)) == (version, version, hello)
+
+
+@given(
+    st.integers(0, 255), st.integers(0, 255), st.integers(0, 255), unsigned, unsigned, unsigned, st.binary(max_size=40)
+)
+def test_a_header_comes_back_whatever_follows_it(
+    kind: int, flags: int, ttl: int, sequence: int, ack: int, credit: int, payload: bytes
+) -> None:
+    packed = frames.pack_header(kind, flags, ttl, sequence, ack, credit)
+    assert len(packed) == frames.HEADER_BYTES == 28
+    assert frames.unpack_header(packed + payload) == (kind, flags, ttl, sequence, ack, credit)
+
+
+def test_the_header_is_laid_out_as_documented() -> None:
+    packed = frames.pack_header(Kind.EVENTS, 1, 32, 0x0102030405060708, 0x1112131415161718, 0x2122232425262728)
+    assert packed.hex() == "20012000" + "0102030405060708" + "1112131415161718" + "2122232425262728"
+
+
+def test_the_first_six_bytes_of_a_hello_are_fixed_for_ever() -> None:
+    payload = frames.encode_hello(Hello("a", bytes(16), b"", 0, 0))
+    assert payload[:6] == b"BRKR\x01\x01"
+
+
+@pytest.mark.parametrize("size", range(frames.HEADER_BYTES))
+def test_a_frame_shorter_than_its_header_is_malformed(size: int) -> None:
+    with pytest.raises(Malformed, match="shorter than its header"):
+        frames.unpack_header(bytes(size))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.binary(max_size=200))
+def test_garbage_is_a_payload_or_malformed_and_nothing_else(kind: Any, data: bytes) -> None:
+    try:
+        payload = frames.decode(kind, data)
+    except Malformed as error:
+        assert kind.__name__ in str(error)
+    else:
+        assert isinstance(payload, kind)
+
+
+@given(welcomes | refusals | updates | batches, st.data())
+def test_a_mutated_payload_is_a_payload_or_malformed_and_nothing_else(payload: Any, data: st.DataObject) -> None:
+    mutated = bytearray(frames.encode(payload))
+    for _ in range(data.draw(st.integers(1, 4))):
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        frames.decode(type(payload), bytes(mutated))
+    except Malformed:
+        pass
+
+
+@given(st.binary(max_size=100))
+def test_what_has_no_magic_is_not_a_hello(data: bytes) -> None:
+    if not data.startswith(b"BRKR"):
+        with pytest.raises(Malformed, match="is this a broker endpoint"):
+            frames.decode_hello(data)
+
+
+@given(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=50))
+def test_of_another_version_only_the_versions_are_read(low: int, high: int, rest: bytes) -> None:
+    if low <= frames.PROTOCOL_VERSION <= high:
+        return
+    assert frames.decode_hello(b"BRKR" + bytes((low, high)) + rest) == (low, high, None)
+
+
+def test_unknown_keys_and_further_elements_are_for_later_versions() -> None:
+    later = {"code": "x", "text": "y", "id": b"", "hint": [1, 2]}
+    assert frames.decode(Refusal, frames.encode(later)) == Refusal("x", "y")
+    longer = [bytes(16), 1, True, True, [["host/", None, "more"]], [], "more"]
+    assert frames.decode(InterestUpdate, frames.encode(longer)).added == (Interest("host/", None),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        (Hello, {"name": "", "id": bytes(16), "session": b"", "received": 0, "credit": 0}),
+        (Hello, {"name": "a", "id": bytes(15), "session": b"", "received": 0, "credit": 0}),
+        (Hello, {"name": "a", "id": bytes(16), "session": b"", "received": -1, "credit": 0}),
+        (Hello, {"name": "a", "id": bytes(16), "session": b"", "received": 0, "credit": 0, "turn": 2**63}),
+        (Batch, [bytes(16), []]),
+        (Batch, [bytes(16), [[[], "name", 1, 1, b"", b"\x90"]]]),
+        (Batch, [bytes(16), [[["a"] * 257, "name", 1, 1, b"", b"\x90"]]]),
+        (Batch, [bytes(16), [[["a"], "name", 0, 1, b"", b"\x90"]]]),
+        (Batch, [bytes(16), [[["a"], "name", 1, 0, b"", b"\x90"]]]),
+        (Refusal, {"code": "x" * 65, "text": ""}),
+        (Refusal, {"code": "x", "text": "y" * 1001}),
+    ],
+)
+def test_a_value_out_of_its_range_is_malformed(kind: Any, payload: Any) -> None:
+    with pytest.raises(Malformed):
+        frames.decode(kind, frames.encode(payload))
+
+
+def test_a_charge_counts_bytes_and_messages() -> None:
+    assert frames.charge_of(1000, 3) == 1000 + 3 * frames.MESSAGE_CHARGE

@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from protocol_wiring import Wiring
+
+from broker.protocol import frames
+from broker.protocol.frames import Kind
+from broker.protocol.peerings import UNGREETED_WIRES_MAX, Timing
+from broker.status import PeerAdded, PeerInterrupted, PeerLost, PeerRefused, PeerResumed, PeeringFailed
+
+
+def hello_of(wiring: Wiring, name: str) -> bytes:
+    return next(frame for frame in wiring[name].sent if frame[0] == Kind.HELLO)
+
+
+def test_dialling_links_both_ends_and_both_tell_it() -> None:
+    wiring = Wiring("a", "b")
+    one, two = wiring.join("a", "b")
+    assert one.session == two.session
+    assert wiring["a"].status == [PeerAdded("b", "sim://b")]
+    assert wiring["b"].status == [PeerAdded("a", "sim://a")]
+    assert [(peer.name, peer.dialled, peer.connected) for peer in wiring["a"].node.peers()] == [("b", True, True)]
+    assert [(peer.name, peer.dialled, peer.connected) for peer in wiring["b"].node.peers()] == [("a", False, True)]
+
+
+def test_the_same_wish_twice_dials_once() -> None:
+    wiring = Wiring("a", "b")
+    first = wiring["a"].node.peer("sim://b", wiring.now)
+    assert wiring["a"].node.peer("sim://b", wiring.now) is first
+    wiring.settle()
+    assert len(wiring["b"].told(PeerAdded)) == 1
+
+
+# -- refusals -------------------------------------------------------------------------------------------------------
+
+
+def test_another_version_is_refused_for_good_and_told_at_both_ends() -> None:
+    wiring = Wiring("a", "b")
+    wiring.peer("a", "b")
+    wiring.carry_out()
+    wire = next(iter(wiring["a"].unconnected))
+    hello = bytearray(wiring["a"].unconnected[wire][0])
+    hello[frames.HEADER_BYTES + 4 : frames.HEADER_BYTES + 6] = b"\x07\x09"
+    wiring["a"].unconnected[wire][0] = bytes(hello)
+    wiring.settle()
+    (failed,) = wiring["a"].told(PeeringFailed)
+    assert isinstance(failed, PeeringFailed)
+    assert (failed.code, failed.final) == ("version", True)
+    assert "speaks version 1, you speak 7 to 9" in failed.reason
+    (refused,) = wiring["b"].told(PeerRefused)
+    assert isinstance(refused, PeerRefused)
+    assert refused.code == "version"
+    assert wiring["a"].node.next_deadline() == float("inf"), "it is not tried again"
+
+
+def test_our_own_address_is_refused_for_good() -> None:
+    wiring = Wiring("a")
+    wiring.peer("a", "a")
+    wiring.settle()
+    (failed,) = wiring["a"].told(PeeringFailed)
+    assert isinstance(failed, PeeringFailed)
+    assert (failed.code, failed.final) == ("self", True)
+
+
+def test_an_endpoint_of_our_own_name_is_refused() -> None:
+    wiring = Wiring("a")
+    wiring.stations["other"] = wiring.add("a", None)
+    wiring.stations["other"].address = "sim://other"
+    wiring.peer("other", "a")
+    wiring.settle()
+    (failed,) = wiring["other"].told(PeeringFailed)
+    assert isinstance(failed, PeeringFailed)
+    assert failed.code == "name"
+    assert "give each endpoint a name of its own" in failed.reason
+
+
+def test_a_second_endpoint_of_a_name_is_refused_while_the_first_shows_that_it_lives() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("b", "a")
+    wiring.stations["impostor"] = wiring.add("b", None)
+    wiring.stations["impostor"].address = "sim://impostor"
+    wiring.peer("impostor", "a")
+    wiring.settle()
+    wiring.pass_time(20.0)
+    assert {status.code for status in wiring["a"].told(PeerRefused) if isinstance(status, PeerRefused)} == {"name"}
+    assert wiring["a"].told(PeerLost) == wiring["a"].told(PeerInterrupted) == []
+    assert not wiring["impostor"].node.peers()
+
+
+def test_a_restarted_endpoint_takes_its_dead_predecessors_place_within_seconds() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("b", "a")
+    dead = wiring.stations.pop("b")
+    for number, (end, _) in list(wiring["a"].wires.items()):
+        assert end is dead  # nothing tells a that b has died
+        del wiring["a"].wires[number]
+    wiring.stations["b"] = wiring.add("b", None)
+    wiring.peer("b", "a")
+    started = wiring.now
+    while not wiring["b"].node.peers():
+        wiring.pass_time(0.1)
+        assert wiring.now - started < 3.0
+    reasons = [status.reason for status in wiring["a"].status if isinstance(status, PeerLost)]
+    assert reasons == ["replaced by a new process of the same name"]
+    assert wiring["a"].link(wiring["b"]).added
+
+
+def test_a_stranger_is_refused_and_told_of() -> None:
+    wiring = Wiring("a")
+    node = wiring["a"].node
+    wire = node.accept("sim://stranger", wiring.now)
+    node.receive(wire, b"GET / HTTP/1.1\r\n\r\nHost: localhost\r\n", wiring.now)
+    wiring.carry_out()
+    (refused,) = wiring["a"].told(PeerRefused)
+    assert isinstance(refused, PeerRefused)
+    assert refused.code == "protocol"
+    assert "is this a broker endpoint?" in refused.reason
+    assert not node.peerings.wires
+
+
+def test_silent_strangers_are_borne_up_to_a_number_and_for_a_time() -> None:
+    wiring = Wiring("a")
+    node = wiring["a"].node
+    for _ in range(UNGREETED_WIRES_MAX + 100):
+        node.accept("sim://stranger", wiring.now)
+    assert len(node.peerings.wires) == UNGREETED_WIRES_MAX
+    node.tick(wiring.now + Timing().handshake_s)
+    assert not node.peerings.wires
+
+
+# -- dialling both ways ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dialling_both_ways_ends_in_one_link_whatever_the_interleaving(seed: int) -> None:
+    # Every sequence of choices of what arrives next, as far as it is long enough to decide the race.
+    for choices in itertools.product(range(3), repeat=7):
+        wiring = Wiring("a", "b", seed=seed)
+        wiring.peer("a", "b")
+        wiring.peer("b", "a")
+        for choice in choices:
+            wiring.step(choice)
+        wiring.settle()
+        wiring.pass_time(0.5, step=0.1)
+        one, two = wiring["a"].link(wiring["b"]), wiring["b"].link(wiring["a"])
+        assert one.session == two.session, choices
+        assert one.added
+        assert two.added, choices
+        number = one.wire
+        assert number is not None
+        assert wiring["a"].wires[number] == (wiring["b"], two.wire), "they use the same wire"
+        assert len(wiring["a"].node.peerings.wires) == len(wiring["b"].node.peerings.wires) == 1
+        assert [type(status) for status in wiring["a"].status] == [PeerAdded], choices
+        assert [type(status) for status in wiring["b"].status] == [PeerAdded], choices
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_ends_bringing_a_link_back_at_once_end_on_one_wire_whatever_the_interleaving(seed: int) -> None:
+    for choices in itertools.product(range(3), repeat=6):
+        wiring = Wiring("a", "b", seed=seed)
+        wiring.peer("a", "b")
+        wiring.peer("b", "a")
+        wiring.settle()
+        subscription = wiring["b"].node.subscribe("x")
+        wiring.settle()
+        wiring.publish("a", "x", 1, 2)
+        wiring.cut("a", "b")
+        wiring.now += 0.06
+        for name in ("a", "b"):
+            wiring[name].node.tick(wiring.now)
+        for choice in choices:
+            wiring.step(choice)
+        wiring.settle()
+        wiring.pass_time(0.5, step=0.1)
+        one, two = wiring["a"].link(wiring["b"]), wiring["b"].link(wiring["a"])
+        assert one.session == two.session, choices
+        assert one.wire is not None
+        assert wiring["a"].wires[one.wire] == (wiring["b"], two.wire), choices
+        assert subscription.pending == 2, choices
+        assert not wiring["a"].told(PeerLost)
+        assert not wiring["b"].told(PeerLost)
+
+
+# -- losing and bringing back ---------------------------------------------------------------------------------------
+
+
+def test_a_link_whose_wire_is_cut_goes_on_over_another() -> None:
+    wiring = Wiring("a", "b")
+    one, _ = wiring.join("a", "b")
+    session = one.session
+    wiring.cut("a", "b", both_notice=False)
+    wiring.pass_time(0.2)
+    assert wiring["a"].link(wiring["b"]).session == session
+    told = [type(status) for status in wiring["a"].status]
+    assert told == [PeerAdded, PeerInterrupted, PeerResumed]
+    assert [type(status) for status in wiring["b"].status] == [PeerAdded, PeerResumed]
+
+
+def test_a_peer_that_falls_silent_is_interrupted_then_lost() -> None:
+    timing = Timing()
+    wiring = Wiring("a", "b")
+    wiring.join("a", "b")
+    del wiring.stations["b"]
+    wiring.pass_time(timing.silence_s - 0.1)
+    assert not wiring["a"].told(PeerInterrupted)
+    wiring.pass_time(0.2)
+    assert len(wiring["a"].told(PeerInterrupted)) == 1
+    wiring.pass_time(timing.resume_s - 0.2)
+    assert not wiring["a"].told(PeerLost)
+    wiring.pass_time(0.2)
+    assert [str(status) for status in wiring["a"].told(PeerLost)] == [
+        "b (sim://b): lost: did not come back within 10 s"
+    ]
+
+
+def test_an_idle_link_stays_and_measures_its_round_trip() -> None:
+    wiring = Wiring("a", "b")
+    one, two = wiring.join("a", "b")
+    wiring.pass_time(60.0, step=0.25)
+    assert one.rtt_s is not None
+    assert two.rtt_s is not None
+    assert [type(status) for status in wiring["a"].status] == [PeerAdded]
+
+
+def test_dialling_again_backs_off_doubling_to_a_limit_with_jitter_of_up_to_half() -> None:
+    timing = Timing()
+    pauses: list[list[float]] = [[] for _ in range(12)]
+    for seed in range(40):
+        wiring = Wiring("a", seed=seed)
+        peering = wiring["a"].node.peer("sim://nowhere", wiring.now)
+        wiring.settle()
+        for attempt in range(12):
+            assert peering.dial_at is not None
+            pauses[attempt].append(peering.dial_at - wiring.now)
+            wiring.now = peering.dial_at
+            wiring["a"].node.tick(wiring.now)
+            wiring.settle()
+    for attempt, found in enumerate(pauses):
+        longest = min(timing.redial_max_s, timing.redial_first_s * 2**attempt)
+        assert longest / 2 - 1e-9 <= min(found) < 0.6 * longest
+        assert 0.9 * longest < max(found) <= longest + 1e-9
+
+
+def test_a_silent_listener_costs_the_handshakes_patience() -> None:
+    wiring = Wiring("a")
+    wiring["a"].node.peer("sim://b", wiring.now)
+    wiring.carry_out()
+    wiring.dials.clear()  # the connection is made, nobody answers
+    wiring["a"].node.tick(wiring.now + Timing().handshake_s)
+    wiring.carry_out()
+    (failed,) = wiring["a"].told(PeeringFailed)
+    assert isinstance(failed, PeeringFailed)
+    assert (failed.code, failed.final) == ("silent", False)
+
+
+# -- withdrawing ----------------------------------------------------------------------------------------------------
+
+
+def test_withdrawing_a_wish_ends_the_link_at_both_ends() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("a", "b")
+    assert wiring["a"].node.unpeer("sim://b", wiring.now)
+    assert not wiring["a"].node.unpeer("sim://b", wiring.now)
+    wiring.settle()
+    wiring.pass_time(10.0)
+    for name in ("a", "b"):
+        assert not wiring[name].node.peers()
+        assert not wiring[name].node.peerings.wires
+        assert len(wiring[name].told(PeerLost)) == 1
+
+
+def test_withdrawing_a_wish_while_it_is_dialled_again_leaves_no_link() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("a", "b")
+    wiring.cut("a", "b", both_notice=False)
+    wiring.now += 0.06
+    wiring["a"].node.tick(wiring.now)  # dials
+    wiring.step()
+    wiring["a"].node.unpeer("sim://b", wiring.now)
+    wiring.settle()
+    wiring.pass_time(20.0)
+    assert not wiring["a"].node.peerings.links
+    assert not wiring["a"].node.peerings.wires
+    assert not wiring["b"].node.peerings.links
+
+
+def test_a_wish_that_made_do_with_the_others_link_dials_when_that_is_withdrawn() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("b", "a")
+    wiring.peer("a", "b")
+    wiring.settle()
+    wiring["b"].node.unpeer("sim://a", wiring.now)
+    wiring.settle()
+    assert wiring["a"].node.next_deadline() <= wiring.now + 5
+    wiring.pass_time(1.0)
+    assert [(peer.name, peer.dialled) for peer in wiring["a"].node.peers()] == [("b", True)]
+
+
+def test_a_peer_that_gave_its_end_up_unheard_is_let_in_again_soon() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("a", "b")
+    # The goodbye is lost, b knows nothing of it, and a dials anew.
+    wiring["a"].node.unpeer("sim://b", wiring.now)
+    for station in wiring.stations.values():
+        station.node.take_actions()
+    wiring["a"].wires.clear()
+    wiring["b"].wires.clear()
+    wiring.peer("a", "b")
+    started = wiring.now
+    while not wiring["a"].node.peers():
+        wiring.pass_time(0.1)
+        assert wiring.now - started < 3.0
+
+
+def test_an_endpoint_that_dials_whom_it_has_lost_a_wire_to_goes_on_with_the_old_session() -> None:
+    wiring = Wiring("a", "b")
+    one, _ = wiring.join("a", "b")
+    session = one.session
+    subscription = wiring["b"].node.subscribe("x")
+    wiring.settle()
+    wiring.publish("a", "x", 1)
+    wiring.cut("a", "b", both_notice=False)  # a waits for its next attempt; b knows nothing
+    wiring.peer("b", "a")
+    wiring.settle()
+    assert wiring["b"].link(wiring["a"]).session == wiring["a"].link(wiring["b"]).session == session
+    assert subscription.pending == 1
+    assert not wiring["a"].told(PeerLost)
+
+
+def test_closing_says_goodbye_to_everybody() -> None:
+    wiring = Wiring("a", "b", "c")
+    wiring.join("a", "b")
+    wiring.join("c", "a")
+    wiring["a"].node.begin_close()
+    wiring.settle()
+    assert wiring["a"].node.is_drained
+    wiring["a"].node.close()
+    wiring.settle()
+    for name in ("b", "c"):
+        (lost,) = wiring[name].told(PeerLost)
+        assert isinstance(lost, PeerLost)
+        assert lost.reason == "it said goodbye: its endpoint was closed"
+    assert not wiring["a"].node.peerings.wires

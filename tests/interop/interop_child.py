@@ -1,0 +1,91 @@
+"""A program for tests to start: ``interop_child.py ROLE ADDRESS ...``; it tells what happens as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+
+import psutil
+import trio
+from interop_programs import Sample
+
+import broker
+
+
+def tell(**said: object) -> None:
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
+
+
+async def read(endpoint: broker.Endpoint, messages: broker.Subscriber, every: int) -> None:
+    """Check that numbers are consecutive for each source, and tell of every so many."""
+    seen: Counter[str] = Counter()
+    async for message in messages:
+        event = message.event
+        if event.number != seen[event.source]:
+            tell(broken=f"{event.source}: {event.number} instead of {seen[event.source]}")
+        seen[event.source] += 1
+        if seen[event.source] % every == 0:
+            tell(received=seen[event.source], rss=psutil.Process().memory_info().rss)
+
+
+async def reader(address: str, every: str = "1000") -> None:
+    """Listen and read for ever."""
+    async with broker.Endpoint("child-reader") as endpoint, trio.open_nursery() as nursery:
+        async with endpoint.subscribe("load/", Sample) as messages:
+            nursery.start_soon(tell_status, endpoint)
+            tell(address=await endpoint.listen(address))
+            await read(endpoint, messages, int(every))
+
+
+async def tell_status(endpoint: broker.Endpoint) -> None:
+    async with endpoint.status() as changes:
+        async for change in changes:
+            tell(status=type(change).__name__, text=str(change))
+
+
+async def writer(address: str, count: str) -> None:
+    """Dial, publish so many, and end."""
+    async with broker.Endpoint("child-writer", linger_s=30.0) as endpoint:
+        await endpoint.peer(address, timeout=20.0)
+        await endpoint.subscribers("load/x")
+        tell(ready=True)
+        for number in range(int(count)):
+            await endpoint.publish(f"load/{number % 7}", Sample("child-writer", number, number / 2))
+    tell(published=int(count))
+
+
+async def echo(address: str) -> None:
+    """Dial, and publish under another topic whatever comes."""
+    async with broker.Endpoint("child-echo") as endpoint, endpoint.subscribe("ask/") as messages:
+        await endpoint.peer(address, timeout=20.0)
+        tell(ready=True)
+        async for message in messages:
+            await endpoint.publish("answer/" + message.topic, message.event)
+
+
+async def waiting(address: str) -> None:
+    """Listen, subscribe, publish now and then, and wait for Ctrl-C."""
+    async with broker.Endpoint("child-waiting") as endpoint, endpoint.subscribe("") as messages:
+        tell(address=await endpoint.listen(address))
+        async for _ in messages:
+            pass
+
+
+async def flooding(address: str) -> None:
+    """Dial and publish for ever."""
+    async with broker.Endpoint("child-flooding") as endpoint:
+        await endpoint.peer(address, timeout=20.0)
+        await endpoint.subscribers("load/x")
+        tell(ready=True)
+        number = 0
+        while True:
+            await endpoint.publish("load/x", Sample("child-flooding", number, 0.0))
+            number += 1
+
+
+ROLES = {"reader": reader, "writer": writer, "echo": echo, "waiting": waiting, "flooding": flooding}
+
+if __name__ == "__main__":
+    trio.run(ROLES[sys.argv[1]], *sys.argv[2:])

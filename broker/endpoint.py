@@ -219,14 +219,14 @@ class Endpoint:
             done = True
         finally:
             if not done and not wanted_before and not _linked(peering):
-                node.unpeer(address, trio.current_time())
+                node.unpeer(address)
                 self._carry_out()
 
     async def unpeer(self, address: str) -> None:
         """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish."""
         self._check_open()
         self._node.flush()
-        if not self._node.unpeer(address, trio.current_time()):
+        if not self._node.unpeer(address):
             raise KeyError(f"{address} is not peered with: see peers()")
         self._carry_out()
         await trio.lowlevel.checkpoint()

@@ -302,9 +302,9 @@ class Node:
         """Whether there is such a wish."""
         return address in self.peerings.peerings
 
-    def unpeer(self, address: str, now: float) -> bool:
+    def unpeer(self, address: str) -> bool:
         """Withdraw that wish; False when there was none."""
-        return self.peerings.unwant(address, now)
+        return self.peerings.unwant(address)
 
     def readers(self, topic: str) -> int:
         """Return how many peers and own subscriptions want events on that topic."""

@@ -30,9 +30,9 @@ class StatusReader:
 
     async def __aenter__(self) -> Self:
         """Begin to take note of status events."""
+        await trio.lowlevel.checkpoint()  # first: cancelled here, it is not entered
         self._endpoint._check_open()
         self._endpoint._status_readers.add(self)
-        await trio.lowlevel.checkpoint()
         return self
 
     async def __aexit__(

@@ -40,7 +40,9 @@ def test_what_looks_the_same_is_the_same_topic(given_: str, kept: str) -> None:
     assert normalize_topic(given_) == normalize_prefix(given_) == kept
 
 
-@pytest.mark.parametrize("text", ["a\nb", "\0", "a\x7f", "a\x85", "a\u2028b", "a\u2029", "\ud800", "a" * 256, "é" * 128])
+@pytest.mark.parametrize(
+    "text", ["a\nb", "\0", "a\x7f", "a\x85", "a\u2028b", "a\u2029", "\ud800", "a" * 256, "é" * 128]
+)
 def test_what_is_no_topic_is_refused_with_its_text(text: str) -> None:
     for normalize in (normalize_topic, normalize_prefix):
         with pytest.raises(TopicError, match="a topic"):

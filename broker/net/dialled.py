@@ -55,8 +55,9 @@ class Dialled:
     async def _connect(self) -> None:
         try:
             self.socket.connect(await self._resolve())
-        except OSError as error:  # zmq.ZMQError is one
-            self.sink.lost(self.number, "unreachable", f"{self.address.host}: {error.strerror or error}")
+        except (OSError, UnicodeError) as error:  # zmq.ZMQError is an OSError; UnicodeError: no host can be called so
+            why = getattr(error, "strerror", None) or error
+            self.sink.lost(self.number, "unreachable", f"{self.address.host}: {why}")
             self.sink.round_done()
             return
         early, self._early = self._early or [], None
@@ -104,8 +105,10 @@ class Dialled:
         """Say what a monitor's event means for the wire: nothing, or its end with code and reason."""
         if event == zmq.Event.CLOSED:
             return "refused", "nothing listens there (connection refused): is it started, is the address right?"
-        if event in (zmq.Event.HANDSHAKE_FAILED_NO_DETAIL, zmq.Event.HANDSHAKE_FAILED_PROTOCOL):
+        if event == zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
             return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
+        if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:  # a proxy whose program is away does so, or one just dying
+            return "cut", "what listens there closed the connection without a word of ZeroMQ: is the port right?"
         if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
             return "authentication", "it does not accept our key"
         if event == zmq.Event.DISCONNECTED:

@@ -212,9 +212,7 @@ class Exchange:
             route = self.routes.route(topic, name)
         return route.lane.local
 
-    def _push(
-        self, subscription: Subscription, delivery: Delivery, wanted: frozenset[int] | None, count: int
-    ) -> None:
+    def _push(self, subscription: Subscription, delivery: Delivery, wanted: frozenset[int] | None, count: int) -> None:
         if subscription.empty:
             self._act(Wake(subscription))
         subscription.push(delivery, wanted, count)

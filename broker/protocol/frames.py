@@ -68,7 +68,6 @@ TTL_DEFAULT: Final = 32
 ACK_NOW: Final = 1
 
 
-
 class Kind(IntEnum):
     """What a frame is for.  Kinds below 16 are unsequenced: they are neither acknowledged nor sent again."""
 

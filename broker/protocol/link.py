@@ -81,7 +81,6 @@ class Link:
         self.turn = 1  # counts the wires that the session has had
         self.dialler = b""  # the id of the end that dialled the one of this turn
         self.confirmed = False  # the peer is known to have taken this session up
-        self.closing = ""  # why the peer said it leaves, once it did
         self.ended = False  # the session is over: nothing can be sent any more
         # what we send
         self.control: deque[OutFrame] = deque()  # needs no credit, goes first
@@ -101,7 +100,6 @@ class Link:
         self._acked_sequence = 0
         # interests
         self.peer_interests_version = 0  # 0: its interests are not known yet
-        self.interests_sequence = 0  # the frame that carried the last of our first interests; 0 before that
         self.added = False  # PeerAdded was told
         # measured
         self.rtt_s: float | None = None
@@ -292,11 +290,6 @@ class Link:
     def owes(self) -> bool:
         """Whether anything was received that our last word to the peer did not cover."""
         return self.ack_due or self._received_charge != self._acked_charge
-
-    @property
-    def address_or_name(self) -> str:
-        """Return what to call the peer in an error: its name and its address."""
-        return f"{self.peer_name} ({self.address})" if self.address else self.peer_name
 
 
 assert HEADER_BYTES == 28, "the table in frames.py says so"

@@ -148,7 +148,7 @@ class Peerings:
             self._dial(peering, now)
         return peering
 
-    def unwant(self, address: str, now: float) -> bool:
+    def unwant(self, address: str) -> bool:
         """Withdraw the wish, and end the link that it led to; False when there was no such wish."""
         peering = self.peerings.pop(address, None)
         if peering is None:
@@ -181,6 +181,7 @@ class Peerings:
         self._wires_made += 1
         wire = Wire(self._wires_made, address, peering, opened=now, heard=now, spoke=now)
         self.wires[wire.number] = wire
+        self._act(Changed())  # its handshake has a deadline
         return wire
 
     def _dial(self, peering: Peering, now: float) -> None:
@@ -200,7 +201,7 @@ class Peerings:
         self._send_bare(wire, Kind.HELLO, frames.encode_hello(hello))
 
     def accept(self, address: str, now: float) -> int:
-        """Take note of a wire that somebody opened to us; returns its number.  It is dropped when there are too many."""
+        """Take note of a wire that somebody opened to us; returns its number.  Of too many, the oldest is dropped."""
         wire = self._new_wire(address, None, now)
         self._ungreeted += 1
         if self._ungreeted > UNGREETED_WIRES_MAX:
@@ -220,11 +221,8 @@ class Peerings:
         link = wire.link
         if link is not None and link.wire == wire.number:
             link.wire = None
-            if link.closing:
-                self._end(link, link.closing)
-            else:
-                self._abandon_at[link] = now + self._timing.resume_s
-                self._act(Tell(PeerInterrupted(link.peer_name, link.address, reason)))
+            self._abandon_at[link] = now + self._timing.resume_s
+            self._act(Tell(PeerInterrupted(link.peer_name, link.address, reason)))
         for peering in self.peerings.values():
             if peering is wire.peering or (link is not None and peering.link is link):
                 self._retry_if_idle(peering, Refusal(code, reason), now, told=link is not None)
@@ -327,10 +325,10 @@ class Peerings:
             if len(payload) == _CLOCK.size:
                 link.rtt_s = max(0.0, now - _CLOCK.unpack(payload)[0])
         elif header.kind == Kind.BYE:
-            link.closing = frames.decode(Refusal, payload).text or "left"
-            self._end(link, f"it said goodbye: {link.closing}")
+            why = frames.decode(Refusal, payload).text or "left"
+            self._end(link, f"it said goodbye: {why}")
             if wire.peering is not None:
-                self._retry_if_idle(wire.peering, Refusal("refused", link.closing), now, told=True)
+                self._retry_if_idle(wire.peering, Refusal("refused", why), now, told=True)
         elif header.kind != Kind.ACK:
             raise Malformed(f"kind {header.kind} has no place in a session")
         return None
@@ -413,6 +411,7 @@ class Peerings:
         if wire.probe_until is None:
             wire.probe_until = now + self._timing.probe_s
             self._ping(wire, link, now)
+            self._act(Changed())
 
     def _take_welcome(self, wire: Wire, peering: Peering, welcome: Welcome, now: float) -> None:
         if welcome.version != frames.PROTOCOL_VERSION:
@@ -430,6 +429,7 @@ class Peerings:
             else:  # the peer has dialled us meanwhile
                 self._drop_wire(wire)
                 self._satisfy(peering, link)
+            self._act(Changed())
             return
         former, peering.link = peering.link, None
         if former is not None:
@@ -444,10 +444,10 @@ class Peerings:
             self._drop_wire(wire)  # the session that the peer dialled stays
             self._satisfy(peering, link)
         else:
-            self._switch(link, wire, peering, welcome)
+            self._switch(link, wire, welcome)
         self._act(Changed())
 
-    def _switch(self, link: Link, wire: Wire, peering: Peering, welcome: Welcome) -> None:
+    def _switch(self, link: Link, wire: Wire, welcome: Welcome) -> None:
         """Leave the session that the peer dialled for the one that we dialled: its id is the larger one."""
         if link.wire is not None:
             old = self.wires[link.wire]
@@ -480,7 +480,9 @@ class Peerings:
             self._welcome(wire, link, resumed=False)
         else:
             link.confirmed = True
-        link.resume(wire.number, 0, peer.credit)
+        # The credit of a HELLO is for the session that it names; a new one begins with what every session begins with.
+        credit = CREDIT_BYTES if isinstance(peer, Hello) and peer.session else peer.credit
+        link.resume(wire.number, 0, credit)
         self._observer.link_started(link)
         self._act(Changed())
 
@@ -574,7 +576,7 @@ class Peerings:
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do, in seconds of the clock that ``now`` comes from."""
         timing = self._timing
-        deadlines = [until for until in self._abandon_at.values()]
+        deadlines = list(self._abandon_at.values())
         for peering in self.peerings.values():
             if peering.dial_at is not None:
                 deadlines.append(peering.dial_at)

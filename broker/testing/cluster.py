@@ -107,7 +107,7 @@ class SimulatedEndpoint:
 
     def unpeer(self, other: SimulatedEndpoint) -> None:
         """Withdraw that wish; KeyError when there was none."""
-        if not self.node.unpeer(other.address, self.cluster.now()):
+        if not self.node.unpeer(other.address):
             raise KeyError(other.address)
         self.round_done()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import psutil
 import trio
@@ -18,7 +19,7 @@ def tell(**said: object) -> None:
     sys.stdout.flush()
 
 
-async def read(endpoint: broker.Endpoint, messages: broker.Subscriber, every: int) -> None:
+async def read(messages: broker.Subscriber, every: int) -> None:
     """Check that numbers are consecutive for each source, and tell of every so many."""
     seen: Counter[str] = Counter()
     async for message in messages:
@@ -32,11 +33,14 @@ async def read(endpoint: broker.Endpoint, messages: broker.Subscriber, every: in
 
 async def reader(address: str, every: str = "1000") -> None:
     """Listen and read for ever."""
-    async with broker.Endpoint("child-reader") as endpoint, trio.open_nursery() as nursery:
-        async with endpoint.subscribe("load/", Sample) as messages:
-            nursery.start_soon(tell_status, endpoint)
-            tell(address=await endpoint.listen(address))
-            await read(endpoint, messages, int(every))
+    async with (
+        broker.Endpoint("child-reader") as endpoint,
+        trio.open_nursery() as nursery,
+        endpoint.subscribe("load/", Sample) as messages,
+    ):
+        nursery.start_soon(tell_status, endpoint)
+        tell(address=await endpoint.listen(address))
+        await read(messages, int(every))
 
 
 async def tell_status(endpoint: broker.Endpoint) -> None:
@@ -85,7 +89,13 @@ async def flooding(address: str) -> None:
             number += 1
 
 
-ROLES = {"reader": reader, "writer": writer, "echo": echo, "waiting": waiting, "flooding": flooding}
+ROLES: dict[str, Callable[..., Awaitable[None]]] = {
+    "reader": reader,
+    "writer": writer,
+    "echo": echo,
+    "waiting": waiting,
+    "flooding": flooding,
+}
 
 if __name__ == "__main__":
     trio.run(ROLES[sys.argv[1]], *sys.argv[2:])

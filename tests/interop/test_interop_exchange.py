@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from interop_programs import Sample, child
+from interop_programs import Sample, child, next_status
 
 import broker
 from broker import Endpoint
@@ -109,7 +109,11 @@ async def test_an_endpoint_that_subscribes_to_what_it_publishes_gets_it_once() -
 async def test_two_hundred_endpoints_peer_with_one_manager() -> None:
     gc.collect()
     with trio.fail_after(60):
-        async with Endpoint("manager") as manager, manager.subscribe("from/") as messages, trio.open_nursery() as nursery:
+        async with (
+            Endpoint("manager") as manager,
+            manager.subscribe("from/") as messages,
+            trio.open_nursery() as nursery,
+        ):
             address = await manager.listen("tcp://127.0.0.1:0")
             done = trio.Event()
 
@@ -133,14 +137,17 @@ async def test_two_hundred_endpoints_peer_with_one_manager() -> None:
 
 async def test_an_event_that_does_not_fit_the_receivers_class_is_told_and_skipped() -> None:
     with trio.fail_after(20):
-        async with Endpoint("new") as receiver, receiver.subscribe("load/") as messages, receiver.status() as changes:
-            async with Endpoint("old") as sender:
-                await sender.peer(await receiver.listen("tcp://127.0.0.1:0"))
-                # What a program with another definition of this class would send.
-                await sender.publish("load/1", broker.Event("interop.Sample", ("old", "one", 0.5)))
-                await sender.publish("load/2", broker.Event("interop.Sample", ("old", 2, 0.5)))
-                message = await messages.receive()
-                assert (message.topic, message.event) == ("load/2", Sample("old", 2, 0.5))
-                while not isinstance(change := await changes.receive(), broker.EventMisfitted):
-                    pass
-    assert change == broker.EventMisfitted("load/1", "old", "interop.Sample", "number", "int", "str 'one'")
+        async with (
+            Endpoint("new") as receiver,
+            receiver.subscribe("load/") as messages,
+            receiver.status() as changes,
+            Endpoint("old") as sender,
+        ):
+            await sender.peer(await receiver.listen("tcp://127.0.0.1:0"))
+            # What a program with another definition of this class would send.
+            await sender.publish("load/1", broker.Event("interop.Sample", ("old", "one", 0.5)))
+            await sender.publish("load/2", broker.Event("interop.Sample", ("old", 2, 0.5)))
+            message = await messages.receive()
+            assert (message.topic, message.event) == ("load/2", Sample("old", 2, 0.5))
+            told = await next_status(changes, broker.EventMisfitted)
+    assert told == broker.EventMisfitted("load/1", "old", "interop.Sample", "number", "int", "str 'one'")

@@ -229,7 +229,7 @@ def test_the_end_of_a_slow_peer_unblocks_the_publisher_and_its_losses_are_counte
     wiring.settle()
     taken = fill(wiring, "a", "x")
     arrived = subscription.pending
-    wiring["b"].node.unpeer("sim://a", wiring.now)
+    wiring["b"].node.unpeer("sim://a")
     wiring.settle()
     (lost,) = wiring["a"].told(MessagesLost)
     assert isinstance(lost, MessagesLost)
@@ -255,7 +255,7 @@ def test_what_was_gathered_for_a_peer_whose_session_ends_is_told_as_lost() -> No
     wiring.settle()
     for value in range(3):
         assert wiring["a"].node.publish("x", Reading("a", value), NOW_NS)
-    wiring["b"].node.unpeer("sim://a", wiring.now)
+    wiring["b"].node.unpeer("sim://a")
     wiring.settle()
     wiring["a"].node.flush()
     wiring.settle()

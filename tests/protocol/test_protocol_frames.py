@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -78,12 +79,8 @@ def test_a_frame_shorter_than_its_header_is_malformed(size: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.binary(max_size=200))
 def test_garbage_is_a_payload_or_malformed_and_nothing_else(kind: Any, data: bytes) -> None:
-    try:
-        payload = frames.decode(kind, data)
-    except Malformed as error:
-        assert kind.__name__ in str(error)
-    else:
-        assert isinstance(payload, kind)
+    with suppress(Malformed):
+        assert isinstance(frames.decode(kind, data), kind)
 
 
 @given(welcomes | refusals | updates | batches, st.data())
@@ -91,10 +88,8 @@ def test_a_mutated_payload_is_a_payload_or_malformed_and_nothing_else(payload: A
     mutated = bytearray(frames.encode(payload))
     for _ in range(data.draw(st.integers(1, 4))):
         mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        frames.decode(type(payload), bytes(mutated))
-    except Malformed:
-        pass
+    with suppress(Malformed):
+        assert isinstance(frames.decode(type(payload), bytes(mutated)), type(payload))
 
 
 @given(st.binary(max_size=100))

@@ -13,7 +13,7 @@ from protocol_wiring import Wiring, header, read
 from broker.protocol import frames
 from broker.protocol.frames import HEADER_BYTES, Batch, InterestUpdate, Kind, Run
 from broker.protocol.subscriptions import Subscription
-from broker.status import PeerLost, PeerRefused, PeeringFailed
+from broker.status import PeeringFailed, PeerLost, PeerRefused
 from broker.testing.strategies import values
 from broker.values import pack
 
@@ -76,7 +76,7 @@ interests = st.lists(st.tuples(texts, st.none() | st.lists(texts, max_size=2)), 
 def nearly_right(draw: st.DrawFn) -> Callable[[Wiring], bytes]:
     """Draw a frame that is right in most ways: it takes the session's next sequence and the peer's own id."""
     kind = draw(st.sampled_from([*Kind, 0, 8, 17, 48, 255]))
-    payload: bytes | list[Any]
+    payload: Any
     if kind == Kind.EVENTS:
         payload = draw(events)
     elif kind == Kind.INTERESTS:
@@ -230,7 +230,7 @@ def test_a_link_that_broke_the_protocol_is_dialled_again_slowly() -> None:
     del subscription
     wiring["a"].node.peer("sim://hostile", wiring.now)
     wiring.settle()
-    wiring[HOSTILE].node.unpeer("sim://a", wiring.now)
+    wiring[HOSTILE].node.unpeer("sim://a")
     wiring.settle()
     wiring.pass_time(1.0)
     assert wiring["a"].link(wiring[HOSTILE]).added

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from protocol_wiring import NOW_NS, Reading, Wiring, header, kinds, read
 
@@ -170,7 +172,7 @@ def test_a_route_is_kept_until_an_interest_changes() -> None:
     told: list[bool] = []
     routes.invalidated = lambda: told.append(True)
     one = link("1")
-    changes = [
+    changes: list[Callable[[], None]] = [
         lambda: routes.change_link(one, [Interest("a", None)], []),
         lambda: routes.change_link(one, [], [Interest("a", None)]),
         lambda: routes.forget_link(one),

@@ -10,7 +10,7 @@ from broker.messages import Message
 from broker.protocol import link as link_module
 from broker.protocol.frames import MESSAGE_CHARGE, charge_of
 from broker.protocol.outbox import BATCH_BYTES
-from broker.status import MessagesLost, PeerAdded, PeerLost, PeerRefused, PeeringFailed
+from broker.status import MessagesLost, PeerAdded, PeeringFailed, PeerLost, PeerRefused
 
 __all__ = ["Broken", "check_bounds", "check_promises"]
 

@@ -130,7 +130,7 @@ class World:
 
     def unpeer(self, program: Program, address: str) -> None:
         self.wishes[program.name].discard(address)
-        program.endpoint.node.unpeer(address, self.cluster.now())
+        program.endpoint.node.unpeer(address)
         program.endpoint.round_done()
 
     def subscribe(
@@ -160,7 +160,9 @@ class World:
         expecting = []
         for other in self.now_alive.values():
             if other is program:
-                expecting += [(reader, b"own") for reader in other.readers if reader.open and reader.wants(topic, event)]
+                expecting += [
+                    (reader, b"own") for reader in other.readers if reader.open and reader.wants(topic, event)
+                ]
                 continue
             link, back = program.link_to(other), other.link_to(program)
             if link is None or not link.added:

@@ -179,9 +179,16 @@ def topics_of_a_run_are_confused(patch: pytest.MonkeyPatch) -> None:
     seal = PendingRun.seal
 
     def confused(self: PendingRun) -> list[Run]:
-        return [Run(run.topics[::-1], *(getattr(run, name) for name in Run.__struct_fields__[1:])) for run in seal(self)]
+        return [
+            Run(run.topics[::-1], *(getattr(run, name) for name in Run.__struct_fields__[1:])) for run in seal(self)
+        ]
 
     patch.setattr(PendingRun, "seal", confused)
+
+
+def run_all() -> None:
+    for seed in SEEDS:
+        run_scenario(seed)
 
 
 BUGS: list[Plant] = [
@@ -210,5 +217,4 @@ BUGS: list[Plant] = [
 def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     with pytest.raises(Broken, match="replay: SIMULATION_SEEDS="):
-        for seed in SEEDS:
-            run_scenario(seed)
+        run_all()

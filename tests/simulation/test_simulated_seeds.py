@@ -10,7 +10,9 @@ from simulated_reach import Reach
 from simulated_scenarios import run_scenario
 from simulated_world import World
 
-KEPT = [int(line.split()[0]) for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines() if line[0] != "#"]
+KEPT = [
+    int(line.split()[0]) for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines() if line[0] != "#"
+]
 ORDINARY = range(1000, 1100)
 _TOGETHER = 10
 

@@ -44,7 +44,7 @@ from broker.errors import (
 from broker.events import Event, event
 from broker.messages import Message
 from broker.node import Peer
-from broker.protocol.peerings import Timing
+from broker.protocol.wires import Timing
 from broker.status import (
     EventMisfitted,
     MessagesLost,

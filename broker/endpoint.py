@@ -33,8 +33,8 @@ from broker.node import Node, Peer
 from broker.protocol.actions import Changed, Dial, Hangup, Send, Tell, Wake
 from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
-from broker.protocol.peerings import Chance, Peering, Timing
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from broker.protocol.wires import Chance, Peering, Timing
 from broker.status import MessagesLost
 from broker.status_reader import StatusReader
 from broker.subscriber import Subscriber

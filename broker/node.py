@@ -26,8 +26,9 @@ from broker.protocol.actions import Action, Changed, Send, Tell
 from broker.protocol.exchange import Exchange
 from broker.protocol.frames import ACK_NOW, HEADER_BYTES, Interest, InterestUpdate, Kind
 from broker.protocol.link import ACK_DELAY_S, Link, OutFrame
-from broker.protocol.peerings import Chance, Peering, Peerings, Timing
+from broker.protocol.peerings import Peerings
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from broker.protocol.wires import Chance, Peering, Timing
 from broker.status import PeerAdded
 from broker.topics import normalize_prefix, normalize_topic
 

@@ -2,7 +2,9 @@
 
 ``frames``         the bytes of a frame, and its payloads
 ``link``           one session: sequence numbers, acknowledgements, window, credit
-``peerings``       wishes, wires, the handshake, heartbeats
+``wires``          the records of wishes and connections
+``peerings``       what becomes of them: dialling, heartbeats, losses
+``handshake``      how a connection gets its link
 ``routes``         who wants what
 ``subscriptions``  the queues of what was delivered
 ``outbox``         the batch of what was published

@@ -160,7 +160,7 @@ class Interest(Struct, frozen=True, array_like=True):
     """One wish: topics that start with ``prefix``, of these event names (None: of any)."""
 
     prefix: str
-    names: tuple[str, ...] | None
+    names: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=1000)] | None
 
 
 class InterestUpdate(Struct, frozen=True, array_like=True):

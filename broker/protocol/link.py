@@ -99,6 +99,7 @@ class Link:
         self._acked_charge = 0  # what our last word to the peer covered: charge, and sequence
         self._acked_sequence = 0
         # interests
+        self.interests_weight = 0  # of what the peer wants
         self.peer_interests_version = 0  # 0: its interests are not known yet
         self.added = False  # PeerAdded was told
         # measured

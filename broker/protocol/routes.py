@@ -21,7 +21,7 @@ __all__ = ["INTERESTS_MAX", "ROUTES_MAX", "Lane", "Route", "Routes"]
 
 # Topics that are kept routed; past it the table is emptied, which costs one look-up per topic in use.
 ROUTES_MAX: Final = 65_536
-# How many interests one peer may have: 100,000 are measured to work well, more than a million is a flood.
+# How many interests one peer may have, those with several event names counted for each: 100,000 are measured to work well, more than a million is a flood.
 INTERESTS_MAX: Final = 1_000_000
 
 Names = tuple[str, ...] | None
@@ -67,12 +67,14 @@ class Routes:
         for interest in removed:
             if interest in held:
                 held.remove(interest)
+                link.interests_weight -= _weight(interest)
                 self._remove(link, interest)
         for interest in added:
             if interest in held:
                 continue
-            if len(held) >= INTERESTS_MAX:
-                raise Malformed(f"it wants more than {INTERESTS_MAX} topics")
+            link.interests_weight += _weight(interest)
+            if link.interests_weight > INTERESTS_MAX:
+                raise Malformed(f"it wants more than {INTERESTS_MAX} topics and names")
             held.add(interest)
             wanted = self._remote.get(interest.prefix, link)
             if wanted is None:
@@ -92,6 +94,7 @@ class Routes:
         """Drop all that a peer wanted."""
         for interest in self._by_link.pop(link, ()):
             self._remove(link, interest)
+        link.interests_weight = 0
         self._invalidate()
 
     def interests_of(self, link: Link) -> int:
@@ -142,6 +145,11 @@ class Routes:
         """Return how many peers and own subscriptions want events of that topic, of any name."""
         links = {link for link, _ in self._remote.match(topic)}
         return len(links) + len(self._local.match(topic))
+
+
+def _weight(interest: Interest) -> int:
+    """Return what an interest counts towards INTERESTS_MAX: one for each event name that it lists, at least one."""
+    return len(interest.names) if interest.names else 1
 
 
 def _nothing() -> None:

@@ -24,8 +24,8 @@ from broker.messages import Message
 from broker.node import Node
 from broker.protocol.actions import Dial, Hangup, Send, Tell, Wake
 from broker.protocol.exchange import Published
-from broker.protocol.peerings import Timing
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from broker.protocol.wires import Timing
 from broker.status import Status
 from broker.testing.fabric import Conditions, Fabric
 
@@ -63,6 +63,13 @@ class Cluster:
             raise ValueError(f"there is an endpoint called {name} already")
         endpoint = self.endpoints[name] = SimulatedEndpoint(self, name)
         return endpoint
+
+    def heal_all(self) -> None:
+        """End all partitions, and let every endpoint that is paused go on."""
+        for endpoint in self.endpoints.values():
+            if endpoint.alive and endpoint.paused:
+                endpoint.unpause()
+        self.fabric.heal_all()
 
     def run(self, seconds: float) -> None:
         """Let that much virtual time pass."""

@@ -36,7 +36,7 @@ class Timestamp(datetime):
     __slots__ = ("_below_us",)
     _below_us: int
 
-    def __new__(  # noqa: D102, PLR0917 - told by the class; the arguments are datetime's, by place as there
+    def __new__(  # noqa: D102 - told by the class; the arguments are datetime's, by place as there
         cls,
         year: int,
         month: int,

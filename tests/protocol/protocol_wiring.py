@@ -13,8 +13,8 @@ from broker.protocol import frames
 from broker.protocol.actions import Dial, Hangup, Send, Tell
 from broker.protocol.frames import Kind
 from broker.protocol.link import Link
-from broker.protocol.peerings import Timing
 from broker.protocol.subscriptions import Subscription
+from broker.protocol.wires import Timing
 from broker.status import Status
 
 __all__ = ["NOW_NS", "Reading", "Station", "Wiring", "kinds", "read"]

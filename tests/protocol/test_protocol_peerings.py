@@ -6,7 +6,8 @@ import pytest
 from protocol_wiring import Wiring
 
 from broker.protocol import frames
-from broker.protocol.peerings import UNGREETED_WIRES_MAX, Timing
+from broker.protocol.peerings import UNGREETED_WIRES_MAX
+from broker.protocol.wires import Timing
 from broker.status import PeerAdded, PeeringFailed, PeerInterrupted, PeerLost, PeerRefused
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from protocol_wiring import Wiring
 
 from broker.protocol.link import CREDIT_BYTES
-from broker.protocol.peerings import Timing
+from broker.protocol.wires import Timing
 from broker.status import PeerAdded, PeeringFailed, PeerInterrupted, PeerLost, PeerResumed
 
 # -- losing and bringing back ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from simulated_world import World
 
 from broker.protocol.frames import Header
+from broker.protocol.handshake import Handshake
 from broker.protocol.link import Link
 from broker.protocol.peerings import Peerings
 
@@ -38,8 +39,8 @@ class Reach:
 
         monkeypatch.setattr(Link, "receive", counting_receive)
         monkeypatch.setattr(Link, "pump", counting_pump)
-        self._count_calls(monkeypatch, Peerings, "_switch", "dial race resolved")
-        self._count_calls(monkeypatch, Peerings, "_probe", "name or link probed")
+        self._count_calls(monkeypatch, Handshake, "_switch", "dial race resolved")
+        self._count_calls(monkeypatch, Peerings, "probe", "name or link probed")
         self._count_calls(monkeypatch, Link, "hold", "queue full")
 
     def _count_calls(self, monkeypatch: pytest.MonkeyPatch, kind: type, name: str, what: str) -> None:

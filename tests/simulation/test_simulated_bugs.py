@@ -15,9 +15,10 @@ from broker.protocol.exchange import Exchange
 from broker.protocol.frames import Header, Kind, Run
 from broker.protocol.link import Link, OutFrame
 from broker.protocol.outbox import Outbox, PendingRun
-from broker.protocol.peerings import Peering, Peerings
+from broker.protocol.peerings import Peerings
 from broker.protocol.routes import Lane, Routes
 from broker.protocol.subscriptions import Delivery, Subscription
+from broker.protocol.wires import Peering
 
 SEEDS = range(2000, 2025)
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -127,14 +128,14 @@ def one_interest_of_many_is_not_announced(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_lost_wire_is_not_dialled_again(patch: pytest.MonkeyPatch) -> None:
-    retry = Peerings._retry
+    retry = Peerings.retry
 
     def resigned(self: Peerings, peering: Peering, *arguments: Any, **named: Any) -> None:
         retry(self, peering, *arguments, **named)
         peering.final = peering.final or peering.linked_once
         peering.dial_at = None if peering.linked_once else peering.dial_at
 
-    patch.setattr(Peerings, "_retry", resigned)
+    patch.setattr(Peerings, "retry", resigned)
 
 
 def a_switched_session_forgets_what_waited(patch: pytest.MonkeyPatch) -> None:

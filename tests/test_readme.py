@@ -15,9 +15,7 @@ def test_the_readme_s_first_snippet_works_when_pasted(tmp_path: Path) -> None:
     program.write_text(snippets[0])
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=30, check=False)
     assert done.stderr == ""
-    assert done.stdout == (
-        "host/web-01/disk DiskUsage(host='web-01', mount='/', used=0.91) from web-01\n"
-    )
+    assert done.stdout == ("host/web-01/disk DiskUsage(host='web-01', mount='/', used=0.91) from web-01\n")
     assert done.returncode == 0
 
 

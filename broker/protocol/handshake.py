@@ -86,9 +86,7 @@ class Handshake:
         if hello.id == self._owner.id:
             return Refusal("self", "this is your own address")
         if hello.name == self._owner.name:
-            return Refusal(
-                "name", f"this endpoint is called {hello.name!r} too: give each endpoint a name of its own"
-            )
+            return Refusal("name", f"this endpoint is called {hello.name!r} too: give each endpoint a name of its own")
         link = self._owner.links.get(hello.id)
         if link is not None:
             if hello.session != link.session and link.wire is not None:

@@ -21,7 +21,8 @@ __all__ = ["INTERESTS_MAX", "ROUTES_MAX", "Lane", "Route", "Routes"]
 
 # Topics that are kept routed; past it the table is emptied, which costs one look-up per topic in use.
 ROUTES_MAX: Final = 65_536
-# How many interests one peer may have, those with several event names counted for each: 100,000 are measured to work well, more than a million is a flood.
+# How many interests one peer may have, those that list several event names counted for each: 100,000 are measured to
+# work well, more than a million is a flood.
 INTERESTS_MAX: Final = 1_000_000
 
 Names = tuple[str, ...] | None

@@ -2,7 +2,7 @@
 
 It behaves as ZeroMQ over TCP does towards an endpoint: frames of one wire arrive whole and in order; during a partition
 they wait, as TCP's retransmissions would, and arrive after it has healed unless the wire was given up; a cut loses what
-is in flight.  A dialler notices the cut at once, a listener does not (a ROUTER tells nothing of its peers), and an end
+is in flight.  A dialler notices the cut at once, a listener does not (as over inproc), and an end
 that is closed for a reason of its own says nothing: these are the harder cases, which heartbeats have to find.
 
 Time and scheduling come from outside, so that the same fabric serves a virtual clock of its own

@@ -38,6 +38,7 @@ from broker.protocol.wires import Chance, Peering, Timing
 from broker.status import MessagesLost
 from broker.status_reader import StatusReader
 from broker.subscriber import Subscriber
+from broker.topics import normalize_prefix
 
 __all__ = ["Endpoint", "NetworkDriver"]
 
@@ -119,6 +120,7 @@ class Endpoint:
         self._linger_s = linger_s
         self._state = "new"
         self._changed = trio.lowlevel.ParkingLot()
+        self._tentative: dict[str, int] = {}  # wishes not fulfilled yet: how many calls of peer() wait for them
         self._readers: dict[Subscription, Subscriber] = {}
         self._status_readers: set[StatusReader] = set()
         self._flusher: trio.lowlevel.Task | None = None  # while it waits
@@ -158,26 +160,30 @@ class Endpoint:
         there: a fifth of a second.
         """
         try:
+            await self._say_goodbye(hurried=kind is not None)
+        finally:
+            self._nursery.cancel_scope.cancel()
+            # Not told of the body's exception, the nursery does not wrap it in a group: it passes through as it is.
+            await self._nursery_manager.__aexit__(None, None, None)
+
+    async def _say_goodbye(self, *, hurried: bool) -> None:
+        try:
             self._node.begin_close()
             self._carry_out()
             if not self._node.is_drained:
-                hurried = kind is not None
                 with trio.move_on_after(min(_HURRY_S, self._linger_s) if hurried else self._linger_s, shield=hurried):
                     await self._until(lambda: self._node.is_drained)
         finally:
-            self._node.close()
-            self._carry_out()
             self._state = "closed"
             self._yield_at = 0
+            self._node.close()
+            self._carry_out()
             self._changed.unpark_all()
             for reader in self._readers.copy().values():
                 reader.end()
             for status_reader in self._status_readers:
                 status_reader.end()
             self._network.close()
-            self._nursery.cancel_scope.cancel()
-            # Not told of the body's exception, the nursery does not wrap it in a group: it passes through as it is.
-            await self._nursery_manager.__aexit__(None, None, None)
 
     def _check_open(self) -> None:
         if self._state == "new":
@@ -207,25 +213,37 @@ class Endpoint:
         self._check_open()
         self._network.check(address)
         node = self._node
-        wanted_before = node.wants(address)
+        if not node.wants(address):
+            self._tentative[address] = 0
+        if address in self._tentative:
+            self._tentative[address] += 1
         peering = node.peer(address, trio.current_time())
-        done = False
         try:
             self._carry_out()
             with trio.move_on_after(timeout):
-                await self._until(lambda: _linked(peering) or peering.final)
+                await self._until(lambda: _linked(peering) or peering.final or peering.withdrawn)
             if not _linked(peering):
                 raise _why_not(peering, timeout)
-            done = True
         finally:
-            if not done and not wanted_before and not _linked(peering):
-                node.unpeer(address)
-                self._carry_out()
+            self._settle_wish(address, kept=_linked(peering))
+
+    def _settle_wish(self, address: str, *, kept: bool) -> None:
+        """Keep a wish that was fulfilled; withdraw it when the last call that made it has failed."""
+        if address not in self._tentative:
+            return  # it was fulfilled before, or withdrawn
+        self._tentative[address] -= 1
+        if kept:
+            del self._tentative[address]
+        elif self._tentative[address] == 0:
+            del self._tentative[address]
+            self._node.unpeer(address)
+            self._carry_out()
 
     async def unpeer(self, address: str) -> None:
         """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish."""
         self._check_open()
         self._node.flush()
+        self._tentative.pop(address, None)
         if not self._node.unpeer(address):
             raise KeyError(f"{address} is not peered with: see peers()")
         self._carry_out()
@@ -248,18 +266,19 @@ class Endpoint:
 
         Enter it with ``async with``: that returns once every peer knows of it.  When its queue has reached
         ``queue_messages`` or ``queue_bytes`` because the reader is slow, publishers wait.  Raises TopicError, and
-        EventDefinitionError for a class that is not an event.
+        EventDefinitionError for a class that is not an event, EventMisfit for a
+        name that no event can have.
         """
-        names = [kind if isinstance(kind, str) else events.name_of(kind) for kind in types]
-        return Subscriber(self, prefix, names, queue_messages, queue_bytes)
+        names = [events.check_name(kind) if isinstance(kind, str) else events.name_of(kind) for kind in types]
+        return Subscriber(self, normalize_prefix(prefix), names, queue_messages, queue_bytes)
 
     async def publish(self, topic: str, event: object) -> None:
         """Send an event to every subscription in the mesh that wants it.
 
-        Waits while a reader's queue is full.  Raises TopicError, EventMisfit (a field that does not fit its
-        annotation) and NotCarried (a value that can't be carried); then nothing was sent, and neither when it is
-        cancelled.  Many events in a row are gathered into batches and leave at the latest when the loop comes round; a
-        lone one leaves at once.
+        Waits while a reader's queue is full.  Raises TopicError, EventDefinitionError (not an event), EventMisfit (a
+        field that does not fit its annotation) and NotCarried (a value that can't be carried); then nothing was sent,
+        and neither when it is cancelled.  Many events in a row are gathered into batches and leave at the latest when
+        the loop comes round; a lone one leaves at once.
         """
         now = time_ns()
         exchange = self._exchange
@@ -436,6 +455,8 @@ def _linked(peering: Peering) -> bool:
 
 def _why_not(peering: Peering, timeout: float) -> PeeringError:
     failure = peering.failure
+    if peering.withdrawn:
+        return PeerUnavailable(peering.address, "unpeered while peer() was waiting")
     if failure is None:
         after = f"no link within {timeout:g} s" if timeout < math.inf else "no link"
         return PeerUnavailable(peering.address, f"{after}: is it reachable, is it a broker endpoint?")

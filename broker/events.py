@@ -32,7 +32,7 @@ from broker.schema import (
 from broker.schema.kinds import describe
 from broker.schema.layout import speed_up_init
 
-__all__ = ["Event", "Misfit", "decoder_for", "encode", "encoder_for", "event", "name_of"]
+__all__ = ["Event", "Misfit", "check_name", "decoder_for", "encode", "encoder_for", "event", "name_of"]
 
 _T = TypeVar("_T")
 
@@ -48,7 +48,8 @@ _encoders: dict[type, tuple[str, Encode]] = {}
 _decoders: dict[str, DecodeRun] = {}
 
 
-def _check_name(name: object) -> str:
+def check_name(name: object) -> str:
+    """Return the name if an event can have it (text of 1 to 255 bytes); raises EventMisfit."""
     if type(name) is not str or not name:
         raise EventMisfit("Event", "name", "a name", describe(name))
     try:
@@ -74,7 +75,7 @@ class Event:
     a name that is not 1 to 255 bytes of text and for args that are not a tuple.
     """
 
-    name: str = attrs.field(converter=_check_name)
+    name: str = attrs.field(converter=check_name)
     args: tuple[Any, ...] = attrs.field(default=(), converter=_check_args)
 
 
@@ -110,7 +111,7 @@ def _define(cls: type[_T], name: str | None, local_names: Mapping[str, Any]) -> 
         raise EventDefinitionError(f"{cls.__qualname__} is an attrs class already: @broker.event alone makes it one")
     name = cls.__qualname__.rpartition("<locals>.")[2] if name is None else name
     try:
-        _check_name(name)
+        check_name(name)
     except EventMisfit as error:
         raise EventDefinitionError(
             f"{cls.__qualname__}: its name: expected {error.expected}, found {error.found}"

@@ -135,8 +135,7 @@ class Node:
         """Do what time asks for."""
         condemned, self.exchange.condemned = self.exchange.condemned, []
         for link, error in condemned:
-            if link.wire is not None:
-                self.peerings.break_off(link.wire, error, now)
+            self.peerings.condemn(link, error, now)
         for link, since in list(self._owing.items()):
             if not link.owes:
                 del self._owing[link]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -112,6 +113,7 @@ class Subscriber:
             await trio.lowlevel.checkpoint()
         while True:
             for message in self._current:  # another task may have begun a run meanwhile
+                self._pass_on()
                 return message
             messages = self._take()
             if messages is not None:
@@ -120,9 +122,14 @@ class Subscriber:
             await self._waiting.park()
         self._budget -= len(messages) + _RUN_COST
         self._current = iter(messages)
-        if self._waiting and not self._subscription.empty:  # type: ignore[union-attr]
+        message = next(self._current)
+        self._pass_on()
+        return message
+
+    def _pass_on(self) -> None:
+        """Let the next of the tasks that wait have the next message, if there is one."""
+        if self._waiting and (length_hint(self._current) or not self._subscription.empty):  # type: ignore[union-attr]
             self._waiting.unpark()
-        return next(self._current)
 
     def _take(self) -> list[Message] | None:
         subscription = self._subscription

@@ -11,7 +11,7 @@ from broker.errors import AddressError
 
 __all__ = ["Address", "parse_address"]
 
-_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\[\]/:\s]+)):(?P<port>\d+|\*)")
+_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\[\]/:\s]+)):(?P<port>\d{1,9}|\*)")
 # The length of sun_path on Linux, less its closing zero.
 _IPC_BYTES_MAX: Final = 107
 _HOW = "an address is tcp://HOST:PORT (an IPv6 host in brackets), ipc://PATH or inproc://NAME"
@@ -43,6 +43,8 @@ def parse_address(text: str, *, to_dial: bool) -> Address:
     """
     if type(text) is not str:
         raise AddressError(f"an address is a str, not {type(text).__name__}: {_HOW}")
+    if not text.isprintable():
+        raise AddressError(f"{text!r:.100} holds characters that cannot be printed: {_HOW}")
     transport, separator, rest = text.partition("://")
     if not separator:
         raise AddressError(f"{text!r} does not name a transport: {_HOW}")

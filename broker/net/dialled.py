@@ -9,7 +9,16 @@ import zmq
 
 from broker.net.address import Address
 from broker.net.sink import Sink
-from broker.net.sockets import FRAMES_PER_TURN, NOBLOCK, monitor_event, new_socket, read_loop, readable, skip_parts
+from broker.net.sockets import (
+    FRAMES_PER_TURN,
+    NOBLOCK,
+    monitor_event,
+    new_monitor,
+    new_socket,
+    read_loop,
+    readable,
+    skip_parts,
+)
 
 __all__ = ["Dialled"]
 
@@ -23,7 +32,7 @@ class Dialled:
         self.address = address
         self.socket = new_socket(zmq.DEALER)
         self.socket.set(zmq.RECONNECT_IVL, -1)
-        self._monitor = self.socket.get_monitor_socket()
+        self._monitor = new_monitor(self.socket, zmq.EVENT_ALL)
         self._early: list[bytes] | None = []  # frames that wait for connect()
         self.closed = False
         self.scope = trio.CancelScope()
@@ -55,7 +64,7 @@ class Dialled:
     async def _connect(self) -> None:
         try:
             self.socket.connect(await self._resolve())
-        except (OSError, UnicodeError) as error:  # zmq.ZMQError is an OSError; UnicodeError: no host can be called so
+        except (OSError, zmq.ZMQError, UnicodeError) as error:  # UnicodeError: no host can be called so
             why = getattr(error, "strerror", None) or error
             self.sink.lost(self.number, "unreachable", f"{self.address.host}: {why}")
             self.sink.round_done()

@@ -18,7 +18,16 @@ import zmq
 from broker.errors import ListenError
 from broker.net.address import Address
 from broker.net.sink import Sink
-from broker.net.sockets import FRAMES_PER_TURN, NOBLOCK, monitor_event, new_socket, read_loop, readable, skip_parts
+from broker.net.sockets import (
+    FRAMES_PER_TURN,
+    NOBLOCK,
+    monitor_event,
+    new_monitor,
+    new_socket,
+    read_loop,
+    readable,
+    skip_parts,
+)
 
 __all__ = ["Listener"]
 
@@ -54,7 +63,7 @@ class Listener:
             number = error.errno or 0
             why = _WHY_NOT_LISTEN.get(number, f"cannot be listened on: {error.strerror}")
             raise ListenError(number, f"{address.text} {why}") from error
-        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._monitor = new_monitor(self.socket, zmq.EVENT_DISCONNECTED)
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
 
     async def run(self) -> None:

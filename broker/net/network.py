@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 import zmq
 
+from broker.errors import ListenError
 from broker.net.address import parse_address
 from broker.net.dialled import Dialled
 from broker.net.listener import Listener
@@ -28,7 +29,10 @@ class Network:
     async def listen(self, text: str) -> str:
         """Listen on an address; returns the bound one (a port for port 0).  Raises AddressError, ListenError."""
         address = parse_address(text, to_dial=False)
-        listener = Listener(self._sink, address, self._attach)
+        try:
+            listener = Listener(self._sink, address, self._attach)
+        except zmq.ZMQError as error:  # no more descriptors, no more sockets
+            raise ListenError(error.errno or 0, f"{text}: no socket to listen with: {error.strerror}") from error
         self._listeners[listener.bound] = listener
         self._nursery.start_soon(listener.run)
         await trio.lowlevel.checkpoint()
@@ -43,7 +47,12 @@ class Network:
 
     def dial(self, number: int, text: str) -> None:
         """Open a wire; what is sent on it before it is connected waits."""
-        wire = self._dialled[number] = Dialled(self._sink, number, parse_address(text, to_dial=True))
+        try:
+            wire = Dialled(self._sink, number, parse_address(text, to_dial=True))
+        except zmq.ZMQError as error:  # no more descriptors, no more sockets
+            self._sink.lost(number, "unreachable", f"no socket to dial with: {error.strerror}")
+            return
+        self._dialled[number] = wire
         self._nursery.start_soon(wire.run)
 
     def send(self, number: int, frame: bytes) -> None:
@@ -60,6 +69,8 @@ class Network:
                 if wire is not None:
                     wire.send(frame)
                     self._touched.add(wire)
+        except zmq.Again:
+            self._sink.lost(number, "cut", "it does not read what it asks for")
         except zmq.ZMQError:  # a ROUTER no longer knows the identity
             if accepted is not None:
                 accepted[0].drain()  # what the peer said before it went, a goodbye perhaps, counts

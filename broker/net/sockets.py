@@ -8,6 +8,7 @@ looks at it again: :meth:`Network.settle <broker.net.network.Network.settle>`.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "NOBLOCK_MORE",
     "context",
     "monitor_event",
+    "new_monitor",
     "new_socket",
     "read_loop",
     "readable",
@@ -39,10 +41,14 @@ NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 FRAMES_PER_TURN = 32
 # One socket holds this many received frames when the program is too busy to take them; then TCP holds the peer.
 _RECEIVE_FRAMES_MAX = 128
+# A link's window is 4,096 frames: a peer for which twice as many wait has asked for answers and does not read them, and
+# its wire is given up.
+_SEND_FRAMES_MAX = 8192
 # How long a closed socket may take to get its last frames (a REFUSE, a BYE) out.
 _LINGER_MS = 500
 _HANDSHAKE_MS = 3000
 
+_monitors = itertools.count()
 _context: zmq.Context[zmq.Socket[bytes]] | None = None
 _context_pid = 0
 
@@ -61,12 +67,26 @@ def new_socket(kind: int) -> zmq.Socket[bytes]:
     """Return a socket with the options that every socket of ours has."""
     socket = context().socket(kind)
     socket.linger = _LINGER_MS
-    # What is sent is bounded by the links' windows: a limit here would only make a send fail that was promised.
-    socket.set(zmq.SNDHWM, 0)
+    socket.set(zmq.SNDHWM, _SEND_FRAMES_MAX)
     socket.set(zmq.RCVHWM, _RECEIVE_FRAMES_MAX)
     socket.set(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
     socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
     return socket
+
+
+def new_monitor(socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
+    """Return a socket that tells of these events of another one.
+
+    It has no limit: ZeroMQ's I/O thread, which all sockets of the process share, would stop at one until the program
+    has read.  What waits there are two short messages for each connection that came or went meanwhile.
+    """
+    monitor = context().socket(zmq.PAIR)
+    monitor.linger = 0
+    monitor.set(zmq.RCVHWM, 0)
+    address = f"inproc://broker-monitor-{next(_monitors)}"
+    socket.monitor(address, events)
+    monitor.connect(address)
+    return monitor
 
 
 def readable(socket: zmq.Socket[bytes]) -> bool:

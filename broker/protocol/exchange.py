@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from broker import events
-from broker.errors import EventMisfit, Malformed, NotCarried, TopicError
+from broker.errors import EventDefinitionError, EventMisfit, Malformed, NotCarried, TopicError
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Tell, Wake
 from broker.protocol.frames import Batch, Interest
@@ -108,7 +108,9 @@ class Exchange:
         return FIRST if first else GATHERED
 
     def _learn(self, event: object) -> Outgoing:
-        """Look an event's class up, once."""
+        """Look an event's class up, once; raises EventDefinitionError for what is not an event."""
+        if isinstance(event, type):
+            raise EventDefinitionError(f"an event is published, not its class: give {event.__qualname__}(...)")
         if type(event) is events.Event:
             name = event.name
             return Outgoing(name, lambda event, time_ns: events.encode(event, time_ns)[1], {})
@@ -213,6 +215,8 @@ class Exchange:
         return route.lane.local
 
     def _push(self, subscription: Subscription, delivery: Delivery, wanted: frozenset[int] | None, count: int) -> None:
+        if subscription.ended:
+            return  # it was there when the batch was gathered
         if subscription.empty:
             self._act(Wake(subscription))
         subscription.push(delivery, wanted, count)
@@ -266,6 +270,7 @@ class Exchange:
 
     def unsubscribe(self, subscription: Subscription) -> list[Link]:
         """End a subscription; returns the links it held."""
+        subscription.ended = True
         self.routes.remove_local(subscription)
         return self.drained(subscription)
 

@@ -152,7 +152,7 @@ class Refusal(Struct, frozen=True):
     """
 
     code: Annotated[str, Meta(max_length=64)]
-    text: Annotated[str, Meta(max_length=1000)]
+    text: Annotated[str, Meta(max_length=1000)]  # printable: it goes to logs and terminals
     id: bytes = b""
 
 

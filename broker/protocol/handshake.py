@@ -59,6 +59,7 @@ class Handshake:
             raise Malformed("its answer to HELLO is neither WELCOME nor REFUSE; is this a broker endpoint?")
 
     def _take_hello(self, wire: Wire, hello: Hello, now: float) -> None:
+        _check_name(hello.name)
         refusal = self._judge(hello, now)
         if refusal is not None:
             self._turn_away(wire, hello.name, refusal)
@@ -129,11 +130,10 @@ class Handshake:
         self._owner.act(Changed())
 
     def _resume(self, link: Link, wire: Wire, received: int, credit: int, turn: int, welcome: bool) -> None:
-        if link.wire is not None:
-            old = self._owner.wires[link.wire]
-            link.wire = None
-            self._owner.drop_wire(old)
+        former = link.wire
         again = link.resume(wire.number, received, credit)
+        if former is not None:
+            self._owner.drop_wire(self._owner.wires[former])
         self._owner.attach(link, wire, turn)
         if welcome:
             self._welcome(wire, link, resumed=True)
@@ -158,6 +158,7 @@ class Handshake:
     def _take_welcome(self, wire: Wire, peering: Peering, welcome: Welcome, now: float) -> None:
         if welcome.version != frames.PROTOCOL_VERSION:
             raise Malformed(f"it welcomes us in version {welcome.version}, which we did not offer")
+        _check_name(welcome.name)
         if welcome.id == self._owner.id:
             raise Malformed("it claims to be ourselves")
         link = self._owner.links.get(welcome.id)
@@ -216,3 +217,9 @@ class Handshake:
     def _act_all(self, wire: Wire, again: list[bytes]) -> None:
         for frame in again:
             self._owner.act(Send(wire.number, frame))
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that would garble a terminal or a log."""
+    if not name.isprintable():
+        raise Malformed(f"its name is not printable text: {name!r:.100}")

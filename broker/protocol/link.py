@@ -184,9 +184,12 @@ class Link:
         return turn > self.turn or (turn == self.turn and dialler <= self.dialler)
 
     def resume(self, wire: int, peer_received: int, peer_credit: int) -> list[bytes]:
-        """Go on over another wire: forget what the peer has, return the rest to be sent again, in order."""
-        self.wire = wire
+        """Go on over another wire: forget what the peer has, return the rest to be sent again, in order.
+
+        Raises Malformed, and changes nothing, when the peer claims to have what was never sent.
+        """
         self._take_ack(peer_received)
+        self.wire = wire
         self._credit = max(self._credit, peer_credit)
         return [self._bytes_of(frame) for frame in self.sent]
 

@@ -76,6 +76,7 @@ class Peerings:
         peering = self.peerings.pop(address, None)
         if peering is None:
             return False
+        peering.withdrawn = True
         if peering.link is not None:
             self._part(peering.link, "unpeered")
         if peering.wire is not None:  # still dialling, perhaps to bring that link back
@@ -213,6 +214,13 @@ class Peerings:
             self.act(Send(wire.number, bye))
             self.end(link, reason)
         self._lose_wire(wire, "protocol", reason, now)
+
+    def condemn(self, link: Link, error: Malformed, now: float) -> None:
+        """End a link whose peer broke the protocol in what was looked at later, with or without a wire."""
+        if link.wire is not None:
+            self.break_off(link.wire, error, now)
+        elif not link.ended:
+            self.end(link, f"broke the protocol: {error}")
 
     def _retry_if_idle(self, peering: Peering, failure: Refusal, now: float, *, told: bool) -> None:
         linked = peering.link is not None and peering.link.wire is not None

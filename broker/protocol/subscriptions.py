@@ -75,16 +75,16 @@ class Subscription:
         self.queue_messages = queue_messages
         self.queue_bytes = queue_bytes
         self.delivered = 0
-        self.taken = 0  # counted a run at a time
+        self.taken = 0  # in runs: those of the last one may still be with the reader
         self.links: set[Link] = set()  # held by this queue
+        self.ended = False
         self.holds = False  # it holds somebody: a link, or our own publishers
         self._bytes = 0
         self._queue: deque[tuple[Delivery, frozenset[int] | None, int]] = deque()
-        self._out = (0, 0)  # messages and bytes of the run given out last
 
     @property
     def pending(self) -> int:
-        """Messages delivered and not taken, with those of the run that was given out last."""
+        """Messages delivered and not taken."""
         return self.delivered - self.taken
 
     @property
@@ -112,16 +112,12 @@ class Subscription:
         self._bytes += len(delivery.run.body)
 
     def take(self) -> list[Message] | None:
-        """Give out the next run that has messages, and count the one before it as taken; None when there is none."""
-        while True:
-            count, nbytes = self._out
-            self.taken += count
-            self._bytes -= nbytes
-            if not self._queue:
-                self._out = (0, 0)
-                return None
+        """Give out the next run that has messages; None when there is none."""
+        while self._queue:
             delivery, wanted, count = self._queue.popleft()
-            self._out = (count, len(delivery.run.body))
+            self.taken += count
+            self._bytes -= len(delivery.run.body)
             messages = delivery.messages(wanted)
             if messages:
                 return messages
+        return None

@@ -45,6 +45,7 @@ class Peering(Struct, eq=False):
     dial_at: float | None = None
     failure: Refusal | None = None  # why the last attempt failed
     final: bool = False  # it will not be tried again
+    withdrawn: bool = False  # it is wished no longer
 
     @property
     def idle(self) -> bool:

@@ -39,8 +39,12 @@ def publish(channel: Channel, address: str, readers: int = 1, topics: int = 1) -
             while (count := await _order(channel)) is not None:
                 await endpoint.subscribers(names[0], at_least=readers)
                 channel.tell(started=time.monotonic())
-                for number in range(sequence, sequence + count):
-                    await endpoint.publish(names[number % topics], DiskUsage(HOST, MOUNT, USED, number))
+                if topics == 1:
+                    for number in range(sequence, sequence + count):
+                        await endpoint.publish(TOPIC, DiskUsage(HOST, MOUNT, USED, number))
+                else:
+                    for number in range(sequence, sequence + count):
+                        await endpoint.publish(names[number % topics], DiskUsage(HOST, MOUNT, USED, number))
                 channel.tell(published=time.monotonic())
                 sequence += count
 

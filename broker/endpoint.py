@@ -282,20 +282,14 @@ class Endpoint:
         """
         now = time_ns()
         exchange = self._exchange
-        try:
-            outgoing = exchange.outgoing[type(event)]
-            route = outgoing.routes[topic]
-        except (KeyError, TypeError):  # seen for the first time, or no topic at all
-            pass
-        else:
-            # Nearly every event of a burst joins the open run, here rather than by a call: 380 ns instead of 450.
-            if route is exchange.open_route and now < self._yield_at:
-                data = outgoing.encode(event, now)
-                size = exchange.batch_bytes + len(data)
-                if size < BATCH_BYTES:
-                    exchange.batch_bytes = size
-                    exchange.append(data)
-                    return
+        # Nearly every event of a burst joins the run that the one before it joined: 395 ns, against 440 by its route.
+        if topic == exchange.open_topic and type(event) is exchange.open_class and now < self._yield_at:
+            data = exchange.encode(event, now)
+            size = exchange.batch_bytes + len(data)
+            if size < BATCH_BYTES:
+                exchange.batch_bytes = size
+                exchange.append(data)
+                return
         if self._turn_due:
             self._turn_due = False
             # Here rather than after the event is taken, so that one who is cancelled knows that it was not.

@@ -43,6 +43,10 @@ class Published(IntEnum):
 BLOCKED, GATHERED, FIRST, FULL = Published
 
 
+class _NoEvent:
+    """The class of no event."""
+
+
 class Outgoing(Struct, eq=False):
     """What is known of an event class that was published: its name, its encoder and its routes by topic as given."""
 
@@ -64,16 +68,20 @@ class Exchange:
         self._obstacles: set[Link | Subscription] = set()  # congested links, full queues of our own
         self._act = act
         self._outbox = Outbox(node_id)
-        # What the endpoint's publish() needs to let an event join the open run without a call here:
-        self.outgoing: dict[type, Outgoing] = {}
-        self.open_route: Route | None = None  # what the run that grows has turned to; None while anyone is slow
-        self.append: Callable[[bytes], None]  # of its chunks
+        self._outgoing: dict[type, Outgoing] = {}
+        self._open_route: Route | None = None  # what the run that grows has turned to
+        # What the endpoint's publish() needs to let an event join that run without a call here: the topic as it was
+        # given, and the class, which is that of no event while there is no such run, or anyone is slow.
+        self.open_topic = ""
+        self.open_class: type = _NoEvent
+        self.encode: Callable[[Any, int], bytes]
+        self.append: Callable[[bytes], None]
         self.batch_bytes = 0
         self._sequence = 0  # events in the runs that no longer grow, since the start
         self.flush_due: Callable[[], None] = _nothing
 
     def _routes_changed(self) -> None:
-        for outgoing in self.outgoing.values():
+        for outgoing in self._outgoing.values():
             outgoing.routes.clear()
 
     # -- out -----------------------------------------------------------------------------------------------------
@@ -83,7 +91,7 @@ class Exchange:
 
         Raises TopicError, EventMisfit and NotCarried, whether anybody wants the event or not.
         """
-        outgoing = self.outgoing.get(type(event))
+        outgoing = self._outgoing.get(type(event))
         if outgoing is None:
             outgoing = self._learn(event)
         route = outgoing.routes.get(topic) if type(topic) is str else None
@@ -98,13 +106,17 @@ class Exchange:
         if not route.lane.anyone:
             return GATHERED
         first = not self._outbox.runs
-        if route is not self.open_route:
+        if route is not self._open_route:
             self._turn_to(route)
         self.append(data)
         self.batch_bytes += len(data)
         if self.batch_bytes >= BATCH_BYTES:
             self.flush_due()
             return FULL
+        if not self._obstacles and type(event) in self._outgoing:
+            self.open_topic, self.open_class, self.encode = topic, type(event), outgoing.encode
+        else:
+            self.open_class = _NoEvent
         return FIRST if first else GATHERED
 
     def _learn(self, event: object) -> Outgoing:
@@ -115,7 +127,7 @@ class Exchange:
             name = event.name
             return Outgoing(name, lambda event, time_ns: events.encode(event, time_ns)[1], {})
         name, encode = events.encoder_for(type(event))
-        outgoing = self.outgoing[type(event)] = Outgoing(name, encode, {})
+        outgoing = self._outgoing[type(event)] = Outgoing(name, encode, {})
         return outgoing
 
     def _find_route(self, outgoing: Outgoing, topic: str) -> Route:
@@ -132,7 +144,7 @@ class Exchange:
         """Take note of whether a link has room; publishers may try again when it has."""
         if link.congested:
             self._obstacles.add(link)
-            self.open_route = None
+            self.open_class = _NoEvent
         elif link in self._obstacles:
             self._obstacles.discard(link)
             self._act(Changed())
@@ -144,12 +156,13 @@ class Exchange:
             self._end_run()
             runs.append(PendingRun(route.lane, self._sequence + 1, {route.topic: 0}))
             self.append = runs[-1].chunks.append
-        self.open_route = None if self._obstacles else route
+        self._open_route = route
 
     def _end_run(self) -> None:
         if self._outbox.runs:
             self._sequence += len(self._outbox.runs[-1].chunks)
-        self.open_route = None
+        self._open_route = None
+        self.open_class = _NoEvent
 
     def flush(self) -> list[Link]:
         """Hand the batch to links and to our own subscriptions; returns the links to be pumped."""
@@ -224,7 +237,7 @@ class Exchange:
             subscription.holds = True
             if delivery.link is None:
                 self._obstacles.add(subscription)
-                self.open_route = None
+                self.open_class = _NoEvent
             else:
                 subscription.links.add(delivery.link)
                 delivery.link.hold(subscription)

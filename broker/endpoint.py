@@ -8,39 +8,33 @@ flusher, which sends what was published as soon as the loop comes round.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from time import time_ns
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import trio
 
 from broker import events
 from broker.errors import (
-    AuthenticationFailed,
-    AuthorizationFailed,
-    DuplicateName,
     EndpointClosed,
-    PeeringError,
-    PeerUnavailable,
-    VersionMismatch,
 )
+from broker.net.interface import NetworkDriver
 from broker.node import Node, Peer
 from broker.protocol.actions import Changed, Dial, Hangup, Send, Tell, Wake
 from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
-from broker.protocol.wires import Chance, Peering, Timing
+from broker.protocol.wires import Chance, Timing
 from broker.status import MessagesLost
 from broker.status_reader import StatusReader
 from broker.subscriber import Subscriber
 from broker.topics import normalize_prefix
 
-__all__ = ["Endpoint", "NetworkDriver"]
+__all__ = ["Endpoint"]
 
 _log = logging.getLogger("broker")
 
@@ -51,39 +45,6 @@ _YIELD_NS: Final = 2_000_000
 
 # How long an endpoint that is left by an exception waits for acknowledgements: a round trip of a slow link.
 _HURRY_S: Final = 0.2
-
-_ERRORS: Final[dict[str, type[PeeringError]]] = {
-    "version": VersionMismatch,
-    "self": DuplicateName,
-    "name": DuplicateName,
-    "authentication": AuthenticationFailed,
-    "authorisation": AuthorizationFailed,
-}
-
-
-class NetworkDriver(Protocol):
-    """What carries an endpoint's frames: :class:`broker.net.network.Network`, or a simulated one."""
-
-    async def listen(self, text: str) -> str:
-        """Listen on an address and return the bound one."""
-
-    def check(self, text: str) -> None:
-        """Raise AddressError when the address cannot be dialled."""
-
-    def dial(self, number: int, text: str) -> None:
-        """Open a wire."""
-
-    def send(self, number: int, frame: bytes) -> None:
-        """Send a frame on a wire."""
-
-    def hangup(self, number: int) -> None:
-        """Close a wire."""
-
-    def settle(self) -> bool:
-        """Hand over the frames whose arrival sending may have hidden; returns whether there were any."""
-
-    def close(self) -> None:
-        """Close everything."""
 
 
 def _zmq_network(endpoint: Endpoint, nursery: trio.Nursery) -> NetworkDriver:
@@ -221,11 +182,11 @@ class Endpoint:
         try:
             self._carry_out()
             with trio.move_on_after(timeout):
-                await self._until(lambda: _linked(peering) or peering.final or peering.withdrawn)
-            if not _linked(peering):
-                raise _why_not(peering, timeout)
+                await self._until(lambda: peering.linked or peering.final or peering.withdrawn)
+            if not peering.linked:
+                raise peering.error(timeout)
         finally:
-            self._settle_wish(address, kept=_linked(peering))
+            self._settle_wish(address, kept=peering.linked)
 
     def _settle_wish(self, address: str, *, kept: bool) -> None:
         """Keep a wish that was fulfilled; withdraw it when the last call that made it has failed."""
@@ -441,19 +402,3 @@ class Endpoint:
         while not condition():
             self._check_open()
             await self._changed.park()
-
-
-def _linked(peering: Peering) -> bool:
-    return peering.link is not None and peering.link.added and peering.link.wire is not None
-
-
-def _why_not(peering: Peering, timeout: float) -> PeeringError:
-    failure = peering.failure
-    if peering.withdrawn:
-        return PeerUnavailable(peering.address, "unpeered while peer() was waiting")
-    if failure is None:
-        after = f"no link within {timeout:g} s" if timeout < math.inf else "no link"
-        return PeerUnavailable(peering.address, f"{after}: is it reachable, is it a broker endpoint?")
-    kind = _ERRORS.get(failure.code, PeerUnavailable)
-    tries = f" ({peering.attempts} attempts)" if peering.attempts > 1 else ""
-    return kind(peering.address, failure.text + tries)

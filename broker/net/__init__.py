@@ -5,5 +5,5 @@
 ``dialled``     a wire that we dialled: a DEALER
 ``listener``    a listening address: a ROUTER, and the wires on it
 ``network``     all of an endpoint's, by the numbers that its node gives the wires
-``sink``        who they report to
+``interface``   what an endpoint and its network ask of each other
 """

@@ -8,7 +8,7 @@ import trio
 import zmq
 
 from broker.net.address import Address
-from broker.net.sink import Sink
+from broker.net.interface import Sink
 from broker.net.sockets import (
     FRAMES_PER_TURN,
     NOBLOCK,

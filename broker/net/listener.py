@@ -17,7 +17,7 @@ import zmq
 
 from broker.errors import ListenError
 from broker.net.address import Address
-from broker.net.sink import Sink
+from broker.net.interface import Sink
 from broker.net.sockets import (
     FRAMES_PER_TURN,
     NOBLOCK,

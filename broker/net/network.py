@@ -8,8 +8,8 @@ import zmq
 from broker.errors import ListenError
 from broker.net.address import parse_address
 from broker.net.dialled import Dialled
+from broker.net.interface import Sink
 from broker.net.listener import Listener
-from broker.net.sink import Sink
 from broker.net.sockets import NOBLOCK, NOBLOCK_MORE, readable
 
 __all__ = ["Network"]

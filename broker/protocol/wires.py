@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from typing import Final, Protocol
 
 from msgspec import Struct
 
+from broker.errors import (
+    AuthenticationFailed,
+    AuthorizationFailed,
+    DuplicateName,
+    PeeringError,
+    PeerUnavailable,
+    VersionMismatch,
+)
 from broker.protocol.frames import Refusal
 from broker.protocol.link import Link
 
 __all__ = ["Chance", "Observer", "Peering", "Timing", "Wire"]
+
+_ERRORS: Final[dict[str, type[PeeringError]]] = {
+    "version": VersionMismatch,
+    "self": DuplicateName,
+    "name": DuplicateName,
+    "authentication": AuthenticationFailed,
+    "authorisation": AuthorizationFailed,
+}
 
 
 class Chance(Protocol):
@@ -46,6 +63,21 @@ class Peering(Struct, eq=False):
     failure: Refusal | None = None  # why the last attempt failed
     final: bool = False  # it will not be tried again
     withdrawn: bool = False  # it is wished no longer
+
+    @property
+    def linked(self) -> bool:
+        """Whether messages can flow."""
+        return self.link is not None and self.link.added and self.link.wire is not None
+
+    def error(self, waited_s: float) -> PeeringError:
+        """Return the error that says why there is no link, after so many seconds."""
+        if self.withdrawn:
+            return PeerUnavailable(self.address, "unpeered while peer() was waiting")
+        if self.failure is None:
+            after = f"no link within {waited_s:g} s" if waited_s < math.inf else "no link"
+            return PeerUnavailable(self.address, f"{after}: is it reachable, is it a broker endpoint?")
+        tries = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
+        return _ERRORS.get(self.failure.code, PeerUnavailable)(self.address, self.failure.text + tries)
 
     @property
     def idle(self) -> bool:

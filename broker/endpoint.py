@@ -84,7 +84,7 @@ class Endpoint:
         self._tentative: dict[str, int] = {}  # wishes not fulfilled yet: how many calls of peer() wait for them
         self._readers: dict[Subscription, Subscriber] = {}
         self._status_readers: set[StatusReader] = set()
-        self._flusher: trio.lowlevel.Task | None = None  # while it waits
+        self._published = trio.lowlevel.ParkingLot()  # where the flusher waits
         self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
         self._turn_due = False  # a publisher has to let others run before it goes on
         self._lone_at = 0  # from when on an event is a lone one
@@ -281,9 +281,7 @@ class Endpoint:
             return False
         self._check_open()
         if code is FIRST and now < self._lone_at:
-            if self._flusher is not None:
-                trio.lowlevel.reschedule(self._flusher)
-                self._flusher = None
+            self._published.unpark()
             self._yield_at = now + _YIELD_NS
             return False
         if code is not FULL:
@@ -386,17 +384,9 @@ class Endpoint:
 
     async def _run_flusher(self) -> None:
         while True:
-            await self._until_published()
+            await self._published.park()
             self._node.flush()
             self._carry_out()
-
-    async def _until_published(self) -> None:
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._flusher = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self._flusher = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

@@ -157,6 +157,10 @@ class Node:
 
     # -- links -----------------------------------------------------------------------------------------------------
 
+    def link_accepted(self, link: Link) -> None:
+        """Give a new peer no credit while a queue is full: one that came again and again would fill it further."""
+        self.exchange.withhold(link)
+
     def link_started(self, link: Link) -> None:
         """Tell a new peer what we want."""
         self._first_interests[link] = self._send_interests([link], reset=True, added=self._wanted, removed=())[0][1]

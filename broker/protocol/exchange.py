@@ -66,6 +66,7 @@ class Exchange:
         self.misfits = 0
         self.condemned: list[tuple[Link, Malformed]] = []  # links whose peer broke the protocol in a run's body
         self._obstacles: set[Link | Subscription] = set()  # congested links, full queues of our own
+        self._full: set[Subscription] = set()  # queues that hold whoever feeds them
         self._act = act
         self._outbox = Outbox(node_id)
         self._outgoing: dict[type, Outgoing] = {}
@@ -235,6 +236,7 @@ class Exchange:
         subscription.push(delivery, wanted, count)
         if subscription.full:
             subscription.holds = True
+            self._full.add(subscription)
             if delivery.link is None:
                 self._obstacles.add(subscription)
                 self.open_class = _NoEvent
@@ -260,10 +262,17 @@ class Exchange:
             link.release(subscription)
         subscription.links.clear()
         subscription.holds = False
+        self._full.discard(subscription)
         if subscription in self._obstacles:
             self._obstacles.discard(subscription)
             self._act(Changed())
         return links
+
+    def withhold(self, link: Link) -> None:
+        """Let the queues that are full hold a link from its beginning."""
+        for subscription in self._full:
+            subscription.links.add(link)
+            link.withhold(subscription)
 
     def forget_link(self, link: Link) -> None:
         """Drop a link whose session is over."""

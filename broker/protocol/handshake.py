@@ -70,7 +70,9 @@ class Handshake:
             if hello.session:
                 link.confirmed = True
             turn = hello.turn or link.turn + 1
-            self._resume(link, wire, hello.received, hello.credit, turn, welcome=True)
+            # The credit of a HELLO is for the session that it names; of any other the next frame tells.
+            credit = hello.credit if hello.session else 0
+            self._resume(link, wire, hello.received, credit, turn, welcome=True)
             return
         if link is not None:
             self._owner.end(link, "its session ended, it began a new one")
@@ -120,6 +122,7 @@ class Handshake:
         self._owner.links[peer.id] = link
         self._owner.attach(link, wire, 1)
         if welcome:
+            self._owner.observer.link_accepted(link)
             self._welcome(wire, link, resumed=False)
         else:
             link.confirmed = True

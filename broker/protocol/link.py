@@ -284,6 +284,11 @@ class Link:
         """Grant no more credit until :meth:`release` was said for every queue that holds."""
         self.holders.add(queue)
 
+    def withhold(self, queue: object) -> None:
+        """Hold a link that has just begun, whose peer has not been told of any credit yet: it gets none at first."""
+        self._granted = 0
+        self.hold(queue)
+
     def release(self, queue: object) -> None:
         """Let ``queue`` no longer hold this link; the news is due at once when nothing else holds it."""
         self.holders.discard(queue)

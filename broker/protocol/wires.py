@@ -101,6 +101,9 @@ class Wire(Struct, eq=False):
 class Observer(Protocol):
     """Who is told of links: the node."""
 
+    def link_accepted(self, link: Link) -> None:
+        """A peer that dialled us is about to be told the credit that it begins with."""
+
     def link_started(self, link: Link) -> None:
         """A session has begun; its peer knows nothing of us yet."""
 

@@ -68,3 +68,29 @@ def test_an_ended_subscription_is_fed_no_more() -> None:
     node.publish("host/x", Reading("x", 1), NOW_NS)
     node.flush()
     assert len(read(readings)) == 1
+
+
+def test_peers_that_come_again_and_again_do_not_fill_a_queue_further() -> None:
+    wiring = Wiring("here")
+    here = wiring["here"]
+    readings = here.node.subscribe("host/", queue_messages=10)
+    for _ in range(20):
+        there = wiring.stations["there"] = wiring.add("there")
+        there.node.peer("sim://here", wiring.now)
+        wiring.settle()
+        for number in range(50):
+            there.node.publish("host/x", Reading("x", number), NOW_NS)
+        there.node.flush()
+        wiring.settle()
+        there.node.unpeer("sim://here")
+        wiring.settle()
+    assert readings.pending == 50  # what the first one had credit for
+    read(readings)
+    here.node.drained(readings)
+    last = wiring.stations["there"] = wiring.add("there")
+    last.node.peer("sim://here", wiring.now)
+    wiring.settle()
+    last.node.publish("host/x", Reading("x", 7), NOW_NS)
+    last.node.flush()
+    wiring.settle()
+    assert [message.event.value for message in read(readings)] == [7]

@@ -8,6 +8,7 @@ looks at it again: :meth:`Network.settle <broker.net.network.Network.settle>`.
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 from collections.abc import Callable
@@ -61,6 +62,16 @@ def context() -> zmq.Context[zmq.Socket[bytes]]:
         _context.set(zmq.MAX_SOCKETS, int(_context.get(zmq.SOCKET_LIMIT)))
         _context_pid = os.getpid()
     return _context
+
+
+def _finish() -> None:
+    """Let the last frames (a BYE, a REFUSE) out before the process ends, for as long as sockets linger."""
+    if _context is not None and _context_pid == os.getpid():
+        _context.destroy(linger=_LINGER_MS)
+
+
+# pyzmq does not wait at the end of the process: measured, one BYE in 25 was lost.
+atexit.register(_finish)
 
 
 def new_socket(kind: int) -> zmq.Socket[bytes]:

@@ -45,6 +45,8 @@ _YIELD_NS: Final = 2_000_000
 
 # How long an endpoint that is left by an exception waits for acknowledgements: a round trip of a slow link.
 _HURRY_S: Final = 0.2
+# How long its goodbyes may take to leave before the sockets are closed: a thousand times what they take on loopback.
+_GOODBYE_S: Final = 0.02
 
 
 def _zmq_network(endpoint: Endpoint, nursery: trio.Nursery) -> NetworkDriver:
@@ -137,8 +139,13 @@ class Endpoint:
         finally:
             self._state = "closed"
             self._yield_at = 0
+            linked = bool(self._node.peerings.links)
             self._node.close()
             self._carry_out()
+            if linked:
+                # ZeroMQ drops what was just sent when a socket is closed that has something to read: one BYE in 25.
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(_GOODBYE_S)
             self._changed.unpark_all()
             for reader in self._readers.copy().values():
                 reader.end()

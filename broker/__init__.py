@@ -37,7 +37,6 @@ from broker.errors import (
     NotCarried,
     PeeringError,
     PeerUnavailable,
-    RemoteProtocolError,
     TopicError,
     VersionMismatch,
 )
@@ -90,7 +89,6 @@ __all__ = [
     "PeeringError",
     "PeeringFailed",
     "Port",
-    "RemoteProtocolError",
     "Status",
     "StatusLost",
     "StatusReader",

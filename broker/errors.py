@@ -2,8 +2,8 @@
 
 An error blames precisely: your value (:class:`NotCarried`, :class:`EventMisfit`), your argument
 (:class:`TopicError`, :class:`AddressError`), the machine (:class:`ListenError`), the remote end
-(:class:`PeeringError` and its children, :class:`RemoteProtocolError`).  Its text names the value, the topic or
-the peer, and says what to do.
+(:class:`PeeringError` and its children; a linked peer that breaks the protocol is a status event).  Its text names the
+value, the topic or the peer, and says what to do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ __all__ = [
     "NotCarried",
     "PeerUnavailable",
     "PeeringError",
-    "RemoteProtocolError",
     "TopicError",
     "VersionMismatch",
 ]
@@ -114,12 +113,3 @@ class AuthorizationFailed(PeeringError):
 
 class DuplicateName(PeeringError):
     """Another endpoint of that name is already there, or the address is our own."""
-
-
-class RemoteProtocolError(BrokerError):
-    """The peer broke the protocol.  ``peer`` names it (its name, or its address before the handshake)."""
-
-    def __init__(self, peer: str, reason: str) -> None:
-        super().__init__(f"{peer}: {reason}")
-        self.peer = peer
-        self.reason = reason

@@ -92,7 +92,7 @@ async def test_sub_connects_to_a_publisher_that_listens_and_shows_one_event_name
 
 
 async def test_events_without_a_subscriber_are_counted() -> None:
-    async with started(*broker("sub", "host/", "--listen", LISTEN)) as reader:
+    async with started(*broker("sub", "host/", "--listen", LISTEN, "--count", "1")) as reader:
         pub = broker("pub", "host/a", "E", "--connect", await reader.listening())
         code, _, errors = await finished(*pub, stdin='1\n{"topic": "other", "args": []}\n')
         assert code == 0

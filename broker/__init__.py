@@ -41,6 +41,7 @@ from broker.errors import (
     VersionMismatch,
 )
 from broker.events import Event, event
+from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
 from broker.messages import Message
 from broker.node import Peer
 from broker.protocol.wires import Timing
@@ -76,6 +77,10 @@ __all__ = [
     "EventMisfitted",
     "ListenError",
     "Malformed",
+    "Mesh",
+    "MeshEndpoint",
+    "MeshLink",
+    "MeshSubscription",
     "Message",
     "MessagesLost",
     "NotCarried",

@@ -41,7 +41,7 @@ def run_app(arguments: Sequence[str]) -> int:
 @click.group(context_settings=_COLUMNS)
 @click.version_option(broker.__version__, prog_name="broker")
 def app() -> None:
-    """Typed events between programs, with no server: listen, publish and subscribe from the shell.
+    """Typed events between programs, with no server: listen, publish, subscribe and look around from the shell.
 
     Two endpoints exchange events when one listens and the other connects: it does not matter which of them publishes.
     An ADDRESS is tcp://HOST:PORT (port 0: any free one), ipc://PATH or inproc://NAME.
@@ -51,21 +51,25 @@ def app() -> None:
     """
 
 
+_name_option = click.option("--name", help="Our name in the mesh; by default the host's and the process's number.")
+_timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="How long peers may take.",
+)
+
+
 def _endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that all commands with an endpoint of their own have."""
     options = (
         click.option("--connect", metavar="ADDRESS", multiple=True, help="Peer with the endpoint that listens there."),
         click.option("--listen", metavar="ADDRESS", multiple=True, help="Let others peer with us there."),
-        click.option("--name", help="Our name in the mesh; by default the host's and the process's number."),
-        click.option(
-            "--timeout",
-            "timeout_s",
-            metavar="SECONDS",
-            type=click.FloatRange(0, min_open=True),
-            default=5.0,
-            show_default=True,
-            help="How long peers may take.",
-        ),
+        _name_option,
+        _timeout_option,
     )
     for option in reversed(options):
         command = option(command)
@@ -164,7 +168,7 @@ def pub(
 @app.command()
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
 @click.option("--topic", "topics", metavar="PREFIX", multiple=True, help="Show messages of these topics too.")
-@click.option("--name", help="Our name in the mesh; by default the host's and the process's number.")
+@_name_option
 def listen(addresses: Sequence[str], topics: Sequence[str], name: str | None) -> int:
     """Listen at each ADDRESS; show which peers come and go, and messages.
 
@@ -174,6 +178,45 @@ def listen(addresses: Sequence[str], topics: Sequence[str], name: str | None) ->
     from broker.cli.listen import Listen
 
     return run(Listen(addresses, topics, name))
+
+
+# \b keeps click from filling the lines below it.
+_MESH_HELP = """Show who is in the mesh, who is linked with whom, and who subscribes to what.
+
+Joins the mesh for that long at each ADDRESS, as an endpoint that forwards nothing.  In a terminal the links are drawn
+as a tree from the endpoints at ADDRESS, by the shortest ways, with the links beside it below each endpoint; then comes
+a table of subscriptions.  Endpoints that look alike are cut to a few and a number.
+
+Elsewhere, or with --json, each endpoint and each link is a JSON object on a line:
+
+\b
+  {"endpoint": {"name": ..., "id": ..., "forward": true, "hops": 1,
+                "subscriptions": [{"prefix": "host/", "events": null}]}}
+  {"link": {"one": ID, "other": ID, "rtt_s": 0.0004, "interrupted": false}}
+
+"hops" are the links between this command and the endpoint, null where there is no way to it now; "forward" is false
+for a leaf, which passes nothing on; "events" are names, null for any; "rtt_s" is the last round trip in seconds or
+null.  With --watch there is one object a change, a round trip alone being none:
+
+\b
+  {"time": ..., "endpoints": [{"name": ...}, ...], "links": [{"one": ...}, ...]}
+"""
+
+
+@app.command(help=_MESH_HELP)
+@click.option("--connect", metavar="ADDRESS", multiple=True, required=True, help="An endpoint that listens there.")
+@click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
+@click.option("--watch", is_flag=True, help="Show it again whenever it has changed, until Ctrl-C.")
+@click.option("--all", "everything", is_flag=True, help="Show this command's own endpoint too, and cut nothing.")
+@_name_option
+@_timeout_option
+def mesh(
+    connect: Sequence[str], as_json: bool, watch: bool, everything: bool, name: str | None, timeout_s: float
+) -> int:
+    """Show who is in the mesh, who is linked with whom, and who subscribes to what."""
+    from broker.cli.mesh import Mesh
+
+    return run(Mesh(connect, name, as_json, watch, everything, timeout_s))
 
 
 @app.command()

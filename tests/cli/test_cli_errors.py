@@ -28,6 +28,7 @@ LISTEN = "tcp://127.0.0.1:0"
         (["pub", "t", "E", "{nope", "--connect", NOBODY], 2, "argument 1, '{nope': not JSON"),
         (["pub", "t", "E", "1", "--conect", NOBODY, "--listen", LISTEN], 2, "argument 2, '--conect'"),
         (["nonsense"], 2, "No such command 'nonsense'"),
+        (["mesh"], 2, "Missing option '--connect'"),
         (["demo", "--seconds", "soon"], 2, "'soon' is not a valid float"),
     ],
 )
@@ -110,4 +111,4 @@ async def test_missing_extra_is_told_with_how_to_install_it(module: str, argumen
 async def test_help_names_commands_and_exit_codes() -> None:
     code, output, errors = await finished(*broker("--help"))
     assert (code, errors) == (0, "")
-    assert all(word in output for word in ("demo", "listen", "pub", "sub", "130 stopped with"))
+    assert all(word in output for word in ("demo", "listen", "mesh", "pub", "sub", "130 stopped with"))

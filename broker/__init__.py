@@ -48,6 +48,7 @@ from broker.protocol.wires import Timing
 from broker.status import (
     EventMisfitted,
     MessagesLost,
+    MessagesRecovered,
     PeerAdded,
     PeeringFailed,
     PeerInterrupted,
@@ -83,6 +84,7 @@ __all__ = [
     "MeshSubscription",
     "Message",
     "MessagesLost",
+    "MessagesRecovered",
     "NotCarried",
     "Peer",
     "PeerAdded",

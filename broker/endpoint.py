@@ -19,15 +19,14 @@ from typing import Final, Self
 import trio
 
 from broker import events
-from broker.errors import (
-    EndpointClosed,
-)
+from broker.errors import EndpointClosed
+from broker.mesh import Mesh
 from broker.net.interface import NetworkDriver
 from broker.node import Node, Peer
 from broker.protocol.actions import Changed, Dial, Hangup, Send, Tell, Wake
 from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
-from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
 from broker.protocol.wires import Chance, Timing
 from broker.status import MessagesLost
 from broker.status_reader import StatusReader
@@ -59,14 +58,16 @@ class Endpoint:
     """One member of the mesh: it listens, peers, publishes and subscribes.
 
     ``name`` is how others know it and has to be its own in the mesh (by default the host's name and the process's
-    number); ``timing`` says how long to wait for what; ``linger_s`` is how long leaving the ``async with`` block may
-    wait for peers to acknowledge what was published.  Use it as ``async with Endpoint("name") as endpoint:``, once.
+    number); with ``forward=False`` it is a leaf, which relays nothing for others; ``timing`` says how long to wait
+    for what; ``linger_s`` is how long leaving the ``async with`` block may wait for peers to acknowledge what was
+    published.  Use it as ``async with Endpoint("name") as endpoint:``, once.
     """
 
     def __init__(
         self,
         name: str | None = None,
         *,
+        forward: bool = True,
         timing: Timing | None = None,
         linger_s: float = 2.0,
         network: Callable[[Endpoint, trio.Nursery], NetworkDriver] = _zmq_network,
@@ -76,7 +77,7 @@ class Endpoint:
             name = f"{os.uname().nodename or 'host'}-{os.getpid()}"
         if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
             raise ValueError(f"an endpoint's name is printable text of 1 to 255 bytes: {name!r:.100}")
-        self._node = Node(name, chance or random.SystemRandom(), timing)
+        self._node = Node(name, chance or random.SystemRandom(), timing, forward=forward)
         self._exchange = self._node.exchange
         self._publish = self._exchange.publish
         self._make_network = network
@@ -218,8 +219,12 @@ class Endpoint:
         await trio.lowlevel.checkpoint()
 
     def peers(self) -> tuple[Peer, ...]:
-        """Return the peers that messages flow to and from."""
+        """Return the endpoints that we are linked with directly."""
         return self._node.peers()
+
+    def mesh(self) -> Mesh:
+        """Return the whole graph as this endpoint knows it: endpoints, links with their round trips, subscriptions."""
+        return self._node.mesh()
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -227,18 +232,27 @@ class Endpoint:
         self,
         prefix: str,
         *types: type | str,
+        overflow: Overflow = "block",
         queue_messages: int = QUEUE_MESSAGES,
         queue_bytes: int = QUEUE_BYTES,
+        stall_timeout: float = STALL_S,
     ) -> Subscriber:
         """Receive the messages whose topic starts with ``prefix``, of the event classes (or names) given; none: of any.
 
-        Enter it with ``async with``: that returns once every peer knows of it.  When its queue has reached
-        ``queue_messages`` or ``queue_bytes`` because the reader is slow, publishers wait.  Raises TopicError, and
-        EventDefinitionError for a class that is not an event, EventMisfit for a
-        name that no event can have.
+        Enter it with ``async with``: that returns once every endpoint of the mesh knows of it.  When its queue has
+        reached ``queue_messages`` or ``queue_bytes`` because the reader is slow, ``overflow`` says what happens:
+        "block": publishers wait, but no longer than the reader takes nothing for ``stall_timeout`` seconds
+        (:data:`math.inf`: for ever), then messages are dropped until it has caught up to half; "drop_oldest" and
+        "drop_newest" drop at once.  What was dropped is counted in ``message.lost_before`` of the next message and
+        told by a MessagesLost status here and at the publisher.
+
+        Raises ValueError for limits that make no sense, TopicError, EventDefinitionError for a class that is not an
+        event, and EventMisfit for a name that no event can have.
         """
         names = [events.check_name(kind) if isinstance(kind, str) else events.name_of(kind) for kind in types]
-        return Subscriber(self, normalize_prefix(prefix), names, queue_messages, queue_bytes)
+        check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
+        limits = (queue_messages, queue_bytes, overflow, stall_timeout)
+        return Subscriber(self, normalize_prefix(prefix), names, limits)
 
     async def publish(self, topic: str, event: object) -> None:
         """Send an event to every subscription in the mesh that wants it.
@@ -299,14 +313,14 @@ class Endpoint:
         return True
 
     async def subscribers(self, topic: str, at_least: int = 1) -> int:
-        """Wait until ``at_least`` peers and own subscriptions want events on ``topic``; returns how many do."""
+        """Wait until ``at_least`` endpoints and own subscriptions want events on ``topic``; returns how many do."""
         self._check_open()
         await trio.lowlevel.checkpoint()
         await self._until(lambda: self._node.readers(topic) >= at_least)
         return self._node.readers(topic)
 
     def subscriber_count(self, topic: str) -> int:
-        """Return how many peers and own subscriptions want events on ``topic`` now."""
+        """Return how many endpoints and own subscriptions want events on ``topic`` now."""
         return self._node.readers(topic)
 
     def status(self, queue_size: int = 1000) -> StatusReader:

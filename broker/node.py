@@ -14,28 +14,31 @@ is told the same things does the same things.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from typing import Final
 
 from msgspec import Struct
 
-from broker.errors import Malformed, TopicError
+from broker.errors import Malformed
+from broker.mesh import Mesh
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Send, Tell
+from broker.protocol.addresses import Entry, read_address
 from broker.protocol.exchange import Exchange
-from broker.protocol.frames import ACK_NOW, HEADER_BYTES, Interest, InterestUpdate, Kind
+from broker.protocol.flows import OutFlow
+from broker.protocol.frames import ACK_NOW, DATA, HEADER_BYTES, ROUTED, Header, Interest, Kind, Learned, Report, Sync
+from broker.protocol.interests import Interests
 from broker.protocol.link import ACK_DELAY_S, Link, OutFrame
+from broker.protocol.losses import Losses
+from broker.protocol.members import Member, Members
 from broker.protocol.peerings import Peerings
-from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
+from broker.protocol.survey import survey
+from broker.protocol.transit import Transit
 from broker.protocol.wires import Chance, Peering, Timing
-from broker.status import PeerAdded
+from broker.status import PeerAdded, PeerRefused
 from broker.topics import normalize_prefix, normalize_topic
 
 __all__ = ["Node", "Peer"]
-
-# Interests in one frame: with prefixes of 255 bytes still below FRAME_BYTES_MAX.
-_INTERESTS_PER_FRAME: Final = 8_192
 
 
 class Peer(Struct, frozen=True):
@@ -47,29 +50,34 @@ class Peer(Struct, frozen=True):
     connected: bool  # False while its connection is gone and it may still come back
     rtt_s: float | None  # the last heartbeat's round trip, in seconds
     interests: int
-    messages_in: int
-    messages_out: int
+    messages_in: int  # that it published and we received, by whatever way
+    messages_out: int  # that we published and that were for it
     unacknowledged: int
 
 
 class Node:
     """One endpoint's whole state, and its decisions."""
 
-    def __init__(self, name: str, chance: Chance, timing: Timing | None = None) -> None:
+    def __init__(self, name: str, chance: Chance, timing: Timing | None = None, *, forward: bool = True) -> None:
         self.name = name
+        self._timing = timing or Timing()
         self._actions: list[Action] = []
-        act = self._actions.append
-        self.peerings = Peerings(name, chance, timing or Timing(), act, self)
+        act = self._act = self._actions.append
+        self._now = 0.0
+        self._touched: dict[Link, None] = {}  # links that may have something to send
+        self.peerings = Peerings(name, chance, self._timing, act, self)
         self.id = self.peerings.id
-        self.exchange = Exchange(name, self.id, act)
+        own = Member(self.id, name, OutFlow(0), forward=forward)
+        links = self.peerings.links
+        self.members = Members(own, links, self, self._touched, self._condemn, lambda: act(Changed()))
+        self.transit = Transit(self.members)
+        self.losses = Losses(act)
+        self.exchange = Exchange(name, self.transit, self.losses, act)
         self.exchange.flush_due = self.flush
+        self.interests = Interests(self.members, self.exchange.routes, self.transit, act)
         self.publish = self.exchange.publish
-        self._wanted: Counter[Interest] = Counter()
-        self._interests_version = 1
-        self._announced: dict[Subscription, list[tuple[Link, OutFrame]]] = {}
-        self._first_interests: dict[Link, OutFrame] = {}
         self._owing: dict[Link, float] = {}  # links that owe an acknowledgement, and since when
-        self._act = act
+        self._condemned: list[tuple[Link, Malformed]] = []
 
     # -- the driver's side -----------------------------------------------------------------------------------------
 
@@ -86,14 +94,18 @@ class Node:
 
     def accept(self, address: str, now: float) -> int:
         """Take note of a connection that somebody opened to us; returns the number of its wire."""
+        self._now = now
         return self.peerings.accept(address, now)
 
     def wire_lost(self, wire: int, code: str, reason: str, now: float) -> None:
         """Take note that a wire is gone, or could not be opened: code is refused, unreachable, foreign or cut."""
+        self._now = now
         self.peerings.wire_lost(wire, code, reason, now)
+        self._pump()
 
     def receive(self, wire_number: int, frame: bytes, now: float) -> None:
         """Act on a frame from a peer, whatever its bytes."""
+        self._now = now
         wire = self.peerings.wires.get(wire_number)
         if wire is None:
             return
@@ -101,26 +113,28 @@ class Node:
             taken = self.peerings.receive(wire, frame, now)
             if taken is not None:
                 link, header = taken
-                if header.kind == Kind.EVENTS:
-                    self.exchange.deliver(link, frame[HEADER_BYTES:])
-                elif header.kind == Kind.INTERESTS:
-                    self._take_interests(link, frames.decode(InterestUpdate, frame[HEADER_BYTES:]))
+                if header.kind >= ROUTED:
+                    self._take_routed(link, header, frame)
                 else:
-                    raise Malformed(f"frames of kind {header.kind} are not known in this version")
+                    self._take_own(link, header, frame[HEADER_BYTES:])
         except Malformed as error:
             self.peerings.break_off(wire_number, error, now)
+            self._pump()
             return
         if wire.link is not None and not wire.link.ended:
             self._heard(wire.link, now)
+        if self._touched:
+            self._pump()
 
     def _heard(self, link: Link, now: float) -> None:
-        """Follow up a frame: what its acknowledgement and credit allow, and what we owe for it."""
+        """Follow up a frame: what its acknowledgement allows, and what we owe for it."""
         if not link.added:
             self._check_added(link)
-        if self._announced or self.peerings.closing:
+        if self.interests.waiting or self.peerings.closing:
             self._act(Changed())
         if link.waiting or link.control:
-            self._pump(link)
+            self._touched[link] = None
+            self._pump()
         if link.ack_due:
             self._acknowledge(link)
         elif link.owes and link.wire is not None and link not in self._owing:
@@ -131,78 +145,187 @@ class Node:
         if link.wire is not None:
             self._act(Send(link.wire, link.unsequenced(Kind.ACK)))
 
+    def _pump(self) -> None:
+        """Let everything leave that may."""
+        while self._touched:
+            link, _ = self._touched.popitem()
+            for frame in link.pump():
+                self._act(Send(link.wire, frame))  # type: ignore[arg-type]  # it pumps only with a wire
+
+    # -- frames ------------------------------------------------------------------------------------------------------
+
+    def _take_own(self, link: Link, header: Header, payload: bytes) -> None:
+        """Act on what a peer tells of the mesh."""
+        if header.kind == Kind.MEMBER:
+            self.members.take(link, payload, self._now)
+        elif header.kind == Kind.INTERESTS:
+            self.interests.take(link, payload)
+        elif header.kind == Kind.SYNC:
+            self._take_sync(link, frames.decode(Sync, payload))
+        elif header.kind == Kind.SYNCED:
+            link.synced = True
+        else:
+            raise Malformed(f"frames of kind {header.kind} are not known in this version")
+
+    def _take_sync(self, link: Link, sync: Sync) -> None:
+        members, interested = self.members.newer_than(sync)
+        for member in members:
+            self.members.send(link, Kind.MEMBER, member.announcement)
+        for member in interested:
+            self.interests.send_all(link, member)
+        if sync.complete:
+            link.synced_frame = OutFrame(Kind.SYNCED, b"", flags=ACK_NOW)
+            link.send(link.synced_frame)
+            self._touched[link] = None
+
+    def _take_routed(self, link: Link, header: Header, frame: bytes) -> None:
+        address = read_address(frame, HEADER_BYTES)
+        own = self.transit.receive(header, address, frame)
+        member = self.members.members.get(address.origin) if own is not None else None
+        if own is None or member is None:
+            return  # not for us, or from somebody who has gone
+        try:
+            self._take(member, own, header.kind, frame[HEADER_BYTES + address.size :])
+        except Malformed as error:
+            if link.peer_id == member.id:
+                raise
+            self._mistrust(member, error)
+
+    def _take(self, member: Member, entry: Entry, kind: int, body: bytes) -> None:
+        if kind >= DATA:
+            self.exchange.delivering.take(member, entry, kind, body, self._now)
+        elif kind == Kind.REPORT:
+            self.exchange.courier.take_report(member, entry.flow, frames.decode(Report, body), self._now)
+        elif kind == Kind.LEARNED:
+            self.interests.take_learned(member, frames.decode(Learned, body))
+        elif kind == Kind.ASK:
+            self.interests.tell_learned(member)
+        else:
+            raise Malformed(f"frames of kind {kind} are not known in this version")
+
+    def _mistrust(self, member: Member, error: Malformed) -> None:
+        """Tell, once, of an endpoint further away that breaks the protocol: what makes no sense is not heeded."""
+        if not member.mistrusted:
+            member.mistrusted = True
+            self._act(Tell(PeerRefused(member.name, "", "protocol", f"broke the protocol: {error}")))
+
+    def _condemn(self, link: Link, error: Malformed) -> None:
+        self._condemned.append((link, error))
+        self._act(Changed())
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
     def tick(self, now: float) -> None:
         """Do what time asks for."""
-        condemned, self.exchange.condemned = self.exchange.condemned, []
-        for link, error in condemned:
-            self.peerings.condemn(link, error, now)
+        self._now = now
+        self._tick_condemned(now)
         for link, since in list(self._owing.items()):
             if not link.owes:
                 del self._owing[link]
             elif now >= since + ACK_DELAY_S:
                 self._acknowledge(link)
+        self.members.tick(now)
+        for member in self.members.to_give_up(now, self._timing.resume_s):
+            reason = f"it could not be reached for {self._timing.resume_s:g} s"
+            self.exchange.courier.give_up(member, reason)
+        self.exchange.courier.tick(now)
+        self.exchange.delivering.tick(now)
+        self.interests.tick(now)
+        self.losses.tick(now)
         self.peerings.tick(now)
+        self._pump()
+
+    def _tick_condemned(self, now: float) -> None:
+        condemned, self._condemned = self._condemned, []
+        for link, error in condemned:
+            self.peerings.condemn(link, error, now)
+        suspects, self.exchange.delivering.condemned = self.exchange.delivering.condemned, []
+        for member, error in suspects:
+            neighbour = self.peerings.links.get(member.id)
+            if neighbour is None:
+                self._mistrust(member, error)
+            else:
+                self.peerings.condemn(neighbour, error, now)
 
     def next_deadline(self) -> float:
         """Return when to tick, in the driver's clock; infinity when there is nothing to wait for."""
-        return min(self.next_acknowledgement(), self.peerings.next_deadline())
+        return min(
+            self.next_acknowledgement(),
+            self.members.next_deadline(self._timing.resume_s),
+            self.exchange.courier.next_deadline(),
+            self.exchange.delivering.next_deadline(),
+            self.interests.next_deadline(),
+            self.losses.next_deadline(),
+            self.peerings.next_deadline(),
+        )
 
     def next_acknowledgement(self) -> float:
-        """Return when to tick because of what frames brought: an acknowledgement that is owed, a peer to be cut off."""
-        if self.exchange.condemned:
+        """Return when to tick because of what frames brought: word that is owed, a peer to be cut off."""
+        if self._condemned or self.exchange.delivering.condemned:
             return float("-inf")
+        report = self.exchange.delivering.next_report()
         for since in self._owing.values():  # the first one owes longest
-            return since + ACK_DELAY_S
-        return float("inf")
+            return min(report, since + ACK_DELAY_S)
+        return report
 
-    # -- links -----------------------------------------------------------------------------------------------------
-
-    def link_accepted(self, link: Link) -> None:
-        """Give a new peer no credit while a queue is full: one that came again and again would fill it further."""
-        self.exchange.withhold(link)
+    # -- links (broker.protocol.wires.Observer) ------------------------------------------------------------------------
 
     def link_started(self, link: Link) -> None:
-        """Tell a new peer what we want."""
-        self._first_interests[link] = self._send_interests([link], reset=True, added=self._wanted, removed=())[0][1]
+        """Tell a new peer what we know."""
+        self.members.greet(link)
+
+    def link_interrupted(self, link: Link) -> None:
+        """Let others look for another way."""
+        if link.added:
+            self.members.links_changed(self._now)
 
     def link_resumed(self, link: Link) -> None:
         """Send a peer that is back what was kept for it."""
-        self._pump(link)
+        self._touched[link] = None
+        if link.added:
+            self.members.links_changed(self._now)
 
     def link_ended(self, link: Link) -> None:
-        """Forget what a peer wanted and was owed."""
-        self.exchange.forget_link(link)
-        self._first_interests.pop(link, None)
+        """Forget a link; what was to go over it finds another way, or is sent again."""
+        self._touched.pop(link, None)
         self._owing.pop(link, None)
+        self.interests.link_ended(link)
+        if link.added:
+            self.members.links_changed(self._now)
+            self.members.compute(self._now)
 
     def _check_added(self, link: Link) -> None:
-        first = self._first_interests.get(link)
-        if first is None or not link.peer_interests_version or not 0 < first.sequence <= link.acknowledged:
+        frame = link.synced_frame
+        if not link.synced or frame is None or not 0 < frame.sequence <= link.acknowledged:
             return
         link.added = True
-        del self._first_interests[link]
+        self.members.links_changed(self._now)
+        self.members.compute(self._now)
         self._act(Tell(PeerAdded(link.peer_name, link.address)))
         self._act(Changed())
 
-    def _pump(self, link: Link) -> None:
-        for frame in link.pump():
-            self._act(Send(link.wire, frame))  # type: ignore[arg-type]  # it pumps only with a wire
-        self.exchange.set_congested(link)
+    # -- members (broker.protocol.members.Watcher) ---------------------------------------------------------------------
 
-    # -- events ----------------------------------------------------------------------------------------------------
+    def member_back(self, member: Member) -> None:
+        """Settle with an endpoint that can be reached again."""
+        self.exchange.courier.come_back(member)
+
+    def member_forgotten(self, member: Member, reason: str) -> None:
+        """Drop what concerns an endpoint that is no longer part of the mesh."""
+        self.exchange.forget(member, reason)
+        self.interests.forget(member)
+
+    def ways_changed(self) -> None:
+        """Find out what was lost on ways that are no more."""
+        self.exchange.courier.ways_changed(self._now)
+        self.interests.ways_changed()
+
+    # -- events ------------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Send what was published."""
-        for link in self.exchange.flush():
-            self._pump(link)
-
-    def drained(self, subscription: Subscription) -> None:
-        """Take note that a reader has drained a queue that holds somebody."""
-        for link in self.exchange.drained(subscription):
-            if link.ack_due:
-                self._acknowledge(link)
-
-    # -- interests ---------------------------------------------------------------------------------------------------
+        self.exchange.flush()
+        self._pump()
 
     def subscribe(
         self,
@@ -210,96 +333,40 @@ class Node:
         names: Iterable[str] = (),
         queue_messages: int = QUEUE_MESSAGES,
         queue_bytes: int = QUEUE_BYTES,
+        overflow: Overflow = "block",
+        stall_timeout: float = STALL_S,
     ) -> Subscription:
         """Begin to want topics that start with ``prefix``, of the events named (none: of any)."""
+        check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
         interest = Interest(normalize_prefix(prefix), tuple(sorted(set(names))) or None)
-        subscription = self.exchange.subscribe(interest, queue_messages, queue_bytes)
-        self._wanted[interest] += 1
-        if self._wanted[interest] == 1:
-            self._announced[subscription] = self._announce(added=(interest,))
-        else:  # announced already, though not necessarily acknowledged
-            for other, pending in self._announced.items():
-                if other.interest == interest:
-                    self._announced[subscription] = pending[:]
-                    break
+        subscription = Subscription(interest, queue_messages, queue_bytes, overflow, stall_timeout)
+        self.exchange.routes.add_local(subscription)
+        self.interests.add(subscription)
+        self._pump()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """End a subscription; what its queue still has is dropped."""
-        for link in self.exchange.unsubscribe(subscription):
-            if link.ack_due:
-                self._acknowledge(link)
-        self._announced.pop(subscription, None)
-        interest = subscription.interest
-        self._wanted[interest] -= 1
-        if not self._wanted[interest]:
-            del self._wanted[interest]
-            self._announce(removed=(interest,))
+        subscription.ended = True
+        self.exchange.routes.remove_local(subscription)
+        self.exchange.delivering.drained(subscription)
+        self.interests.remove(subscription)
+        self._pump()
 
     def is_announced(self, subscription: Subscription) -> bool:
-        """Whether every peer has acknowledged that we want this."""
-        pending = self._announced.get(subscription)
-        if pending is None:
-            return True
-        links = self.peerings.links
-        pending[:] = [
-            (link, frame)
-            for link, frame in pending
-            if links.get(link.peer_id) is link and not 0 < frame.sequence <= link.acknowledged
-        ]
-        if not pending:
-            del self._announced[subscription]
-        return not pending
+        """Whether every endpoint that can be reached knows that we want this."""
+        return self.interests.is_announced(subscription)
 
-    def _announce(
-        self, added: Iterable[Interest] = (), removed: Iterable[Interest] = ()
-    ) -> list[tuple[Link, OutFrame]]:
-        self._interests_version += 1
-        return self._send_interests(list(self.peerings.links.values()), reset=False, added=added, removed=removed)
-
-    def _send_interests(
-        self, links: list[Link], reset: bool, added: Iterable[Interest], removed: Iterable[Interest]
-    ) -> list[tuple[Link, OutFrame]]:
-        """Send a change, in as many frames as it takes; returns the last one for each link."""
-        added, removed = tuple(added), tuple(removed)
-        version = self._interests_version
-        payloads = []
-        step = _INTERESTS_PER_FRAME
-        for at in range(0, max(len(added), 1), step):
-            final = at + step >= len(added)
-            update = InterestUpdate(self.id, version, reset, final, added[at : at + step], removed if final else ())
-            payloads.append(frames.encode(update))
-            reset = False
-        last = []
-        for link in links:
-            for payload in payloads:
-                frame = OutFrame(Kind.INTERESTS, payload, flags=ACK_NOW)
-                link.send(frame)
-            last.append((link, frame))
-            self._pump(link)
-        return last
-
-    def _take_interests(self, link: Link, update: InterestUpdate) -> None:
-        if update.origin != link.peer_id:
-            raise Malformed("it announces the interests of another endpoint")
-        for interest in update.added:
-            try:
-                normal = normalize_prefix(interest.prefix)
-            except TopicError as error:
-                raise Malformed(str(error)) from error
-            if normal != interest.prefix:
-                raise Malformed(f"a prefix that is not normalised: {interest.prefix!r:.100}")
-        if update.reset:
-            self.exchange.routes.forget_link(link)
-        self.exchange.routes.change_link(link, update.added, update.removed)
-        if update.final:
-            link.peer_interests_version = update.version
-        self._act(Changed())
+    def drained(self, subscription: Subscription) -> None:
+        """Take note that a reader has drained a queue that holds somebody."""
+        self.exchange.delivering.drained(subscription)
+        self._pump()
 
     # -- what a program asks -------------------------------------------------------------------------------------------
 
     def peer(self, address: str, now: float) -> Peering:
         """Wish to be linked with the endpoint at that address."""
+        self._now = now
         return self.peerings.want(address, now)
 
     def wants(self, address: str) -> bool:
@@ -308,45 +375,60 @@ class Node:
 
     def unpeer(self, address: str) -> bool:
         """Withdraw that wish; False when there was none."""
-        return self.peerings.unwant(address)
+        found = self.peerings.unwant(address)
+        self._pump()
+        return found
 
     def readers(self, topic: str) -> int:
-        """Return how many peers and own subscriptions want events on that topic."""
-        return self.exchange.routes.readers(normalize_topic(topic))
+        """Return how many endpoints and own subscriptions want events on that topic."""
+        return self.exchange.routes.count(normalize_topic(topic))
+
+    def mesh(self) -> Mesh:
+        """Return the whole graph as we know it."""
+        return survey(self.members, self.peerings.links.values())
 
     def peers(self) -> tuple[Peer, ...]:
-        """Return the peers that messages flow to and from, in the order in which they were linked."""
-        return tuple(
-            Peer(
-                link.peer_name,
-                link.address,
-                link.dialled,
-                link.wire is not None,
-                link.rtt_s,
-                self.exchange.routes.interests_of(link),
-                link.messages_in,
-                link.messages_out,
-                link.unacknowledged_messages,
-            )
-            for link in self.peerings.links.values()
-            if link.added
+        """Return the endpoints that we are linked with, in the order in which they were."""
+        return tuple(self._peer(link) for link in self.peerings.links.values() if link.added)
+
+    def _peer(self, link: Link) -> Peer:
+        member = self.members.members.get(link.peer_id)
+        incoming = member.incoming if member is not None else None
+        return Peer(
+            link.peer_name,
+            link.address,
+            link.dialled,
+            link.wire is not None,
+            link.rtt_s,
+            len(member.interests) if member is not None else 0,
+            incoming.messages if incoming is not None else 0,
+            member.out.next_sequence - 1 if member is not None else 0,
+            member.out.unreported if member is not None else 0,
         )
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def begin_close(self) -> None:
-        """Send what there is and ask every peer to acknowledge it; see :attr:`is_drained`."""
+        """Send what there is and ask everybody for word of it; see :attr:`is_drained`."""
         self.flush()
         self.peerings.closing = True
+        self.exchange.courier.ask_all()
+        self._pump()
         for link in self.peerings.links.values():
             if not link.drained and link.wire is not None:
                 self._act(Send(link.wire, link.unsequenced(Kind.PING, bytes(8), ACK_NOW)))
 
     @property
     def is_drained(self) -> bool:
-        """Whether every peer has acknowledged all that was for it."""
-        return all(link.drained for link in self.peerings.links.values())
+        """Whether everybody has what was for them, and our peers what was to pass through us."""
+        links = all(link.drained or link.wire is None for link in self.peerings.links.values())
+        return links and self.exchange.courier.is_drained(self.members.members.values())
 
     def close(self, reason: str = "its endpoint was closed") -> None:
-        """Say goodbye to every peer; what was not acknowledged is told as lost."""
+        """Say goodbye to everybody; what is not known to have arrived is told as lost."""
+        for member in self.members.members.values():
+            self.exchange.courier.forget(member, "our endpoint was closed before they were known to have arrived")
+        self.losses.tell_all()
+        self.members.leave()
+        self._pump()
         self.peerings.part_all(reason)

@@ -11,6 +11,7 @@ from msgspec import Struct
 __all__ = [
     "EventMisfitted",
     "MessagesLost",
+    "MessagesRecovered",
     "PeerAdded",
     "PeerInterrupted",
     "PeerLost",
@@ -58,10 +59,16 @@ class PeerResumed(Status, frozen=True):
 
 
 class PeerLost(Status, frozen=True):
-    """The session with a peer is over."""
+    """The link with a peer is over.  Events still reach it if there is another way.
+
+    ``code`` is one of: cut (its connection was closed and it did not come back), silent (nothing came from it, and it
+    did not come back either), goodbye (it left), replaced (a new process has its name, or it began anew), protocol
+    (it broke the protocol), unpeered (by us), closed (our endpoint was).
+    """
 
     peer: str
     address: str
+    code: str
     reason: str
 
     def __str__(self) -> str:
@@ -97,17 +104,33 @@ class PeeringFailed(Status, frozen=True):
 
 
 class MessagesLost(Status, frozen=True):
-    """Messages for ``peer`` whose receipt it did not acknowledge before its session ended.
+    """Messages that did not arrive: to ``peer`` from us (direction "out"), or from it to us ("in").
 
-    ``count`` is all that is not known to have arrived; the last of them may have arrived, their acknowledgement not.
+    ``topics`` are some of theirs, at most 16; for a subscription that drops them because it is slow, its prefix.
+    Going out, those of a peer that was given up count as lost unless it acknowledged them; if the same process is heard
+    of again, a :class:`MessagesRecovered` says how many had arrived, and the difference is exact.
     """
 
     peer: str
     count: int
+    direction: str
     reason: str
+    topics: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.peer}: {self.count} messages lost: {self.reason}"
+        way = "for it" if self.direction == "out" else "from it"
+        topics = f" ({', '.join(self.topics)})" if self.topics else ""
+        return f"{self.peer}: {self.count} messages {way} lost: {self.reason}{topics}"
+
+
+class MessagesRecovered(Status, frozen=True):
+    """So many of the messages to ``peer`` that an earlier :class:`MessagesLost` told of had arrived after all."""
+
+    peer: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.peer}: {self.count} messages told as lost had arrived"
 
 
 class EventMisfitted(Status, frozen=True):

@@ -11,7 +11,7 @@ import trio
 
 from broker.errors import EndpointClosed
 from broker.messages import Message
-from broker.protocol.subscriptions import Subscription
+from broker.protocol.subscriptions import Overflow, Subscription
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
@@ -30,27 +30,26 @@ class Subscriber:
     """
 
     def __init__(
-        self, endpoint: Endpoint, prefix: str, names: Sequence[str], queue_messages: int, queue_bytes: int
+        self, endpoint: Endpoint, prefix: str, names: Sequence[str], limits: tuple[int, int, Overflow, float]
     ) -> None:
-        if queue_messages < 1 or queue_bytes < 1:
-            raise ValueError("a queue has room for at least one message and one byte")
         self._endpoint = endpoint
         self._prefix = prefix
         self._names = names
-        self._limits = (queue_messages, queue_bytes)
+        self._limits = limits  # queue_messages, queue_bytes, overflow, stall_timeout
         self._subscription: Subscription | None = None
         self._current: Iterator[Message] = iter(())
         self._waiting = trio.lowlevel.ParkingLot()
         self._budget = _MESSAGES_PER_TURN
 
     async def __aenter__(self) -> Self:
-        """Begin; returns when every peer has acknowledged the subscription."""
+        """Begin; returns when every endpoint of the mesh has acknowledged the subscription."""
         endpoint = self._endpoint
         endpoint._check_open()
         node = endpoint._node
         if self._subscription is not None:
             raise EndpointClosed("a subscriber is entered once: subscribe anew")
         subscription = self._subscription = node.subscribe(self._prefix, self._names, *self._limits)
+        subscription.unread = self._unread
         endpoint._readers[subscription] = self
         try:
             endpoint._carry_out()
@@ -76,6 +75,9 @@ class Subscriber:
             endpoint._carry_out()
         self._current = iter(())
         self._waiting.unpark_all()
+
+    def _unread(self) -> int:
+        return length_hint(self._current)
 
     def wake(self) -> None:
         """Let a waiting reader look: the queue has messages."""

@@ -15,7 +15,7 @@ from rich.live import Live
 import broker
 from broker.cli.meshdraw import drawing
 from broker.cli.meshform import lines_of, snapshot_of, without_ourselves, without_times
-from broker.cli.running import follow_status, make_endpoint, mesh_of, peer_all
+from broker.cli.running import follow_status, make_endpoint, peer_all
 from broker.cli.standard import Output
 
 __all__ = ["Mesh"]
@@ -40,7 +40,7 @@ class Mesh:
         async with make_endpoint(self.name, linger_s=0, forward=False) as endpoint:
             if not self.watch:
                 await peer_all(endpoint, self.connect, self.timeout_s)
-                mesh = mesh_of(endpoint)
+                mesh = endpoint.mesh()
                 await output.write(self._drawn(mesh) if is_drawn else lines_of(self._shown(mesh)))
                 return 0
             async with endpoint.status() as changes, trio.open_nursery() as nursery:
@@ -94,5 +94,5 @@ def _console() -> Console:
 async def _looks(endpoint: broker.Endpoint) -> AsyncIterator[broker.Mesh]:
     """The mesh every second."""
     while True:
-        yield mesh_of(endpoint)
+        yield endpoint.mesh()
         await trio.sleep(_LOOK_EVERY_S)

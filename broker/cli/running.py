@@ -19,7 +19,6 @@ __all__ = [
     "follow_status",
     "listen_all",
     "make_endpoint",
-    "mesh_of",
     "peer_all",
     "run",
 ]
@@ -103,17 +102,9 @@ async def _until_stopped(command: Command, at_first_signal: Callable[[], None] |
 def make_endpoint(name: str | None, linger_s: float, *, forward: bool = True) -> broker.Endpoint:
     """An endpoint of that name; one that publishes nothing need not linger, one that only looks need not forward."""
     try:
-        if not forward:
-            return broker.Endpoint(name, linger_s=linger_s, forward=False)  # type: ignore[call-arg]
-        return broker.Endpoint(name, linger_s=linger_s)
+        return broker.Endpoint(name, linger_s=linger_s, forward=forward)
     except ValueError as error:
         raise InputError(str(error)) from None
-
-
-def mesh_of(endpoint: broker.Endpoint) -> broker.Mesh:
-    """The mesh as the endpoint knows it."""
-    mesh: broker.Mesh = endpoint.mesh()  # type: ignore[attr-defined]
-    return mesh
 
 
 def counted(number: int, thing: str) -> str:

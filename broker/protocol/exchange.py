@@ -1,8 +1,8 @@
-"""The exchange of events: publish, gather, route, deliver.
+"""The publishing of events: encode, gather, route.
 
-``publish`` encodes an event once and appends it to the batch; ``flush`` turns the batch into frames for the links and
-runs for our own subscriptions, which get what a remote one would.  ``deliver`` takes a peer's frame apart and feeds the
-subscriptions.  A full queue holds the links that feed it, and our own publishers to it.
+``publish`` encodes an event once and appends it to the batch; ``flush`` turns the batch into parcels for the
+endpoints that want them and runs for our own subscriptions, which get what a remote one would.  Publishers to whom
+there is an obstacle wait: an endpoint whose flow has no room, or a full queue of our own.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from typing import Any, Final
 from msgspec import Struct
 
 from broker import events
-from broker.errors import EventDefinitionError, EventMisfit, Malformed, NotCarried, TopicError
-from broker.protocol import frames
-from broker.protocol.actions import Action, Changed, Tell, Wake
-from broker.protocol.frames import Batch, Interest
-from broker.protocol.link import Link
+from broker.errors import EventDefinitionError, NotCarried
+from broker.protocol.actions import Action, Changed
+from broker.protocol.courier import Courier
+from broker.protocol.delivery import Delivering
+from broker.protocol.losses import Losses
+from broker.protocol.members import Member
 from broker.protocol.outbox import BATCH_BYTES, Outbox, PendingRun
 from broker.protocol.routes import ROUTES_MAX, Route, Routes
-from broker.protocol.subscriptions import Delivery, Subscription
-from broker.status import EventMisfitted, MessagesLost
+from broker.protocol.subscriptions import Subscription
+from broker.protocol.transit import Transit
 from broker.topics import normalize_topic
 
 __all__ = ["EVENT_BYTES_MAX", "Exchange", "Outgoing", "Published"]
@@ -56,19 +57,16 @@ class Outgoing(Struct, eq=False):
 
 
 class Exchange:
-    """Events out and in.  It hands frames to links; whoever owns the links sees to their being pumped."""
+    """Events out, by way of a courier; and what comes in (``delivering``), for our own subscriptions."""
 
-    def __init__(self, name: str, node_id: bytes, act: Callable[[Action], None]) -> None:
-        self.name = name
-        self.id = node_id
+    def __init__(self, name: str, transit: Transit, losses: Losses, act: Callable[[Action], None]) -> None:
         self.routes = Routes()
         self.routes.invalidated = self._routes_changed
-        self.misfits = 0
-        self.condemned: list[tuple[Link, Malformed]] = []  # links whose peer broke the protocol in a run's body
-        self._obstacles: set[Link | Subscription] = set()  # congested links, full queues of our own
-        self._full: set[Subscription] = set()  # queues that hold whoever feeds them
+        self.courier = Courier(transit, losses, act, self._set_congested)
+        self.delivering = Delivering(name, self.routes, transit, losses, act, self._set_drained)
+        self._obstacles: set[Member | Subscription] = set()  # congested flows, full queues of our own
         self._act = act
-        self._outbox = Outbox(node_id)
+        self._outbox = Outbox()
         self._outgoing: dict[type, Outgoing] = {}
         self._open_route: Route | None = None  # what the run that grows has turned to
         # What the endpoint's publish() needs to let an event join that run without a call here: the topic as it was
@@ -78,7 +76,6 @@ class Exchange:
         self.encode: Callable[[Any, int], bytes]
         self.append: Callable[[bytes], None]
         self.batch_bytes = 0
-        self._sequence = 0  # events in the runs that no longer grow, since the start
         self.flush_due: Callable[[], None] = _nothing
 
     def _routes_changed(self) -> None:
@@ -139,15 +136,22 @@ class Exchange:
         return route
 
     def _blocked(self, route: Route) -> bool:
-        return not (self._obstacles.isdisjoint(route.lane.links) and self._obstacles.isdisjoint(route.lane.local))
+        return not (self._obstacles.isdisjoint(route.lane.members) and self._obstacles.isdisjoint(route.lane.local))
 
-    def set_congested(self, link: Link) -> None:
-        """Take note of whether a link has room; publishers may try again when it has."""
-        if link.congested:
-            self._obstacles.add(link)
+    def _set_congested(self, member: Member) -> None:
+        """Take note of whether a flow has room; publishers may try again when it has."""
+        if member.out.congested:
+            self._obstacles.add(member)
             self.open_class = _NoEvent
-        elif link in self._obstacles:
-            self._obstacles.discard(link)
+        else:
+            self._clear(member)
+
+    def _set_drained(self, subscription: Subscription) -> None:
+        self._clear(subscription)
+
+    def _clear(self, obstacle: Member | Subscription) -> None:
+        if obstacle in self._obstacles:
+            self._obstacles.discard(obstacle)
             self._act(Changed())
 
     def _turn_to(self, route: Route) -> None:
@@ -155,146 +159,36 @@ class Exchange:
         runs = self._outbox.runs
         if not (runs and runs[-1].lane is route.lane and runs[-1].turn_to(route.topic)):
             self._end_run()
-            runs.append(PendingRun(route.lane, self._sequence + 1, {route.topic: 0}))
+            runs.append(PendingRun(route.lane, {route.topic: 0}))
             self.append = runs[-1].chunks.append
         self._open_route = route
 
     def _end_run(self) -> None:
-        if self._outbox.runs:
-            self._sequence += len(self._outbox.runs[-1].chunks)
         self._open_route = None
         self.open_class = _NoEvent
 
-    def flush(self) -> list[Link]:
-        """Hand the batch to links and to our own subscriptions; returns the links to be pumped."""
+    def flush(self) -> None:
+        """Hand the batch to the courier and to our own subscriptions."""
         self._end_run()
         self.batch_bytes = 0
         if not self._outbox.runs:
-            return []
+            return
         out, local = self._outbox.flush()
-        for link, frame in out:
-            if link.ended:
-                self._act(Tell(MessagesLost(link.peer_name, frame.messages, "its session ended before they left")))
-            else:
-                link.send(frame)
+        for members, parcel in out:
+            self.courier.send(members, parcel)
         for lane, run in local:
-            delivery = Delivery(run, self.name, None, self._report, self._condemn)
+            self.delivering.deliver_own(run, lane.local)
             for subscription in lane.local:
-                self._push(subscription, delivery, None, run.count)
-        return [link for link, _ in out]
+                if subscription.holds:
+                    self._obstacles.add(subscription)
+                    self.open_class = _NoEvent
 
-    # -- in ------------------------------------------------------------------------------------------------------
-
-    def deliver(self, link: Link, payload: bytes) -> None:
-        """Feed our subscriptions from a peer's EVENTS payload; raises Malformed when it breaks the protocol."""
-        batch = frames.decode(Batch, payload)
-        if batch.origin != link.peer_id:
-            raise Malformed("it sends events in the name of another endpoint")
-        link.charge_messages(sum(run.count for run in batch.runs))
-        for run in batch.runs:
-            delivery = Delivery(run, link.peer_name, link, self._report, self._condemn)
-            if len(run.topics) == 1:
-                for subscription in self._readers_of(run.topics[0], run.name):
-                    self._push(subscription, delivery, None, run.count)
-            else:
-                self._deliver_topics(delivery)
-
-    def _deliver_topics(self, delivery: Delivery) -> None:
-        """Feed from a run of several topics: a subscription may want only some of them."""
-        run = delivery.run
-        if len(run.which) != run.count or max(run.which) >= len(run.topics):
-            raise Malformed("a run of several topics that does not say which event has which")
-        wanted: dict[Subscription, list[int]] = {}
-        for index, topic in enumerate(run.topics):
-            for subscription in self._readers_of(topic, run.name):
-                wanted.setdefault(subscription, []).append(index)
-        for subscription, indexes in wanted.items():
-            if len(indexes) == len(run.topics):
-                self._push(subscription, delivery, None, run.count)
-            else:
-                count = sum(run.which.count(index) for index in indexes)
-                if count:
-                    self._push(subscription, delivery, frozenset(indexes), count)
-
-    def _readers_of(self, topic: str, name: str) -> tuple[Subscription, ...]:
-        route = self.routes.known(topic, name)
-        if route is None:
-            try:
-                normal = normalize_topic(topic)
-            except TopicError as error:
-                raise Malformed(str(error)) from error
-            if normal != topic:
-                raise Malformed(f"a topic that is not normalised: {topic!r:.100}")
-            route = self.routes.route(topic, name)
-        return route.lane.local
-
-    def _push(self, subscription: Subscription, delivery: Delivery, wanted: frozenset[int] | None, count: int) -> None:
-        if subscription.ended:
-            return  # it was there when the batch was gathered
-        if subscription.empty:
-            self._act(Wake(subscription))
-        subscription.push(delivery, wanted, count)
-        if subscription.full:
-            subscription.holds = True
-            self._full.add(subscription)
-            if delivery.link is None:
-                self._obstacles.add(subscription)
-                self.open_class = _NoEvent
-            else:
-                subscription.links.add(delivery.link)
-                delivery.link.hold(subscription)
-
-    def _report(self, delivery: Delivery, topic: str, error: EventMisfit) -> None:
-        self.misfits += 1
-        status = EventMisfitted(topic, delivery.origin, error.event, error.field, error.expected, error.found)
-        self._act(Tell(status))
-
-    def _condemn(self, delivery: Delivery, error: Malformed) -> None:
-        if delivery.link is None:
-            raise error  # what we encoded ourselves
-        self.condemned.append((delivery.link, error))
-        self._act(Changed())
-
-    def drained(self, subscription: Subscription) -> list[Link]:
-        """Release whom a queue held, once it is low or gone; returns the links that now owe their peer the news."""
-        links = list(subscription.links)
-        for link in links:
-            link.release(subscription)
-        subscription.links.clear()
-        subscription.holds = False
-        self._full.discard(subscription)
-        if subscription in self._obstacles:
-            self._obstacles.discard(subscription)
-            self._act(Changed())
-        return links
-
-    def withhold(self, link: Link) -> None:
-        """Let the queues that are full hold a link from its beginning."""
-        for subscription in self._full:
-            subscription.links.add(link)
-            link.withhold(subscription)
-
-    def forget_link(self, link: Link) -> None:
-        """Drop a link whose session is over."""
-        self.routes.forget_link(link)
-        for holder in list(link.holders):
-            if isinstance(holder, Subscription):
-                holder.links.discard(link)
-        self._obstacles.discard(link)
-
-    # -- interests -------------------------------------------------------------------------------------------------
-
-    def subscribe(self, interest: Interest, queue_messages: int, queue_bytes: int) -> Subscription:
-        """Begin a subscription; announcing it is the caller's."""
-        subscription = Subscription(interest, queue_messages, queue_bytes)
-        self.routes.add_local(subscription)
-        return subscription
-
-    def unsubscribe(self, subscription: Subscription) -> list[Link]:
-        """End a subscription; returns the links it held."""
-        subscription.ended = True
-        self.routes.remove_local(subscription)
-        return self.drained(subscription)
+    def forget(self, member: Member, reason: str) -> None:
+        """Drop an endpoint that is no longer part of the mesh."""
+        self.routes.forget(member)
+        self.courier.forget(member, reason)
+        self.delivering.forget(member)
+        self._clear(member)
 
 
 def _nothing() -> None:

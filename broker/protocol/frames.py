@@ -1,27 +1,28 @@
 """The bytes of a frame: a fixed header, then a payload that depends on the kind.
 
-Every frame is one ZeroMQ message part.  The header is 28 bytes, big-endian::
+Every frame is one ZeroMQ message part.  The header is 20 bytes, big-endian::
 
     offset  size  field
     0       1     kind      one of :class:`Kind`
     1       1     flags     bit 0 (ACK_NOW): the sender wants an acknowledgement at once; other bits are 0 and ignored
-    2       1     ttl       hops an EVENTS frame may still travel; 0 elsewhere
+    2       1     ttl       hops that a routed frame may still travel; 0 elsewhere
     3       1     reserved  0, ignored
     4       8     sequence  of sequenced kinds: 1, 2, 3 ... within the session; 0 on unsequenced kinds
     12      8     ack       the last sequence received in order from the other end
-    20      8     credit    the charge (see :func:`charge_of`) that the other end may have sent since the session began
 
 HELLO, whose layout no later version may change, has the magic ``BRKR`` and the range of versions behind the header.
-Payloads are MessagePack, and their classes below say what is in them: they are checked against their annotations as
-they are read, so that whatever a peer sends, reading it succeeds or raises :class:`~broker.errors.Malformed`.  Classes
-with ``array_like`` travel as arrays, the others as maps; unknown keys and further elements are for later versions.
+The payload of a **routed** kind begins with an address (:mod:`broker.protocol.addresses`), which relays read and
+rewrite; the body behind it is for the endpoints that the address names, and passes through relays as it is. Payloads
+are MessagePack, and their classes below say what is in them: they are checked against their annotations as they are
+read, so that whatever a peer sends, reading it succeeds or raises :class:`~broker.errors.Malformed`.  Classes with
+``array_like`` travel as arrays, the others as maps; unknown keys and further elements are for later versions.
 """
 
 from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -30,10 +31,12 @@ from broker.errors import Malformed
 
 __all__ = [
     "ACK_NOW",
+    "DATA",
     "FRAME_BYTES_MAX",
     "HEADER_BYTES",
     "MESSAGE_CHARGE",
     "PROTOCOL_VERSION",
+    "ROUTED",
     "TTL_DEFAULT",
     "Batch",
     "Header",
@@ -41,8 +44,17 @@ __all__ = [
     "Interest",
     "InterestUpdate",
     "Kind",
+    "Known",
+    "Learned",
+    "LostEvents",
+    "LostTopic",
+    "MemberUpdate",
+    "Neighbour",
+    "Probe",
     "Refusal",
+    "Report",
     "Run",
+    "Sync",
     "Welcome",
     "charge_of",
     "decode",
@@ -55,21 +67,26 @@ __all__ = [
 
 PROTOCOL_VERSION: Final = 1
 _MAGIC = b"BRKR"
-_HEADER = struct.Struct(">BBBBQQQ")
+_HEADER = struct.Struct(">BBBBQQ")
 HEADER_BYTES: Final = _HEADER.size
 
-# The largest frame that is read. One event may have 4 MiB (node.EVENT_BYTES_MAX); a batch that was nearly full when
-# such an event joined it, and its headers, stay below 5 MiB. The rest is room for snapshots of stores.
+# The largest frame that is read. One event may have 4 MiB (exchange.EVENT_BYTES_MAX); a batch that was nearly full when
+# such an event joined it, its headers and ten thousand addresses stay below 5 MiB. The rest is room for snapshots.
 FRAME_BYTES_MAX: Final = 8 << 20
 # What a message costs in credit beyond its bytes: about what its Python objects take beyond them.
 MESSAGE_CHARGE: Final = 64
-# More hops than any sensible mesh has.
+# More hops than any sensible mesh has.  A frame that claims more breaks the protocol.
 TTL_DEFAULT: Final = 32
 ACK_NOW: Final = 1
 
 
 class Kind(IntEnum):
-    """What a frame is for.  Kinds below 16 are unsequenced: they are neither acknowledged nor sent again."""
+    """What a frame is for.
+
+    Kinds below 16 are unsequenced: they are neither acknowledged nor sent again.  From 16 to 31 they are the mesh's own
+    and go before everything that waits; from 32 on they are data and keep their order.  Routed kinds are 24-31 and all
+    from 32 on.
+    """
 
     HELLO = 1
     WELCOME = 2
@@ -78,9 +95,22 @@ class Kind(IntEnum):
     PING = 5
     PONG = 6
     ACK = 7
-    INTERESTS = 16  # which topics the sender wants
+    SYNC = 16  # what the sender knows of the mesh
+    SYNCED = 17  # all that the other's SYNC lacked has been sent
+    MEMBER = 18  # an endpoint, its links and whether it relays
+    INTERESTS = 19  # which topics an endpoint wants
+    LEARNED = 24  # to whom announced interests: they are known here
+    ASK = 25  # to who has not said so
+    REPORT = 26  # to a publisher: what was received, and how much more may come
     EVENTS = 32
-    # 33-47 events, 48-63 stores, 64-79 log streams, 80-95 routing: reserved for what is to come
+    LOST = 33  # in the place of events that are not kept any more: how many there were, of which topics
+    PROBE = 34  # behind everything that was sent: what has been received?
+    # 35-47 events, 48-63 stores, 64-79 log streams: reserved for what is to come
+
+
+# The first kind that keeps its order behind what waits, and the first that is routed.
+DATA: Final = 32
+ROUTED: Final = 24
 
 
 class Header(NamedTuple):
@@ -91,25 +121,24 @@ class Header(NamedTuple):
     ttl: int
     sequence: int
     ack: int
-    credit: int
 
 
-def pack_header(kind: int, flags: int, ttl: int, sequence: int, ack: int, credit: int) -> bytes:
-    """Return the 28 bytes of a header."""
-    return _HEADER.pack(kind, flags, ttl, 0, sequence, ack, credit)
+def pack_header(kind: int, flags: int, ttl: int, sequence: int, ack: int) -> bytes:
+    """Return the 20 bytes of a header."""
+    return _HEADER.pack(kind, flags, ttl, 0, sequence, ack)
 
 
 def unpack_header(frame: bytes) -> Header:
     """Read a frame's header; raises Malformed when the frame is shorter than one."""
     if len(frame) < HEADER_BYTES:
         raise Malformed(f"a frame of {len(frame)} bytes is shorter than its header of {HEADER_BYTES}")
-    kind, flags, ttl, _, sequence, ack, credit = _HEADER.unpack_from(frame)
-    return Header(kind, flags, ttl, sequence, ack, credit)
+    kind, flags, ttl, _, sequence, ack = _HEADER.unpack_from(frame)
+    return Header(kind, flags, ttl, sequence, ack)
 
 
-def charge_of(payload_bytes: int, messages: int) -> int:
-    """Return what an EVENTS frame costs in credit: its payload's bytes and a constant for each message."""
-    return payload_bytes + MESSAGE_CHARGE * messages
+def charge_of(body_bytes: int, messages: int) -> int:
+    """Return what events cost in credit: their body's bytes and a constant for each message."""
+    return body_bytes + MESSAGE_CHARGE * messages
 
 
 Id = Annotated[bytes, Meta(min_length=16, max_length=16)]  # 16 random bytes, new at every start of a process
@@ -125,7 +154,6 @@ class Hello(Struct, frozen=True):
     id: Id
     session: bytes  # the one to resume; empty for a new one
     received: Unsigned  # the last sequence received in that session
-    credit: Unsigned
     turn: Turn = 0  # that this wire is to be in that session; 0: whichever comes next
     features: tuple[str, ...] = ()
 
@@ -139,7 +167,6 @@ class Welcome(Struct, frozen=True):
     session: Annotated[bytes, Meta(min_length=1, max_length=16)]
     resumed: bool
     received: Unsigned
-    credit: Unsigned
     turn: Turn = 1  # of this wire in the session
     features: tuple[str, ...] = ()
 
@@ -164,52 +191,142 @@ class Interest(Struct, frozen=True, array_like=True):
 
 
 class InterestUpdate(Struct, frozen=True, array_like=True):
-    """A change of what ``origin`` wants, or, with ``reset``, all of it anew; ``version`` grows by one each time.
+    """A change of what ``origin`` wants, from version ``base`` to ``version``; with base 0 all of it anew.
 
-    ``final`` is False on all but the last of the frames that one change is split into.
+    Versions grow by one each time.  ``final`` is False on all but the last of the frames that one change is split into.
     """
 
     origin: Id
-    version: Unsigned
-    reset: bool
+    base: Unsigned
+    version: Annotated[int, Meta(ge=1)]
     final: bool
     added: tuple[Interest, ...]
     removed: tuple[Interest, ...]
 
 
+class Neighbour(Struct, frozen=True, array_like=True, gc=False):
+    """One link as one of its ends tells of it: to whom, whether it has a connection, and its round trip."""
+
+    id: Id
+    up: bool
+    rtt_us: Annotated[int, Meta(ge=0, le=1 << 32)] = 0  # microseconds; 0: not known
+
+
+class MemberUpdate(Struct, frozen=True, array_like=True):
+    """An endpoint of the mesh as it describes itself; a greater version takes the place of a smaller one."""
+
+    id: Id
+    name: Name
+    version: Annotated[int, Meta(ge=1)]
+    forward: bool  # it relays what is for others
+    gone: bool  # it has left for good: there are no further versions
+    neighbours: Annotated[tuple[Neighbour, ...], Meta(max_length=10_000)]
+    interests: Unsigned = 0  # the version that its interests have reached
+
+
+class Known(Struct, frozen=True, array_like=True, gc=False):
+    """Which versions of an endpoint's announcements somebody has; 0: none."""
+
+    id: Id
+    member: Unsigned
+    interests: Unsigned
+
+
+class Sync(Struct, frozen=True, array_like=True):
+    """What the sender knows; if ``complete``, of everybody: it lacks whom it does not list, and waits for SYNCED."""
+
+    complete: bool
+    known: Annotated[tuple[Known, ...], Meta(max_length=50_000)]
+
+
+class Learned(Struct, frozen=True, array_like=True):
+    """The version of the addressed endpoint's interests that the sender has."""
+
+    version: Unsigned
+
+
+class Report(Struct, frozen=True, array_like=True):
+    """What a receiver tells a publisher of the flow between them.
+
+    ``serial`` grows, so that a report that was overtaken is not heeded.  ``received`` is the last message that came in
+    order, ``room`` how much more than that may be sent (a charge), ``dropped`` how many messages the receiver's own
+    subscriptions have dropped so far, ``answers`` the number of the PROBE that this answers, 0 when it was not asked.
+    """
+
+    serial: Annotated[int, Meta(ge=1)]
+    received: Unsigned
+    room: Unsigned
+    dropped: Unsigned
+    answers: Unsigned
+
+
+class Probe(Struct, frozen=True, array_like=True):
+    """A publisher's question; ``oldest`` is the first message that it can still send again."""
+
+    number: Annotated[int, Meta(ge=1)]
+    oldest: Annotated[int, Meta(ge=1)]
+
+
+class LostTopic(Struct, frozen=True, array_like=True, gc=False):
+    """So many lost messages of one topic and event name; the topic is empty for what was not kept apart."""
+
+    topic: str
+    name: str
+    count: Annotated[int, Meta(ge=1)]
+
+
+class LostEvents(Struct, frozen=True, array_like=True):
+    """Stands for events that the publisher no longer has."""
+
+    topics: Annotated[tuple[LostTopic, ...], Meta(min_length=1, max_length=10_000)]
+
+
 class Run(Struct, frozen=True, array_like=True, gc=False):
     """Consecutive events of one name, as they travel.
 
-    ``sequence`` is the first one's place among all its origin published; ``body`` is the array of them that
-    :mod:`broker.events` reads and writes.  With one topic ``which`` is empty; with more, its bytes say for each event
-    which of ``topics`` it has.
+    ``body`` is the array of them that :mod:`broker.events` reads and writes.  With one topic ``which`` is empty; with
+    more, its bytes say for each event which of ``topics`` it has.
     """
 
     topics: Annotated[list[str], Meta(min_length=1, max_length=256)]
     name: str
-    sequence: Annotated[int, Meta(ge=1)]
-    count: Annotated[int, Meta(ge=1)]
+    count: Annotated[int, Meta(ge=1, le=FRAME_BYTES_MAX)]  # an event takes more than a byte
     which: bytes
     body: bytes
 
 
 class Batch(Struct, frozen=True, array_like=True):
-    """The payload of EVENTS: runs of one origin."""
+    """The body of EVENTS: runs of one origin."""
 
-    origin: Id
     runs: Annotated[list[Run], Meta(min_length=1)]
 
 
-Payload = TypeVar("Payload", Welcome, Refusal, InterestUpdate, Batch, Hello)
+_PAYLOADS = (
+    Hello,
+    Welcome,
+    Refusal,
+    InterestUpdate,
+    MemberUpdate,
+    Sync,
+    Learned,
+    Report,
+    Probe,
+    LostEvents,
+    Batch,
+)
+Payload = TypeVar("Payload", bound=Struct)
 
 encode = msgspec.msgpack.Encoder().encode
-_decoders = {kind: msgspec.msgpack.Decoder(kind) for kind in (Hello, Welcome, Refusal, InterestUpdate, Batch)}
+_decoders: dict[type[Struct], msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(kind) for kind in _PAYLOADS
+}
 
 
 def decode(kind: type[Payload], payload: bytes | memoryview) -> Payload:
     """Read a payload of that class; raises Malformed with the reason."""
     try:
-        return _decoders[kind].decode(payload)  # type: ignore[return-value]  # the decoder of that class
+        found: Payload = _decoders[kind].decode(payload)
+        return found
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"not a {kind.__name__}: {error}") from error
 

@@ -21,7 +21,7 @@ from broker.errors import Malformed
 from broker.protocol import frames
 from broker.protocol.actions import Changed, Send, Tell
 from broker.protocol.frames import Hello, Kind, Refusal, Welcome
-from broker.protocol.link import CREDIT_BYTES, Link
+from broker.protocol.link import Link
 from broker.protocol.wires import Peering, Wire
 from broker.status import PeerRefused, PeerResumed
 
@@ -70,12 +70,10 @@ class Handshake:
             if hello.session:
                 link.confirmed = True
             turn = hello.turn or link.turn + 1
-            # The credit of a HELLO is for the session that it names; of any other the next frame tells.
-            credit = hello.credit if hello.session else 0
-            self._resume(link, wire, hello.received, credit, turn, welcome=True)
+            self._resume(link, wire, hello.received, turn, welcome=True)
             return
         if link is not None:
-            self._owner.end(link, "its session ended, it began a new one")
+            self._owner.end(link, "replaced", "its session ended, it began a new one")
         self._start(wire, hello, self._owner.chance.randbytes(8), welcome=True)
 
     def _turn_away(self, wire: Wire, name: str, refusal: Refusal) -> None:
@@ -108,7 +106,7 @@ class Handshake:
             if other.peer_name != name:
                 continue
             if other.wire is None:
-                self._owner.end(other, "replaced by a new process of the same name")
+                self._owner.end(other, "replaced", "replaced by a new process of the same name")
                 return None
             self._owner.probe(other, now)
             return Refusal(
@@ -122,19 +120,16 @@ class Handshake:
         self._owner.links[peer.id] = link
         self._owner.attach(link, wire, 1)
         if welcome:
-            self._owner.observer.link_accepted(link)
             self._welcome(wire, link, resumed=False)
         else:
             link.confirmed = True
-        # The credit of a HELLO is for the session that it names; a new one begins with what every session begins with.
-        credit = CREDIT_BYTES if isinstance(peer, Hello) and peer.session else peer.credit
-        link.resume(wire.number, 0, credit)
+        link.resume(wire.number, 0)
         self._owner.observer.link_started(link)
         self._owner.act(Changed())
 
-    def _resume(self, link: Link, wire: Wire, received: int, credit: int, turn: int, welcome: bool) -> None:
+    def _resume(self, link: Link, wire: Wire, received: int, turn: int, welcome: bool) -> None:
         former = link.wire
-        again = link.resume(wire.number, received, credit)
+        again = link.resume(wire.number, received)
         if former is not None:
             self._owner.drop_wire(self._owner.wires[former])
         self._owner.attach(link, wire, turn)
@@ -153,7 +148,6 @@ class Handshake:
             link.session,
             resumed,
             link.received,
-            link.credit_now(),
             link.turn,
         )
         self._owner.send_bare(wire, Kind.WELCOME, frames.encode(answer))
@@ -173,7 +167,7 @@ class Handshake:
                     peering, Refusal("linked", "it went on with a session that has ended here"), now, told=True
                 )
             elif link.is_due(welcome.turn, self._owner.id):
-                self._resume(link, wire, welcome.received, welcome.credit, welcome.turn, welcome=False)
+                self._resume(link, wire, welcome.received, welcome.turn, welcome=False)
             else:  # the peer has dialled us meanwhile
                 self._owner.drop_wire(wire)
                 self._owner.satisfy(peering, link)
@@ -181,10 +175,10 @@ class Handshake:
             return
         former, peering.link = peering.link, None
         if former is not None:
-            self._owner.end(former, "its session ended, or another process took its place")
+            self._owner.end(former, "replaced", "its session ended, or another process took its place")
             link = self._owner.links.get(welcome.id)
         if link is not None and link.wire is None:
-            self._owner.end(link, "its session ended, it began a new one")
+            self._owner.end(link, "replaced", "its session ended, it began a new one")
             link = None
         if link is None:
             self._start(wire, welcome, welcome.session, welcome=False)
@@ -204,7 +198,7 @@ class Handshake:
         link.rebase(welcome.session)
         self._owner.attach(link, wire, welcome.turn)
         link.confirmed = True
-        self._act_all(wire, link.resume(wire.number, 0, welcome.credit))
+        self._act_all(wire, link.resume(wire.number, 0))
         self._owner.observer.link_resumed(link)
 
     def _take_refusal(self, wire: Wire, peering: Peering, refusal: Refusal, now: float) -> None:

@@ -1,7 +1,7 @@
 """The batch that published events gather in until it leaves, as runs of one event name that go one way.
 
-An event is encoded once, whoever gets it: the run keeps its bytes, and at the flush every link whose events are the
-same gets the same payload, made once.
+An event is encoded once, whoever gets it: the run keeps its bytes, and at the flush all endpoints whose events are the
+same get the same parcel, made once.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from broker.protocol.frames import TTL_DEFAULT, Batch, Kind, Run, encode
-from broker.protocol.link import Link, OutFrame
+from broker.protocol.flows import Parcel
+from broker.protocol.frames import Batch, Kind, Run, charge_of, encode
+from broker.protocol.members import Member
 from broker.protocol.routes import Lane
 
 __all__ = ["BATCH_BYTES", "RUN_EVENTS", "Outbox", "PendingRun"]
@@ -31,7 +32,6 @@ class PendingRun(Struct, eq=False):
     """Consecutive events of one lane; ``chunks`` are their encoded arrays."""
 
     lane: Lane
-    sequence: int
     topics: dict[str, int] = field(default_factory=dict)  # topic: its index
     chunks: list[bytes] = field(default_factory=list)
     _which: bytearray = field(default_factory=bytearray)
@@ -68,7 +68,7 @@ class PendingRun(Struct, eq=False):
         count = len(chunks)
         which = bytes(self._which[at : at + count]) if len(topics) > 1 else b""
         body = array_header(count) + b"".join(chunks)
-        return Run(topics, self.lane.name, self.sequence + at, count, which, body)
+        return Run(topics, self.lane.name, count, which, body)
 
 
 def array_header(count: int) -> bytes:
@@ -79,33 +79,32 @@ def array_header(count: int) -> bytes:
 class Outbox:
     """The runs that wait for the next flush."""
 
-    def __init__(self, origin: bytes) -> None:
-        self._origin = origin
+    def __init__(self) -> None:
         self.runs: list[PendingRun] = []
 
-    def flush(self) -> tuple[list[tuple[Link, OutFrame]], list[tuple[Lane, Run]]]:
-        """Empty the batch: what goes to which link, and what goes to our own subscriptions."""
+    def flush(self) -> tuple[list[tuple[Sequence[Member], Parcel]], list[tuple[Lane, Run]]]:
+        """Empty the batch: the parcels and who gets them, and the runs for our own subscriptions."""
         pending, self.runs = self.runs, []
         if len(pending) == 1:  # nearly always; 3 us less for an event that is published alone
             lane, runs = pending[0].lane, pending[0].seal()
-            out = self._frames(lane.links, runs)
-            return out, [(lane, run) for run in runs] if lane.local else []
+            alone: list[tuple[Sequence[Member], Parcel]] = [(lane.members, parcel_of(runs))] if lane.members else []
+            return alone, [(lane, run) for run in runs] if lane.local else []
         sealed = [(run.lane, run.seal()) for run in pending]
-        by_link: dict[Link, list[int]] = {}
+        by_member: dict[Member, list[int]] = {}
         for index, (lane, _) in enumerate(sealed):
-            for link in lane.links:
-                by_link.setdefault(link, []).append(index)
-        alike: dict[tuple[int, ...], list[Link]] = {}
-        for link, indexes in by_link.items():
-            alike.setdefault(tuple(indexes), []).append(link)
-        out = []
-        for key, links in alike.items():
-            out += self._frames(links, [run for index in key for run in sealed[index][1]])
+            for member in lane.members:
+                by_member.setdefault(member, []).append(index)
+        alike: dict[tuple[int, ...], list[Member]] = {}
+        for member, indexes in by_member.items():
+            alike.setdefault(tuple(indexes), []).append(member)
+        out: list[tuple[Sequence[Member], Parcel]] = [
+            (members, parcel_of([run for index in indexes for run in sealed[index][1]]))
+            for indexes, members in alike.items()
+        ]
         return out, [(lane, run) for lane, runs in sealed if lane.local for run in runs]
 
-    def _frames(self, links: Sequence[Link], runs: list[Run]) -> list[tuple[Link, OutFrame]]:
-        """Return a frame with these runs for each link: one payload, made once."""
-        if not links:
-            return []
-        payload, messages = encode(Batch(self._origin, runs)), sum([run.count for run in runs])
-        return [(link, OutFrame(Kind.EVENTS, payload, messages, TTL_DEFAULT)) for link in links]
+
+def parcel_of(runs: list[Run]) -> Parcel:
+    """Return the parcel with these runs."""
+    body, messages = encode(Batch(runs)), sum([run.count for run in runs])
+    return Parcel(Kind.EVENTS, body, messages, charge_of(len(body), messages))

@@ -16,15 +16,9 @@ from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Dial, Hangup, Send, Tell
 from broker.protocol.frames import ACK_NOW, HEADER_BYTES, Header, Hello, Kind, Refusal
 from broker.protocol.handshake import Handshake
-from broker.protocol.link import CREDIT_BYTES, Link
+from broker.protocol.link import Link
 from broker.protocol.wires import Chance, Observer, Peering, Timing, Wire
-from broker.status import (
-    MessagesLost,
-    PeeringFailed,
-    PeerInterrupted,
-    PeerLost,
-    PeerRefused,
-)
+from broker.status import PeeringFailed, PeerInterrupted, PeerLost, PeerRefused
 
 __all__ = ["FINAL_CODES", "UNGREETED_WIRES_MAX", "Peerings"]
 
@@ -78,7 +72,7 @@ class Peerings:
             return False
         peering.withdrawn = True
         if peering.link is not None:
-            self._part(peering.link, "unpeered")
+            self._part(peering.link, "unpeered", "unpeered")
         if peering.wire is not None:  # still dialling, perhaps to bring that link back
             self.drop_wire(self.wires[peering.wire])
         self.act(Changed())
@@ -89,15 +83,15 @@ class Peerings:
         self.closing = True
         self.peerings.clear()
         for link in list(self.links.values()):
-            self._part(link, reason)
+            self._part(link, "closed", reason)
         for wire in list(self.wires.values()):
             self.drop_wire(wire)
 
-    def _part(self, link: Link, reason: str) -> None:
+    def _part(self, link: Link, code: str, reason: str) -> None:
         if link.wire is not None:
             bye = link.unsequenced(Kind.BYE, frames.encode(Refusal("bye", reason)))
             self.act(Send(link.wire, bye))
-        self.end(link, reason)
+        self.end(link, code, reason)
 
     # -- wires ---------------------------------------------------------------------------------------------------
 
@@ -118,7 +112,6 @@ class Peerings:
             self.id,
             link.session if link else b"",
             link.received if link else 0,
-            CREDIT_BYTES if link is None else link.credit_now(),
             link.turn + 1 if link else 0,
         )
         self.act(Dial(wire.number, peering.address))
@@ -145,8 +138,10 @@ class Peerings:
         link = wire.link
         if link is not None and link.wire == wire.number:
             link.wire = None
+            link.interruption = ("silent" if code == "silent" else "cut", reason)
             self._abandon_at[link] = now + self._timing.resume_s
             self.act(Tell(PeerInterrupted(link.peer_name, link.address, reason)))
+            self.observer.link_interrupted(link)
         for peering in self.peerings.values():
             if peering is wire.peering or (link is not None and peering.link is link):
                 self._retry_if_idle(peering, Refusal(code, reason), now, told=link is not None)
@@ -178,8 +173,8 @@ class Peerings:
 
     # -- ends of sessions ----------------------------------------------------------------------------------------
 
-    def end(self, link: Link, reason: str) -> None:
-        """Forget a link for good, and count what it still had to deliver."""
+    def end(self, link: Link, code: str, reason: str) -> None:
+        """Forget a link for good; ``code`` is one that :class:`~broker.status.PeerLost` lists."""
         del self.links[link.peer_id]
         self._abandon_at.pop(link, None)
         if link.wire is not None:
@@ -190,11 +185,9 @@ class Peerings:
                 peering.link = None
                 if peering.wire is not None:  # dialled to go on with this session
                     self.drop_wire(self.wires[peering.wire])
-        lost = link.end()
+        link.end()
         if link.added:
-            self.act(Tell(PeerLost(link.peer_name, link.address, reason)))
-        if lost:
-            self.act(Tell(MessagesLost(link.peer_name, lost, reason)))
+            self.act(Tell(PeerLost(link.peer_name, link.address, code, reason)))
         self.observer.link_ended(link)
         self.act(Changed())
 
@@ -212,7 +205,7 @@ class Peerings:
         else:
             bye = link.unsequenced(Kind.BYE, frames.encode(Refusal("protocol", f"you {reason}"[:500])))
             self.act(Send(wire.number, bye))
-            self.end(link, reason)
+            self.end(link, "protocol", reason)
         self._lose_wire(wire, "protocol", reason, now)
 
     def condemn(self, link: Link, error: Malformed, now: float) -> None:
@@ -220,7 +213,7 @@ class Peerings:
         if link.wire is not None:
             self.break_off(link.wire, error, now)
         elif not link.ended:
-            self.end(link, f"broke the protocol: {error}")
+            self.end(link, "protocol", f"broke the protocol: {error}")
 
     def _retry_if_idle(self, peering: Peering, failure: Refusal, now: float, *, told: bool) -> None:
         linked = peering.link is not None and peering.link.wire is not None
@@ -232,7 +225,7 @@ class Peerings:
 
     def send_bare(self, wire: Wire, kind: Kind, payload: bytes) -> None:
         """Send a frame of the handshake, outside any session."""
-        self.act(Send(wire.number, frames.pack_header(kind, 0, 0, 0, 0, 0) + payload))
+        self.act(Send(wire.number, frames.pack_header(kind, 0, 0, 0, 0) + payload))
 
     def receive(self, wire: Wire, frame: bytes, now: float) -> tuple[Link, Header] | None:
         """Act on a frame, or give back the link and the header of one that is for the node: a sequenced one.
@@ -249,7 +242,7 @@ class Peerings:
         link.confirmed = True
         if not link.receive(header, len(frame) - HEADER_BYTES):
             return None
-        if header.kind >= Kind.INTERESTS:
+        if header.kind >= Kind.SYNC:
             return link, header
         payload = frame[HEADER_BYTES:]
         if header.kind == Kind.PING:
@@ -259,7 +252,7 @@ class Peerings:
                 link.rtt_s = max(0.0, now - _CLOCK.unpack(payload)[0])
         elif header.kind == Kind.BYE:
             why = frames.decode(Refusal, payload).text or "left"
-            self.end(link, f"it said goodbye: {why}")
+            self.end(link, "goodbye", f"it said goodbye: {why}")
             if wire.peering is not None:
                 self._retry_if_idle(wire.peering, Refusal("refused", why), now, told=True)
         elif header.kind != Kind.ACK:
@@ -311,7 +304,8 @@ class Peerings:
             self._tick_wire(wire, now)
         for link, until in list(self._abandon_at.items()):
             if now >= until and link in self._abandon_at:
-                self.end(link, f"did not come back within {timing.resume_s:g} s")
+                code, reason = link.interruption
+                self.end(link, code, f"{reason}; it did not come back within {timing.resume_s:g} s")
         for peering in list(self.peerings.values()):
             if peering.dial_at is not None and now >= peering.dial_at:
                 if peering.link is None or peering.link.wire is None:

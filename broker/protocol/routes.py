@@ -1,4 +1,4 @@
-"""Who gets an event: the interests of links and of this endpoint's own subscriptions, and a route per topic.
+"""Who gets an event: the interests of the mesh's endpoints and of our own subscriptions, and a route per topic.
 
 A :class:`Route` is worked out once per topic and event name and kept until any interest changes, so that publishing
 costs the same however many subscriptions there are.
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.protocol.frames import Interest
-from broker.protocol.link import Link
+from broker.protocol.members import Member
 from broker.protocol.subscriptions import Subscription
 from broker.topics import TopicTable
 
@@ -21,8 +21,8 @@ __all__ = ["INTERESTS_MAX", "ROUTES_MAX", "Lane", "Route", "Routes"]
 
 # Topics that are kept routed; past it the table is emptied, which costs one look-up per topic in use.
 ROUTES_MAX: Final = 65_536
-# How many interests one peer may have, those that list several event names counted for each: 100,000 are measured to
-# work well, more than a million is a flood.
+# How many interests one endpoint may have, those that list several event names counted for each: 100,000 are measured
+# to work well, more than a million is a flood.
 INTERESTS_MAX: Final = 1_000_000
 
 Names = tuple[str, ...] | None
@@ -32,7 +32,7 @@ class Lane(Struct, frozen=True, eq=False):
     """Where events go: their name, and who gets them.  Topics whose events go the same way share one."""
 
     name: str
-    links: tuple[Link, ...]
+    members: tuple[Member, ...]
     local: tuple[Subscription, ...]
     anyone: bool  # False: nobody wants them
 
@@ -48,11 +48,10 @@ class Routes:
     """The interests of everybody, and the routes that follow from them."""
 
     def __init__(self) -> None:
-        self._remote: TopicTable[Link, set[Names]] = TopicTable()
-        self._by_link: dict[Link, set[Interest]] = {}
+        self._remote: TopicTable[Member, set[Names]] = TopicTable()
         self._local: TopicTable[Subscription, Names] = TopicTable()
         self._routes: dict[tuple[str, str], Route] = {}
-        self._lanes: dict[tuple[str, tuple[Link, ...], tuple[Subscription, ...]], Lane] = {}
+        self._lanes: dict[tuple[str, tuple[Member, ...], tuple[Subscription, ...]], Lane] = {}
         self.invalidated: Callable[[], None] = _nothing
 
     def _invalidate(self) -> None:
@@ -60,47 +59,44 @@ class Routes:
         self._lanes.clear()
         self.invalidated()
 
-    # -- interests of peers ----------------------------------------------------------------------------------------
+    # -- interests of others ---------------------------------------------------------------------------------------
 
-    def change_link(self, link: Link, added: Iterable[Interest], removed: Iterable[Interest]) -> None:
-        """Apply a change of what a peer wants; raises Malformed when it wants too much."""
-        held = self._by_link.setdefault(link, set())
+    def change(self, member: Member, added: Iterable[Interest], removed: Iterable[Interest]) -> None:
+        """Apply a change of what an endpoint wants; raises Malformed when it wants too much."""
+        held = member.interests
         for interest in removed:
             if interest in held:
                 held.remove(interest)
-                link.interests_weight -= _weight(interest)
-                self._remove(link, interest)
+                member.interests_weight -= weight_of(interest)
+                self._remove(member, interest)
         for interest in added:
             if interest in held:
                 continue
-            link.interests_weight += _weight(interest)
-            if link.interests_weight > INTERESTS_MAX:
-                raise Malformed(f"it wants more than {INTERESTS_MAX} topics and names")
+            member.interests_weight += weight_of(interest)
+            if member.interests_weight > INTERESTS_MAX:
+                raise Malformed(f"{member.name} wants more than {INTERESTS_MAX} topics and names")
             held.add(interest)
-            wanted = self._remote.get(interest.prefix, link)
+            wanted = self._remote.get(interest.prefix, member)
             if wanted is None:
-                self._remote.set(interest.prefix, link, {interest.names})
+                self._remote.set(interest.prefix, member, {interest.names})
             else:
                 wanted.add(interest.names)
         self._invalidate()
 
-    def _remove(self, link: Link, interest: Interest) -> None:
-        wanted = self._remote.get(interest.prefix, link)
+    def _remove(self, member: Member, interest: Interest) -> None:
+        wanted = self._remote.get(interest.prefix, member)
         if wanted is not None:
             wanted.discard(interest.names)
             if not wanted:
-                self._remote.remove(interest.prefix, link)
+                self._remote.remove(interest.prefix, member)
 
-    def forget_link(self, link: Link) -> None:
-        """Drop all that a peer wanted."""
-        for interest in self._by_link.pop(link, ()):
-            self._remove(link, interest)
-        link.interests_weight = 0
+    def forget(self, member: Member) -> None:
+        """Drop all that an endpoint wanted."""
+        for interest in member.interests:
+            self._remove(member, interest)
+        member.interests.clear()
+        member.interests_weight = 0
         self._invalidate()
-
-    def interests_of(self, link: Link) -> int:
-        """Return how many interests a peer has."""
-        return len(self._by_link.get(link, ()))
 
     # -- our own ---------------------------------------------------------------------------------------------------
 
@@ -130,25 +126,29 @@ class Routes:
         return route
 
     def _lane(self, topic: str, name: str) -> Lane:
-        links = {
-            link: None
-            for link, wanted in self._remote.match(topic)
+        members = {
+            member: None
+            for member, wanted in self._remote.match(topic)
             if None in wanted or any(names is not None and name in names for names in wanted)
         }
-        local = tuple(s for s, names in self._local.match(topic) if names is None or name in names)
-        key = (name, tuple(links), local)
+        local = self.readers(topic, name)
+        key = (name, tuple(members), local)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(*key, anyone=bool(links or local))
+            lane = self._lanes[key] = Lane(*key, anyone=bool(members or local))
         return lane
 
-    def readers(self, topic: str) -> int:
-        """Return how many peers and own subscriptions want events of that topic, of any name."""
-        links = {link for link, _ in self._remote.match(topic)}
-        return len(links) + len(self._local.match(topic))
+    def readers(self, topic: str, name: str) -> tuple[Subscription, ...]:
+        """Return our own subscriptions that want events of that topic and name (empty: of any that they may have)."""
+        return tuple(s for s, names in self._local.match(topic) if not name or names is None or name in names)
+
+    def count(self, topic: str) -> int:
+        """Return how many endpoints and own subscriptions want events of that topic, of any name."""
+        members = {member for member, _ in self._remote.match(topic) if member.reachable}
+        return len(members) + len(self._local.match(topic))
 
 
-def _weight(interest: Interest) -> int:
+def weight_of(interest: Interest) -> int:
     """Return what an interest counts towards INTERESTS_MAX: one for each event name that it lists, at least one."""
     return len(interest.names) if interest.names else 1
 

@@ -101,11 +101,11 @@ class Wire(Struct, eq=False):
 class Observer(Protocol):
     """Who is told of links: the node."""
 
-    def link_accepted(self, link: Link) -> None:
-        """A peer that dialled us is about to be told the credit that it begins with."""
-
     def link_started(self, link: Link) -> None:
         """A session has begun; its peer knows nothing of us yet."""
+
+    def link_interrupted(self, link: Link) -> None:
+        """A session has lost its wire, and waits for another."""
 
     def link_resumed(self, link: Link) -> None:
         """A session goes on over another wire."""

@@ -18,13 +18,14 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from typing import Any
 
 from broker import events
 from broker.messages import Message
 from broker.node import Node
 from broker.protocol.actions import Dial, Hangup, Send, Tell, Wake
 from broker.protocol.exchange import Published
-from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, Subscription
+from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Timing
 from broker.status import Status
 from broker.testing.fabric import Conditions, Fabric
@@ -118,12 +119,10 @@ class SimulatedEndpoint:
             raise KeyError(other.address)
         self.round_done()
 
-    def subscribe(
-        self, prefix: str, *types: type, queue_messages: int = QUEUE_MESSAGES, queue_bytes: int = QUEUE_BYTES
-    ) -> SimulatedSubscription:
+    def subscribe(self, prefix: str, *types: type, **limits: Any) -> SimulatedSubscription:
         """Subscribe; messages are read as they come unless the subscription is told to stop reading."""
         names = [events.name_of(kind) for kind in types]
-        subscription = self.node.subscribe(prefix, names, queue_messages, queue_bytes)
+        subscription = self.node.subscribe(prefix, names, **limits)
         reader = self._readers[subscription] = SimulatedSubscription(self, subscription)
         self.round_done()
         return reader

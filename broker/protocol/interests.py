@@ -1,0 +1,206 @@
+"""What we want, announced to everybody; and what others want, heard from them.
+
+An endpoint's interests have a version that grows by one with each change.  Changes are flooded as everything else
+that an endpoint tells of itself (:mod:`broker.protocol.members`); a new peer that has none or an old version gets
+them all.  A subscription is **announced** when every endpoint that could be reached when it was made has said that it
+knows it (LEARNED): from then on whatever is published anywhere is addressed to it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from broker.errors import Malformed, TopicError
+from broker.protocol import frames
+from broker.protocol.actions import Action, Changed
+from broker.protocol.frames import Interest, InterestUpdate, Kind, Known, Learned, Sync
+from broker.protocol.link import Link
+from broker.protocol.members import Member, Members
+from broker.protocol.routes import INTERESTS_MAX, Routes, weight_of
+from broker.protocol.subscriptions import Subscription
+from broker.protocol.transit import Transit
+from broker.topics import normalize_prefix
+
+__all__ = ["ASK_S", "Interests"]
+
+# Interests in one frame: with prefixes of 255 bytes still below FRAME_BYTES_MAX.
+_INTERESTS_PER_FRAME: Final = 8_192
+# Who has not said that it knows a subscription is asked so often: its word may be lost with a relay.
+ASK_S: Final = 1.0
+
+
+class Interests:
+    """The announcing end and the hearing end."""
+
+    def __init__(
+        self,
+        members: Members,
+        routes: Routes,
+        transit: Transit,
+        act: Callable[[Action], None],
+    ) -> None:
+        self._members = members
+        self._own = members.own
+        self._routes = routes
+        self._transit = transit
+        self._act = act
+        self._wanted: Counter[Interest] = Counter()
+        self._announced: dict[Subscription, tuple[int, dict[Member, None]]] = {}  # the version, and who lacks it
+        self._ask_at = float("inf")
+        self._ask_due = False
+        self._untold: dict[Member, None] = {}  # whose interests we know, and who could not be told so yet
+        self._parts: dict[tuple[Link, bytes], tuple[list[Interest], list[bytes]]] = {}
+
+    # -- ours ----------------------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody waits for a subscription to be known."""
+        return bool(self._announced)
+
+    def add(self, subscription: Subscription) -> None:
+        """Announce what a subscription wants."""
+        interest = subscription.interest
+        self._wanted[interest] += 1
+        own = self._own
+        if self._wanted[interest] == 1:
+            own.interests.add(interest)
+            self._announce(added=(interest,), removed=())
+        lacking = {m: None for m in self._members.members.values() if m.reachable and m.learned < own.interests_version}
+        if lacking:
+            self._announced[subscription] = (own.interests_version, lacking)
+            self._ask_due = True
+
+    def remove(self, subscription: Subscription) -> None:
+        """Announce that a subscription has ended."""
+        self._announced.pop(subscription, None)
+        interest = subscription.interest
+        self._wanted[interest] -= 1
+        if not self._wanted[interest]:
+            del self._wanted[interest]
+            self._own.interests.discard(interest)
+            self._announce(added=(), removed=(interest,))
+
+    def _announce(self, added: tuple[Interest, ...], removed: tuple[Interest, ...]) -> None:
+        own = self._own
+        update = InterestUpdate(own.id, own.interests_version, own.interests_version + 1, True, added, removed)
+        own.interests_version += 1
+        self._members.flood(Kind.INTERESTS, frames.encode(update), None)
+
+    def is_announced(self, subscription: Subscription) -> bool:
+        """Whether everybody knows of it."""
+        pending = self._announced.get(subscription)
+        if pending is None:
+            return True
+        version, lacking = pending
+        known = self._members.members
+        for member in [m for m in lacking if m.learned >= version or not m.reachable or known.get(m.id) is not m]:
+            del lacking[member]
+        if not lacking:
+            del self._announced[subscription]
+        return not lacking
+
+    def take_learned(self, member: Member, learned: Learned) -> None:
+        """Take note that an endpoint knows our interests up to a version."""
+        if learned.version > self._own.interests_version:
+            raise Malformed(f"it knows version {learned.version} of our interests, of {self._own.interests_version}")
+        member.learned = max(member.learned, learned.version)
+        if self._announced:
+            self._act(Changed())
+
+    # -- others' -------------------------------------------------------------------------------------------------
+
+    def send_all(self, link: Link, member: Member) -> None:
+        """Send a peer all that an endpoint wants, in as many frames as it takes."""
+        wanted = tuple(member.interests)
+        for at in range(0, max(len(wanted), 1), _INTERESTS_PER_FRAME):
+            final = at + _INTERESTS_PER_FRAME >= len(wanted)
+            part = wanted[at : at + _INTERESTS_PER_FRAME]
+            update = InterestUpdate(member.id, 0, member.interests_version, final, part, ())
+            self._members.send(link, Kind.INTERESTS, frames.encode(update))
+
+    def take(self, link: Link, payload: bytes) -> None:
+        """Act on an announcement; raises Malformed when it makes no sense."""
+        update = frames.decode(InterestUpdate, payload)
+        member = self._members.members.get(update.origin)
+        if member is None or update.version <= member.interests_version:
+            return  # an endpoint is announced before its interests: this one has gone; or we have it
+        if update.base and update.base != member.interests_version:
+            known = Known(member.id, member.version, member.interests_version)
+            self._members.send(link, Kind.SYNC, frames.encode(Sync(False, (known,))))
+            return
+        self._check(update.added)
+        key = (link, update.origin)
+        added, payloads = self._parts.pop(key, ([], []))
+        added += update.added
+        payloads.append(payload)
+        if sum(map(weight_of, added)) > INTERESTS_MAX:
+            raise Malformed(f"{member.name} wants more than {INTERESTS_MAX} topics and names")
+        if not update.final:
+            self._parts[key] = (added, payloads)
+            return
+        if not update.base:
+            self._routes.forget(member)
+        self._routes.change(member, added, update.removed)
+        member.interests_version = update.version
+        for part in payloads:
+            self._members.flood(Kind.INTERESTS, part, link)
+        self.tell_learned(member)
+        self._act(Changed())
+
+    @staticmethod
+    def _check(interests: Iterable[Interest]) -> None:
+        for interest in interests:
+            try:
+                normal = normalize_prefix(interest.prefix)
+            except TopicError as error:
+                raise Malformed(str(error)) from error
+            if normal != interest.prefix:
+                raise Malformed(f"a prefix that is not normalised: {interest.prefix!r:.100}")
+
+    def tell_learned(self, member: Member) -> None:
+        """Tell an endpoint which of its interests we know."""
+        if member.hop is None:
+            self._untold[member] = None
+            return
+        self._untold.pop(member, None)
+        self._transit.send(Kind.LEARNED, frames.encode(Learned(member.interests_version)), ((member, 0, 0),))
+
+    # -- what happens --------------------------------------------------------------------------------------------
+
+    def ways_changed(self) -> None:
+        """Tell whom we could not tell before."""
+        for member in list(self._untold):
+            self.tell_learned(member)
+
+    def link_ended(self, link: Link) -> None:
+        """Forget what a link has begun to send."""
+        for key in [key for key in self._parts if key[0] is link]:
+            del self._parts[key]
+
+    def forget(self, member: Member) -> None:
+        """Forget an endpoint that is no longer part of the mesh."""
+        self._untold.pop(member, None)
+
+    def tick(self, now: float) -> None:
+        """Ask those whose word is missing."""
+        if self._ask_due:
+            self._ask_due = False
+            self._ask_at = min(self._ask_at, now + ASK_S)
+        if now < self._ask_at:
+            return
+        self._ask_at = float("inf")
+        lacking: dict[Member, None] = {}
+        for subscription in list(self._announced):
+            if not self.is_announced(subscription):
+                lacking |= self._announced[subscription][1]
+        for member in lacking:
+            self._transit.send(Kind.ASK, b"", ((member, 0, 0),))
+        if lacking:
+            self._ask_at = now + ASK_S
+
+    def next_deadline(self) -> float:
+        """Return when :meth:`tick` has something to do."""
+        return float("-inf") if self._ask_due else self._ask_at

@@ -1,0 +1,344 @@
+"""Who is in the mesh, and how they are linked: what every endpoint tells of itself, flooded to all.
+
+An announcement has a version; who gets a newer one keeps it and passes it on over all other links, so it reaches
+everybody once over each link at most and stops by itself.  Links lose nothing while they last; when one begins, both
+ends say which versions they have (SYNC), send each other what is newer, and then SYNCED.  So what somebody knows
+never goes backwards, and a gap, which only forgetting can make, is mended by asking.
+
+Ids are new with every start of a process, hence versions begin at 1 with it and nothing outlives it but what it has
+said. Who cannot be reached any more is remembered for :data:`FORGET_S`, because it may come back; who has said that
+it leaves (``gone``), or whose name a new process has, is forgotten at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from msgspec import Struct, field
+
+from broker.errors import Malformed
+from broker.protocol import frames
+from broker.protocol.flows import InFlow, OutFlow
+from broker.protocol.frames import Interest, Kind, Known, MemberUpdate, Neighbour, Sync
+from broker.protocol.link import Link, OutFrame
+from broker.protocol.topology import BROKEN, shortest_ways
+
+__all__ = ["EDGES_MAX", "FORGET_S", "MEMBERS_MAX", "Member", "Members", "Watcher"]
+
+# Ten times the mesh for which flooding everything to everybody is sensible; about 50 MB.
+MEMBERS_MAX: Final = 10_000
+EDGES_MAX: Final = 200_000
+FORGET_S: Final = 600.0
+# An endpoint whose links come and go tells so at most this often, and looks at the graph anew as often.
+ANNOUNCE_S: Final = 0.1
+COMPUTE_S: Final = 0.01
+_GONE_MAX: Final = 1024
+# Word of an endpoint comes a moment after word of its links; when it does not, it is asked for.
+_UNKNOWN_S: Final = 1.0
+_UNKNOWN_MAX: Final = 1000
+_FAR: Final = 1 << 30
+
+
+class Member(Struct, eq=False):
+    """Another endpoint of the mesh, as we know it."""
+
+    id: bytes
+    name: str
+    out: OutFlow
+    version: int = 0
+    forward: bool = True
+    neighbours: dict[bytes, Neighbour] = field(default_factory=dict)
+    announcement: bytes = b""  # as it came, to be passed on
+    via: Link | None = None  # the link that first brought word of it
+    interests: set[Interest] = field(default_factory=set)
+    interests_version: int = 0
+    interests_weight: int = 0
+    interests_promised: int = 0  # the version that it had when it last announced itself
+    learned: int = 0  # the version of our interests that it is known to have
+    hop: Link | None = None  # the first link of the way to it; None: there is no way
+    distance: int = _FAR
+    apart_since: float | None = None  # since when there is no unbroken way
+    incoming: InFlow | None = None
+    mistrusted: bool = False  # it has broken the protocol, and that was told
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is an unbroken way to it."""
+        return self.distance < BROKEN
+
+
+class Watcher(Protocol):
+    """Who is told of what changes: the node."""
+
+    def member_back(self, member: Member) -> None:
+        """There is an unbroken way to it again."""
+
+    def member_forgotten(self, member: Member, reason: str) -> None:
+        """It is no longer part of the mesh."""
+
+    def ways_changed(self) -> None:
+        """Ways have been worked out anew."""
+
+
+class Members:
+    """The mesh as one endpoint sees it."""
+
+    def __init__(
+        self,
+        own: Member,
+        links: dict[bytes, Link],
+        watcher: Watcher,
+        touched: dict[Link, None],
+        condemn: Callable[[Link, Malformed], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.own = own
+        self.members: dict[bytes, Member] = {}
+        self.apart: dict[Member, None] = {}
+        self.gone: OrderedDict[bytes, None] = OrderedDict()
+        self.touched = touched  # links that were sent something: whoever calls sees to their being pumped
+        self._links = links
+        self._watcher = watcher
+        self._condemn = condemn
+        self._changed = changed
+        self._edges = 0
+        self._flows = 0
+        self._announce_at: float | None = 0.0  # when to tell of our links; None: nothing has changed
+        self._announced_at = float("-inf")
+        self._compute_at: float | None = None  # when to look at the graph anew
+        self._unknown: dict[bytes, float] = {}  # linked with somebody, not announced: when to ask for them
+        self._leaving = False
+
+    # -- our own announcement ------------------------------------------------------------------------------------
+
+    def links_changed(self, now: float) -> None:
+        """Take note that a link of ours has come, gone, lost its connection or got it back."""
+        if self._announce_at is None:
+            self._announce_at = max(now, self._announced_at + ANNOUNCE_S)
+        self._graph_changed(now)
+
+    def leave(self) -> None:
+        """Tell everybody that this endpoint is gone for good."""
+        self._leaving = True
+        self._announce()
+
+    def _announce(self) -> None:
+        own = self.own
+        own.version += 1
+        neighbours = tuple(
+            Neighbour(link.peer_id, link.wire is not None, round(min(link.rtt_s or 0.0, 4000.0) * 1e6))
+            for link in self._links.values()
+            if link.added
+        )
+        own.neighbours = {neighbour.id: neighbour for neighbour in neighbours}
+        own.announcement = frames.encode(
+            MemberUpdate(own.id, own.name, own.version, own.forward, self._leaving, neighbours, own.interests_version)
+        )
+        self.flood(Kind.MEMBER, own.announcement, None)
+
+    def send(self, link: Link, kind: Kind, payload: bytes) -> None:
+        """Send a frame of the mesh's own over a link."""
+        link.send(OutFrame(kind, payload))
+        self.touched[link] = None
+
+    def flood(self, kind: Kind, payload: bytes, source: Link | None) -> None:
+        """Send it over all links but the one that it came by."""
+        for link in self._links.values():
+            if link is not source:
+                self.send(link, kind, payload)
+
+    # -- when a link begins --------------------------------------------------------------------------------------
+
+    def greet(self, link: Link) -> None:
+        """Tell a new peer what we know."""
+        if not self.own.version:
+            self._announce()
+        known = [Known(m.id, m.version, m.interests_version) for m in (self.own, *self.members.values())]
+        self.send(link, Kind.SYNC, frames.encode(Sync(True, tuple(known))))
+
+    def newer_than(self, sync: Sync) -> tuple[list[Member], list[Member]]:
+        """Return whose announcement, and whose interests, the peer lacks.
+
+        Of those whom it does not list, if it lists all, only who can be reached.
+        """
+        theirs = {known.id: known for known in sync.known}
+        mine = [self.own, *(member for member in self.members.values() if member.version)]
+        lists: tuple[list[Member], list[Member]] = ([], [])
+        for member in mine:
+            known = theirs.get(member.id)
+            if known is None:
+                if not sync.complete or not (member is self.own or member.distance < _FAR):
+                    continue
+                known = Known(member.id, 0, 0)
+            if member.version > known.member:
+                lists[0].append(member)
+            if member.interests_version > known.interests:
+                lists[1].append(member)
+        return lists
+
+    # -- announcements of others ---------------------------------------------------------------------------------
+
+    def take(self, link: Link, payload: bytes, now: float) -> None:
+        """Act on an announcement; raises Malformed when it makes no sense."""
+        update = frames.decode(MemberUpdate, payload)
+        if update.id == self.own.id:
+            if update.version > self.own.version:  # somebody speaks in our name: our own word has to be the last
+                self.own.version = update.version
+                self.links_changed(now)
+            return
+        member = self.members.get(update.id)
+        if update.id in self.gone or (member is not None and update.version <= member.version):
+            return
+        if not update.name.isprintable():
+            raise Malformed(f"an endpoint's name is not printable text: {update.name!r:.100}")
+        if member is None:
+            if update.gone:
+                return
+            member = self._add(update, link)
+        elif member.name != update.name:
+            raise Malformed(f"the endpoint {member.name!r} is said to be called {update.name!r:.100}")
+        self._edges += len(update.neighbours) - len(member.neighbours)
+        member.version = update.version
+        member.forward = update.forward
+        member.neighbours = {neighbour.id: neighbour for neighbour in update.neighbours}
+        member.announcement = payload
+        member.interests_promised = update.interests
+        self.flood(Kind.MEMBER, payload, link)
+        self._graph_changed(now)
+        if update.gone:
+            self._remember_gone(member.id)
+            self.forget(member, "it has left")
+        self._bound(link)
+
+    def _add(self, update: MemberUpdate, link: Link) -> Member:
+        self._flows += 1
+        member = Member(update.id, update.name, OutFlow(self._flows), via=link)
+        self.members[update.id] = member
+        for other in [other for other in self.apart if other.name == update.name]:
+            self.forget(other, "replaced by a new process of the same name")
+        return member
+
+    def _bound(self, link: Link) -> None:
+        """Keep the graph within its limits: cut off who brought most of one that is too large."""
+        if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
+            return
+        for member in [member for member in self.apart if member.distance == _FAR]:
+            self.forget(member, "it cannot be reached, and there are too many endpoints")
+        if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
+            return
+        brought = Counter(member.via for member in self.members.values() if member.via and not member.via.ended)
+        culprit = brought.most_common(1)[0][0] if brought else link
+        error = Malformed(f"it announces more than {MEMBERS_MAX} endpoints or {EDGES_MAX} links")
+        if culprit is link or culprit is None:
+            raise error
+        self._condemn(culprit, error)
+
+    def forget(self, member: Member, reason: str) -> None:
+        """Let an endpoint be no longer part of the mesh."""
+        del self.members[member.id]
+        self.apart.pop(member, None)
+        self._edges -= len(member.neighbours)
+        member.hop, member.distance = None, _FAR
+        self._watcher.member_forgotten(member, reason)
+
+    def _remember_gone(self, id_: bytes) -> None:
+        self.gone[id_] = None
+        if len(self.gone) > _GONE_MAX:
+            self.gone.popitem(last=False)
+
+    # -- ways ----------------------------------------------------------------------------------------------------
+
+    def _graph_changed(self, now: float) -> None:
+        soon = now + COMPUTE_S
+        if self._compute_at is None or soon < self._compute_at:
+            self._compute_at = soon
+        self._changed()
+
+    def compute(self, now: float) -> None:
+        """Work the ways out anew."""
+        self._compute_at = None
+        own = {link.peer_id: link.wire is not None for link in self._links.values() if link.added}
+        found = shortest_ways(own, self.members)
+        back = []
+        for member in self.members.values():
+            way = found.get(member.id)
+            member.distance, member.hop = (_FAR, None) if way is None else (way[0], self._links[way[1]])
+            if not member.reachable:
+                if member.apart_since is None:
+                    member.apart_since = now
+                    self.apart[member] = None
+            elif member.apart_since is not None:
+                member.apart_since = None
+                del self.apart[member]
+                back.append(member)
+        self._forget_replaced()
+        self._ask_for_unknown(now)
+        for member in back:
+            self._watcher.member_back(member)
+        self._watcher.ways_changed()
+        self._changed()
+
+    def _forget_replaced(self) -> None:
+        if not self.apart:
+            return
+        names = {member.name for member in self.members.values() if member.reachable}
+        for member in [member for member in self.apart if member.name in names]:
+            self.forget(member, "replaced by a new process of the same name")
+
+    def _ask_for_unknown(self, now: float) -> None:
+        """Ask for what others must have and we lack: endpoints that somebody is linked with, interests.
+
+        We have forgotten them and others have not.  Nearly always word of them is just on its way.
+        """
+        unknown: dict[bytes, tuple[Link, Known]] = {}
+        for member in self.members.values():
+            if member.hop is None or len(unknown) >= _UNKNOWN_MAX:
+                continue
+            if member.interests_version < member.interests_promised:
+                unknown[member.id] = (member.hop, Known(member.id, member.version, member.interests_version))
+            for id_ in member.neighbours:
+                if id_ not in self.members and id_ != self.own.id and id_ not in self.gone:
+                    unknown[id_] = (member.hop, Known(id_, 0, 0))
+        self._unknown = {id_: self._unknown.get(id_, now + _UNKNOWN_S) for id_ in unknown}
+        for id_, (hop, known) in unknown.items():
+            if now >= self._unknown[id_]:
+                self._unknown[id_] = now + 10 * _UNKNOWN_S
+                self.send(hop, Kind.SYNC, frames.encode(Sync(False, (known,))))
+        if self._unknown:
+            self._compute_at = min(self._unknown.values())
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Do what time asks for."""
+        if self._announce_at is not None and now >= self._announce_at:
+            self._announce_at, self._announced_at = None, now
+            self._announce()
+        if self._compute_at is not None and now >= self._compute_at:
+            self.compute(now)
+        for member in self._overdue(now, FORGET_S):
+            if member.distance == _FAR:
+                self.forget(member, f"it could not be reached for {FORGET_S:g} s")
+
+    def _overdue(self, now: float, patience_s: float) -> list[Member]:
+        return [m for m in self.apart if m.apart_since is not None and now >= m.apart_since + patience_s]
+
+    def to_give_up(self, now: float, patience_s: float) -> Iterable[Member]:
+        """Give those who have been apart for so long and are not given up yet."""
+        return [member for member in self._overdue(now, patience_s) if not member.out.away]
+
+    def next_deadline(self, patience_s: float) -> float:
+        """Return when :meth:`tick` has something to do."""
+        due = float("inf")
+        if self._announce_at is not None and self.own.version:
+            due = self._announce_at
+        if self._compute_at is not None and self._compute_at < due:
+            due = self._compute_at
+        for member in self.apart:
+            assert member.apart_since is not None
+            at = member.apart_since + (FORGET_S if member.out.away else patience_s)
+            if at < due:
+                due = at
+        return due

@@ -1,0 +1,52 @@
+"""The graph of the mesh as a value for programs and people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
+from broker.protocol.frames import Neighbour
+from broker.protocol.link import Link
+from broker.protocol.members import Member, Members
+from broker.protocol.topology import BROKEN
+
+__all__ = ["survey"]
+
+
+def survey(members: Members, links: Iterable[Link]) -> Mesh:
+    """Return what is known of all endpoints and their links; ourselves first, then by distance and name."""
+    own = members.own
+    ours = {
+        link.peer_id: Neighbour(link.peer_id, link.wire is not None, round((link.rtt_s or 0.0) * 1e6))
+        for link in links
+        if link.added
+    }
+    others = sorted(members.members.values(), key=lambda member: (member.distance, member.name, member.id))
+    endpoints = [_endpoint(own, 0), *(_endpoint(member, _hops(member)) for member in others)]
+    known = {member.id for member in others}
+    told = [(own.id, edge) for edge in ours.values()]
+    told += [(member.id, edge) for member in others for edge in member.neighbours.values()]
+    return Mesh(tuple(endpoints), tuple(_links(told, known | {own.id})))
+
+
+def _hops(member: Member) -> int | None:
+    return member.distance if member.distance < BROKEN else None
+
+
+def _endpoint(member: Member, hops: int | None) -> MeshEndpoint:
+    wanted = sorted(member.interests, key=lambda interest: (interest.prefix, interest.names or ()))
+    subscriptions = tuple(MeshSubscription(interest.prefix, interest.names) for interest in wanted)
+    return MeshEndpoint(member.name, member.id.hex(), member.forward, hops, subscriptions)
+
+
+def _links(told: Iterable[tuple[bytes, Neighbour]], known: set[bytes]) -> Iterator[MeshLink]:
+    """Join what the two ends of each link tell of it: it is up if both say so; the round trip is the smaller one."""
+    ends: dict[tuple[bytes, bytes], list[Neighbour]] = {}
+    for one, edge in told:
+        if edge.id in known:
+            ends.setdefault((min(one, edge.id), max(one, edge.id)), []).append(edge)
+    for (one, other), edges in sorted(ends.items()):
+        rtts = [edge.rtt_us for edge in edges if edge.rtt_us]
+        rtt_s = min(rtts) / 1e6 if rtts else None
+        interrupted = len(edges) < 2 or not all(edge.up for edge in edges)
+        yield MeshLink(one.hex(), other.hex(), rtt_s, interrupted)

@@ -1,0 +1,82 @@
+"""The way of routed frames through an endpoint: out to others, in to itself, and on to who is further away.
+
+An address names the endpoints that a copy is for.  What leaves an endpoint, its own or somebody else's, is split by the
+first link of the way to each of them; the body is never looked at.  A frame that has travelled its ttl, whose way is
+not known or whose link is full is dropped here and counted: its sender finds that out, and sends it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from broker.errors import Malformed
+from broker.protocol.addresses import Address, Entry, address_of, entry_of
+from broker.protocol.frames import HEADER_BYTES, TTL_DEFAULT, Header
+from broker.protocol.link import Link, OutFrame
+from broker.protocol.members import Member, Members
+
+__all__ = ["Transit"]
+
+
+class Transit:
+    """Sends by address."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self._id = members.own.id
+        self.touched = members.touched
+        self.relayed = 0
+        self.dropped = 0
+
+    def send(self, kind: int, body: bytes, targets: Iterable[tuple[Member, int, int]], flags: int = 0) -> None:
+        """Send a frame to (member, flow, sequence) each; who cannot be reached now does not get it."""
+        by_hop: dict[Link, list[bytes]] = {}
+        for member, flow, sequence in targets:
+            hop = member.hop
+            if hop is not None:
+                entry = entry_of(member.id, flow, sequence)
+                if hop in by_hop:
+                    by_hop[hop].append(entry)
+                else:
+                    by_hop[hop] = [entry]
+        for hop, entries in by_hop.items():
+            if hop.is_full(kind):
+                self.dropped += len(entries)
+                continue
+            hop.send(OutFrame(kind, body, address_of(self._id, entries), TTL_DEFAULT, flags))
+            self.touched[hop] = None
+
+    def receive(self, header: Header, address: Address, frame: bytes) -> Entry | None:
+        """Pass a frame on to others that it is for; returns our own entry, if it is for us too.
+
+        Raises Malformed for a frame that has travelled too far already.
+        """
+        if not header.ttl:
+            raise Malformed("a routed frame that should have gone no further")
+        own: Entry | None = None
+        by_hop: dict[Link, list[bytes]] = {}
+        for entry in address.entries():
+            if entry.id == self._id:
+                own = entry
+                continue
+            member = self._members.members.get(entry.id)
+            if member is None or member.hop is None:
+                self.dropped += 1
+            else:
+                by_hop.setdefault(member.hop, []).append(entry.raw)
+        if by_hop:
+            self._pass_on(header, address, frame, by_hop)
+        return own
+
+    def _pass_on(self, header: Header, address: Address, frame: bytes, by_hop: dict[Link, list[bytes]]) -> None:
+        if header.ttl == 1 or not self._members.own.forward:
+            self.dropped += sum(map(len, by_hop.values()))
+            return
+        body = frame[HEADER_BYTES + address.size :]
+        for hop, entries in by_hop.items():
+            if hop.is_full(header.kind):
+                self.dropped += len(entries)
+                continue
+            self.relayed += 1
+            hop.send(OutFrame(header.kind, body, address_of(address.origin, entries), header.ttl - 1))
+            self.touched[hop] = None

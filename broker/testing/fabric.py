@@ -169,8 +169,7 @@ class Fabric:
             self.frames_dropped += end.drop_after(self._chance.randint(0, self._may_be_through(end)))
             if end.dialled:
                 cut += 1
-                if not (end.coming and type(end.coming[-1][1]) is Failure):
-                    self._carry(end, CUT)
+                self._carry(end, CUT)
         self.cuts += cut
         return cut
 

@@ -99,6 +99,18 @@ def test_what_queues_for_a_slow_line_arrives_soon_when_it_is_healed() -> None:
     assert two.received_at[-1] - began < 0.01
 
 
+def test_healing_delays_nothing_that_would_have_arrived_sooner() -> None:
+    cluster, one, two = pair(1, Conditions(delay_s=0.5, jitter_s=0.0))
+    number, _ = wire(cluster, one, two)
+    cluster.fabric.slow("a", "b", delay_s=0.1)
+    began = cluster.now()
+    one.send(number, 1)
+    cluster.run(0.55)
+    cluster.fabric.heal("a", "b")
+    cluster.run(10.0)
+    assert [at - began for at in two.received_at] == pytest.approx([0.6])
+
+
 def test_the_conditions_may_say_how_thin_all_lines_are_and_slow_says_it_for_two() -> None:
     cluster, one, two = pair(1, Conditions(delay_s=0.0, jitter_s=0.0, bytes_per_s=1000))
     number, _ = wire(cluster, one, two)
@@ -138,6 +150,17 @@ def test_what_is_carried_and_what_is_dropped_is_counted() -> None:
     one.send(number, 5, size=10)
     cluster.run(1.0)
     assert (fabric.frames_carried, fabric.bytes_carried, fabric.frames_dropped) == (4, 35, 2)
+
+
+def test_what_was_sent_on_a_wire_that_never_came_about_was_dropped() -> None:
+    cluster, one, _ = pair()
+    for number, address in ((7, "sim://b"), (8, "sim://nobody")):
+        cluster.fabric.dial(one, number, address)
+        one.send(number, 1, 2)
+    cluster.fabric.hangup(one, 7)
+    cluster.run(1.0)
+    assert one.lost_wires == [8]
+    assert cluster.fabric.frames_dropped == 4
 
 
 def test_a_thousand_wires_carry_thousands_of_frames_a_second() -> None:

@@ -1,4 +1,4 @@
-"""The two programs in examples/, run as a reader of them would."""
+"""The programs and the tests in examples/, run as a reader of them would."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from processes import Program, finished, started
 
 AGENT = "examples/agent.py"
 MANAGER = "examples/manager.py"
+TESTS = "examples/test_agent.py"
 
 
 async def address_of(manager: Program) -> str:
@@ -45,3 +46,9 @@ async def test_agent_says_what_is_wrong_with_its_address() -> None:
     assert code == 1
     assert "'manager:4040' does not name a transport" in errors
     assert errors.count("\n") == 0
+
+
+async def test_the_tests_of_an_agent_pass_on_the_simulated_network() -> None:
+    code, output, errors = await finished("-m", "pytest", "-q", TESTS)
+    assert code == 0, output + errors
+    assert "13 passed" in output

@@ -58,15 +58,32 @@ class Cluster:
         self._calls += 1
         heapq.heappush(self._due, (at, self._calls, action))
 
-    def add(self, name: str) -> SimulatedEndpoint:
-        """Start an endpoint that listens at ``sim://`` and its name; a crashed one of that name is replaced."""
+    def add(self, name: str, **node_options: Any) -> SimulatedEndpoint:
+        """Start an endpoint that listens at ``sim://`` and its name; one of that name that has died is replaced.
+
+        ``node_options`` are for :class:`broker.node.Node`.
+        """
         if name in self.endpoints and self.endpoints[name].alive:
             raise ValueError(f"there is an endpoint called {name} already")
-        endpoint = self.endpoints[name] = SimulatedEndpoint(self, name)
+        endpoint = self.endpoints[name] = SimulatedEndpoint(self, name, **node_options)
+        return endpoint
+
+    def restart(self, name: str) -> SimulatedEndpoint:
+        """Start a new life of an endpoint; if it still lives, it is killed first.  KeyError: there was none.
+
+        The new process has the options of the old one, and peers with all that the old one wanted to be linked with.
+        It knows nothing else: it has another id, and subscriptions are to be made again.
+        """
+        former = self.endpoints[name]
+        if former.alive:
+            former.crash()
+        endpoint = self.add(name, **former.node_options)
+        for address in former.wanted:
+            endpoint.peer(address)
         return endpoint
 
     def heal_all(self) -> None:
-        """End all partitions, and let every endpoint that is paused go on."""
+        """End all that is wrong with the network, and let every endpoint that is paused go on."""
         for endpoint in self.endpoints.values():
             if endpoint.alive and endpoint.paused:
                 endpoint.unpause()
@@ -92,14 +109,16 @@ class Cluster:
 class SimulatedEndpoint:
     """One node on a cluster's network.  What it does takes no time; what follows from it does."""
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
+    def __init__(self, cluster: Cluster, name: str, **node_options: Any) -> None:
         self.cluster = cluster
         self.name = name
         self.address = f"sim://{name}"
         self.alive = True
         self.paused = False
         self.status: list[Status] = []
-        self.node = Node(name, random.Random(cluster.random.getrandbits(64)), cluster.timing)
+        self.wanted: dict[str, None] = {}  # the addresses of those it wants to be linked with, in order
+        self.node_options = node_options
+        self.node = Node(name, random.Random(cluster.random.getrandbits(64)), cluster.timing, **node_options)
         self._readers: dict[Subscription, SimulatedSubscription] = {}
         self._tick_at = float("inf")
         self._carrying = False
@@ -108,21 +127,28 @@ class SimulatedEndpoint:
 
     # -- what a program asks ---------------------------------------------------------------------------------------
 
-    def peer(self, other: SimulatedEndpoint) -> None:
-        """Wish to be linked with another endpoint of the cluster."""
-        self.node.peer(other.address, self.cluster.now())
+    def peer(self, other: SimulatedEndpoint | str) -> None:
+        """Wish to be linked with another endpoint of the cluster, or with whoever listens at that address."""
+        address = other if isinstance(other, str) else other.address
+        self.wanted[address] = None
+        self.node.peer(address, self.cluster.now())
         self.round_done()
 
-    def unpeer(self, other: SimulatedEndpoint) -> None:
+    def unpeer(self, other: SimulatedEndpoint | str) -> None:
         """Withdraw that wish; KeyError when there was none."""
-        if not self.node.unpeer(other.address):
-            raise KeyError(other.address)
+        address = other if isinstance(other, str) else other.address
+        if not self.node.unpeer(address):
+            raise KeyError(address)
+        self.wanted.pop(address, None)
         self.round_done()
 
-    def subscribe(self, prefix: str, *types: type, **limits: Any) -> SimulatedSubscription:
-        """Subscribe; messages are read as they come unless the subscription is told to stop reading."""
+    def subscribe(self, prefix: str, *types: type, **options: Any) -> SimulatedSubscription:
+        """Subscribe; messages are read as they come unless the subscription is told to stop reading.
+
+        ``options`` are those of :meth:`broker.node.Node.subscribe`, such as ``queue_messages``.
+        """
         names = [events.name_of(kind) for kind in types]
-        subscription = self.node.subscribe(prefix, names, **limits)
+        subscription = self.node.subscribe(prefix, names, **options)
         reader = self._readers[subscription] = SimulatedSubscription(self, subscription)
         self.round_done()
         return reader
@@ -150,7 +176,7 @@ class SimulatedEndpoint:
         self.crash()
 
     def crash(self) -> None:
-        """Die at once, as by kill -9."""
+        """Die at once, as by kill -9; see :meth:`Cluster.restart`."""
         self.alive = False
         self.cluster.fabric.detach(self)
 

@@ -1,10 +1,6 @@
 """A simulated network for real endpoints under trio: no sockets, and with trio's MockClock no waiting either.
 
-async def test_my_agent(autojump_clock):
-network = SimulatedNetwork(seed=1)
-async with Endpoint("manager", network=network) as manager, Endpoint("agent", network=network) as agent:
-address = await manager.listen("sim://manager")
-await agent.peer(address)
+:mod:`broker.testing` has an example.
 """
 
 from __future__ import annotations
@@ -31,7 +27,8 @@ class SimulatedNetwork:
     def __init__(self, seed: int = 0, conditions: Conditions | None = None) -> None:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._calls = 0
-        self._scopes: set[trio.CancelScope] = set()
+        self._scope = trio.CancelScope()
+        self._running = trio.Lock()
         self.fabric = Fabric(self, seed, conditions)
 
     def __call__(self, endpoint: Endpoint, nursery: trio.Nursery) -> _Driver:
@@ -46,22 +43,19 @@ class SimulatedNetwork:
         """Call ``action`` at that time."""
         self._calls += 1
         heapq.heappush(self._due, (at, self._calls, action))
-        for scope in self._scopes:
-            scope.deadline = min(scope.deadline, at)
+        if at < self._scope.deadline:
+            self._scope.deadline = at
 
     async def run(self) -> None:
-        """Call what is due.  Each driver runs this, so that it goes on when some of them are closed."""
-        while True:
-            now = trio.current_time()
-            while self._due and self._due[0][0] <= now:
-                heapq.heappop(self._due)[2]()
-            deadline = self._due[0][0] if self._due else math.inf
-            with trio.CancelScope(deadline=deadline) as scope:
-                self._scopes.add(scope)
-                try:
+        """Call what is due.  Each driver runs this, one at a time, so that it goes on when some of them are closed."""
+        async with self._running:
+            while True:
+                now = trio.current_time()
+                while self._due and self._due[0][0] <= now:
+                    heapq.heappop(self._due)[2]()
+                deadline = self._due[0][0] if self._due else math.inf
+                with trio.CancelScope(deadline=deadline) as self._scope:
                     await trio.sleep_forever()
-                finally:
-                    self._scopes.discard(scope)
 
 
 class _Driver:

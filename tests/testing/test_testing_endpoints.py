@@ -1,4 +1,4 @@
-"""broker.testing as its users see it: real endpoints on a simulated network, and clusters."""
+"""Real endpoints on a simulated network, as the tests of an agent use them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ import trio.testing
 
 import broker
 from broker import Endpoint
-from broker.testing import Cluster, Conditions, SimulatedNetwork
+from broker.testing import SimulatedNetwork
 
 
 @broker.event(name="testing.Beat")
 class Beat:
     host: str
     number: int
-
-
-# -- real endpoints ---------------------------------------------------------------------------------------------------
 
 
 async def test_endpoints_meet_without_sockets_and_without_waiting(autojump_clock: trio.testing.MockClock) -> None:
@@ -138,106 +135,3 @@ async def test_peering_with_nobody_takes_its_timeout_and_no_longer(autojump_cloc
         with pytest.raises(broker.PeerUnavailable, match="connection refused"):
             await endpoint.peer("sim://nobody", timeout=1000)
         assert trio.current_time() - started == pytest.approx(1000)
-
-
-# -- clusters ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_example_in_the_documentation_works() -> None:
-    cluster = Cluster(seed=1)
-    manager, agent = cluster.add("manager"), cluster.add("agent")
-    agent.peer(manager)
-    beats = manager.subscribe("host/")
-    cluster.run(1.0)
-    agent.publish("host/web-01/beat", Beat("web-01", 91))
-    cluster.run(0.1)
-    assert [message.event.number for message in beats.messages] == [91]
-
-
-def test_run_until_stops_when_the_condition_holds() -> None:
-    cluster = Cluster(seed=1)
-    one, two = cluster.add("a"), cluster.add("b")
-    one.peer(two)
-    assert cluster.run_until(lambda: bool(two.node.peers()))
-    assert cluster.now() < 0.1
-    assert not cluster.run_until(lambda: len(two.node.peers()) > 1, limit_s=5.0)
-    assert cluster.now() == pytest.approx(5.0, abs=0.1)
-
-
-def test_the_same_seed_gives_the_same_life() -> None:
-    def live(seed: int) -> list[object]:
-        cluster = Cluster(seed, Conditions(delay_s=0.01, jitter_s=0.05))
-        one, two = cluster.add("a"), cluster.add("b")
-        one.peer(two)
-        two.peer(one)
-        cluster.run(2.0)
-        cluster.fabric.cut("a", "b")
-        cluster.run(2.0)
-        return [one.status, two.status, cluster.fabric.frames_carried, one.node.peers()]
-
-    assert live(7) == live(7)
-    assert live(7) != live(8)
-
-
-def test_a_crashed_endpoint_is_replaced_by_one_of_its_name() -> None:
-    cluster = Cluster(seed=1)
-    one, two = cluster.add("a"), cluster.add("b")
-    two.peer(one)
-    cluster.run(1.0)
-    with pytest.raises(ValueError, match="called b already"):
-        cluster.add("b")
-    two.crash()
-    again = cluster.add("b")
-    again.peer(one)
-    assert cluster.run_until(lambda: bool(again.node.peers()), limit_s=5.0)
-    assert [type(status).__name__ for status in one.status if isinstance(status, broker.PeerLost)] == ["PeerLost"]
-
-
-def test_a_paused_endpoint_gets_nothing_until_it_goes_on() -> None:
-    cluster = Cluster(seed=1)
-    one, two = cluster.add("a"), cluster.add("b")
-    one.peer(two)
-    seen = two.subscribe("")
-    cluster.run(1.0)
-    two.pause()
-    one.publish("x", Beat("a", 1))
-    cluster.run(3.0)
-    assert seen.messages == []
-    two.unpause()
-    cluster.run(0.1)
-    assert len(seen.messages) == 1
-    assert one.status == [broker.PeerAdded("b", "sim://b")]
-
-
-def test_a_reader_that_stops_makes_publish_say_no() -> None:
-    cluster = Cluster(seed=1)
-    one, two = cluster.add("a"), cluster.add("b")
-    one.peer(two)
-    seen = two.subscribe("", queue_messages=5)
-    cluster.run(1.0)
-    seen.stop_reading()
-    taken = 0
-    while one.publish("x", broker.Event("testing.Large", (taken, bytes(100_000)))):
-        taken += 1
-        cluster.run(0.01)
-        assert taken < 200
-    assert seen.pending > 5
-    seen.go_on_reading()
-    cluster.run(1.0)
-    assert [message.event.args[0] for message in seen.messages] == list(range(taken))
-    assert one.publish("x", Beat("a", 1))
-
-
-def test_closing_says_goodbye() -> None:
-    cluster = Cluster(seed=1)
-    one, two = cluster.add("a"), cluster.add("b")
-    one.peer(two)
-    cluster.run(1.0)
-    one.close()
-    cluster.run(0.1)
-    assert isinstance(two.status[-1], broker.PeerLost)
-    assert not two.node.peers()
-    seen = two.subscribe("")
-    seen.close()
-    with pytest.raises(KeyError):
-        two.unpeer(one)

@@ -128,8 +128,8 @@ class Node:
 
     def _heard(self, link: Link, now: float) -> None:
         """Follow up a frame: what its acknowledgement allows, and what we owe for it."""
-        if not link.added:
-            self._check_added(link)
+        if not link.settled:
+            self._check_settled(link)
         if self.interests.waiting or self.peerings.closing:
             self._act(Changed())
         if link.waiting or link.control:
@@ -163,7 +163,7 @@ class Node:
         elif header.kind == Kind.SYNC:
             self._take_sync(link, frames.decode(Sync, payload))
         elif header.kind == Kind.SYNCED:
-            link.synced = True
+            self._add(link)
         else:
             raise Malformed(f"frames of kind {header.kind} are not known in this version")
 
@@ -294,15 +294,21 @@ class Node:
             self.members.links_changed(self._now)
             self.members.compute(self._now)
 
-    def _check_added(self, link: Link) -> None:
-        frame = link.synced_frame
-        if not link.synced or frame is None or not 0 < frame.sequence <= link.acknowledged:
+    def _add(self, link: Link) -> None:
+        """Let messages go over a link whose peer has told us all that it knows."""
+        if link.added:
             return
         link.added = True
         self.members.links_changed(self._now)
         self.members.compute(self._now)
         self._act(Tell(PeerAdded(link.peer_name, link.address)))
         self._act(Changed())
+
+    def _check_settled(self, link: Link) -> None:
+        frame = link.synced_frame
+        if link.added and frame is not None and 0 < frame.sequence <= link.acknowledged:
+            link.settled = True
+            self._act(Changed())
 
     # -- members (broker.protocol.members.Watcher) ---------------------------------------------------------------------
 

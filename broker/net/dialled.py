@@ -70,8 +70,12 @@ class Dialled:
             self.sink.round_done()
             return
         early, self._early = self._early or [], None
-        for frame in early:
-            self.socket.send(frame, NOBLOCK)
+        try:
+            for frame in early:
+                self.socket.send(frame, NOBLOCK)
+        except zmq.ZMQError:  # cut already: a socket that does not reconnect has no pipe left
+            self.sink.lost(self.number, "cut", "the connection was closed")
+            self.sink.round_done()
 
     async def _resolve(self) -> str:
         address = self.address

@@ -12,7 +12,7 @@ from broker.errors import EventMisfit, Malformed, TopicError
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Tell, Wake
 from broker.protocol.addresses import Entry
-from broker.protocol.flows import REPORT_DELAY_S, ROOM_FIRST, ROOM_MAX, ROOM_TOTAL, InFlow
+from broker.protocol.flows import REPORT_DELAY_S, ROOM_MAX, ROOM_MIN, ROOM_TOTAL, InFlow
 from broker.protocol.frames import Batch, Kind, LostEvents, Probe, Run
 from broker.protocol.losses import Losses
 from broker.protocol.members import Member
@@ -214,7 +214,7 @@ class Delivering:
 
     def _report(self, member: Member, flow: InFlow) -> None:
         self._owing.pop(member, None)
-        flow.share = max(ROOM_FIRST, min(ROOM_MAX, ROOM_TOTAL // max(1, self._flows)))
+        flow.share = max(ROOM_MIN, min(ROOM_MAX, ROOM_TOTAL // max(1, self._flows)))
         self._transit.send(Kind.REPORT, frames.encode(flow.report()), ((member, flow.number, 0),))
 
     def tick(self, now: float) -> None:

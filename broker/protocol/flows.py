@@ -48,6 +48,7 @@ __all__ = [
     "REPORT_DELAY_S",
     "ROOM_FIRST",
     "ROOM_MAX",
+    "ROOM_MIN",
     "ROOM_TOTAL",
     "InFlow",
     "OutFlow",
@@ -61,8 +62,10 @@ __all__ = [
 ROOM_MAX: Final = 4 << 20
 # What a receiver risks for all its publishers together: 16 of them have all they can use, then they share.
 ROOM_TOTAL: Final = 64 << 20
-# What a new publisher may send unasked, and the least share: a few batches.
-ROOM_FIRST: Final = 256 << 10
+# What a new publisher may send unasked: the burst of a program that has just started.
+ROOM_FIRST: Final = 1 << 20
+# The least share: a few batches.
+ROOM_MIN: Final = 256 << 10
 # Unreported parcels of a flow; those of a single event each reach this before the room.
 PARCELS_MAX: Final = 4096
 REPORT_PARCELS: Final = 256

@@ -92,9 +92,9 @@ class Link:
         self._acked = 0  # what that word covered
         self.ack_due = False
         # the life of the session
-        self.synced = False  # we know all of the mesh that the peer knew
-        self.synced_frame: OutFrame | None = None  # what tells the peer the same; its acknowledgement makes it true
-        self.added = False  # PeerAdded was told
+        self.added = False  # we know all of the mesh that the peer knew, and messages may go this way
+        self.settled = False  # so does the peer
+        self.synced_frame: OutFrame | None = None  # what tells it so; its acknowledgement makes it true
         self.interruption = ("", "")  # why it has lost its wire: a code and words
         # measured
         self.rtt_s: float | None = None

@@ -67,7 +67,7 @@ class Peering(Struct, eq=False):
     @property
     def linked(self) -> bool:
         """Whether messages can flow."""
-        return self.link is not None and self.link.added and self.link.wire is not None
+        return self.link is not None and self.link.settled and self.link.wire is not None
 
     def error(self, waited_s: float) -> PeeringError:
         """Return the error that says why there is no link, after so many seconds."""

@@ -90,15 +90,16 @@ async def relay(text: str) -> None:
 async def publisher(text: str) -> None:
     """Publish numbers to ``load/`` when ``readers`` want them, until ``count`` or the word ``stop``; then a last one.
 
-    ``size`` is the length of a note in each; ``wanted``: publish only while somebody wants it, so that every number is
-    published on a subscription; ``ends``: publish last ones, numbered on, again and again, every 10 ms; ``beside``: a
-    topic for slow messages at the same time, whose value is how many were published to ``load/`` by then.
+    ``source``: whose numbers they are, the endpoint's unless given.  ``size``: the length of a note in each.
+    ``wanted``: publish only while somebody wants it, so that every number is published on a subscription.
+    ``ends``: publish last ones, numbered on, again and again, every 10 ms.
+    ``beside``: a topic for slow messages at the same time, whose value is how many went to ``load/`` by then.
     """
     options = json.loads(text)
-    name, count = options["name"], options.get("count", math.inf)
+    source, count = options.get("source", options["name"]), options.get("count", math.inf)
     async with member(options) as here:
         await here.join(options.get("listen", []), options.get("peer", []))
-        stream = Stream(here.endpoint, name, "x" * options.get("size", 0), wanted=options.get("wanted", False))
+        stream = Stream(here.endpoint, source, "x" * options.get("size", 0), wanted=options.get("wanted", False))
         await here.endpoint.subscribers("load/0", options.get("readers", 1))
         async with trio.open_nursery() as nursery:
             if "beside" in options:
@@ -121,16 +122,16 @@ async def publisher(text: str) -> None:
 class Stream:
     """Numbered messages to a few topics in turn."""
 
-    def __init__(self, endpoint: broker.Endpoint, name: str, note: str, *, wanted: bool) -> None:
+    def __init__(self, endpoint: broker.Endpoint, source: str, note: str, *, wanted: bool) -> None:
         self._endpoint = endpoint
-        self._name = name
+        self._source = source
         self._wanted = wanted
         self.note = note
         self.number = 0
 
     async def publish(self) -> None:
         number = self.number
-        topic, sample = f"load/{number % 5}", Sample(self._name, number, 0.0, self.note)
+        topic, sample = f"load/{number % 5}", Sample(self._source, number, 0.0, self.note)
         if self._wanted:
             await self._publish_when_wanted(topic, sample)
         else:
@@ -183,43 +184,38 @@ class Tally:
 
 
 async def checker(text: str) -> None:
-    """Subscribe to ``load/`` (``subscribe``: how), check the numbers of each source, report at a source's last message.
+    """Subscribe to ``load/`` (``subscribe``: how) and check the numbers of each source, in a ``report`` on it.
 
-    ``pause``: [n, s] to pause s seconds after every n messages; ``hold``: begin to read at the word ``go``; ``middle``:
-    the first number need not be 0.
+    Reports come with a source's last message, and on all of them at the end.
+    ``pause``: [n, s] to pause s seconds after every n messages.  ``hold``: begin to read at the word ``go``.
+    ``middle``: the first number need not be 0.
     """
     options = json.loads(text)
-    pause_after, pause_s = options.get("pause", [math.inf, 0.0])
     tallies: defaultdict[str, Tally] = defaultdict(Tally)
-    received = 0
     async with member(options) as here, here.endpoint.subscribe("load/", Sample, **options.get("subscribe", {})) as got:
         await here.join(options.get("listen", []), options.get("peer", []))
         if options.get("hold", False):
             await here.said["go"].wait()
-        async for message in got:
-            sample = message.event
-            tally = tallies[sample.source]
-            tally.take(sample.number, message.lost_before, middle=options.get("middle", False))
-            received += 1
-            if received % EVERY == 0:
-                tell(received=received, source=sample.source, last=sample.number)
-            if sample.note == END:
-                tell(report=vars(tally), source=sample.source)
-                if not options.get("on", False):
-                    break
-            if received % pause_after == 0:
-                await trio.sleep(pause_s)
-        # Nothing more may come: a duplicate would.
-        await here.said["leave"].wait()
-        tell(extra=count_left(got))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(check, got, tallies, options)
+            await here.said["leave"].wait()
+            nursery.cancel_scope.cancel()
+    for source, tally in tallies.items():
+        tell(report=vars(tally), source=source)
 
 
-def count_left(messages: broker.Subscriber) -> int:
-    """Return how many messages are there that nobody asked for."""
-    left = 0
-    while True:
-        try:
-            messages.receive_nowait()
-        except trio.WouldBlock:
-            return left
-        left += 1
+async def check(messages: broker.Subscriber, tallies: defaultdict[str, Tally], options: dict[str, Any]) -> None:
+    pause_after, pause_s = options.get("pause", [math.inf, 0.0])
+    middle = options.get("middle", False)
+    received = 0
+    async for message in messages:
+        sample = message.event
+        tally = tallies[sample.source]
+        tally.take(sample.number, message.lost_before, middle=middle)
+        received += 1
+        if received % EVERY == 0:
+            tell(received=received)
+        if sample.note == END:
+            tell(report=vars(tally), source=sample.source)
+        if received % pause_after == 0:
+            await trio.sleep(pause_s)

@@ -22,6 +22,7 @@ refuse, admit  close the port and open it again
 from __future__ import annotations
 
 import math
+import random
 import socket
 import struct
 from collections import deque
@@ -31,7 +32,7 @@ from typing import Final, Literal
 
 import trio
 
-__all__ = ["How", "Proxy", "Way", "proxy_to"]
+__all__ = ["How", "Proxy", "Way", "proxy_to", "random_cuts"]
 
 Way = Literal["up", "down"]
 How = Literal["rst", "fin"]
@@ -260,3 +261,12 @@ async def proxy_to(address: str) -> AsyncIterator[Proxy]:
             nursery.cancel_scope.cancel()
             if proxy._listener is not None:
                 proxy.refuse()
+
+
+def random_cuts(seed: int, count: int, bytes_max: int) -> list[tuple[int, How]]:
+    """A plan of cuts of both kinds, half of them soon after the one before, so that they strike handshakes too."""
+    chance = random.Random(seed)
+    return [
+        (chance.randint(1, 1000 if number % 4 < 2 else bytes_max), "rst" if number % 2 else "fin")
+        for number in range(count)
+    ]

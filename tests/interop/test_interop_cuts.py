@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 from interop_members import LOOPBACK, QUICK, Member, assert_all_arrived, member
-from tcp_proxy import How, Proxy, Way, proxy_to
+from tcp_proxy import How, Proxy, Way, proxy_to, random_cuts
 
 COUNT = 200_000
 # How late a fault may be told for reasons that are not ours: two processes on a machine that does other things too.
@@ -32,15 +31,6 @@ async def streaming(
             async with member(dialler, peer=[proxy.address], **options) as dialling:
                 publisher, checker = (dialling, listening) if dialler == "publisher" else (listening, dialling)
                 yield publisher, proxy, checker
-
-
-def random_cuts(seed: int, count: int, bytes_max: int) -> list[tuple[int, How]]:
-    """Cuts of both kinds, half of them a few bytes after the one before, so that they strike handshakes too."""
-    chance = random.Random(seed)
-    return [
-        (chance.randint(1, 1000 if number % 4 < 2 else bytes_max), "rst" if number % 2 else "fin")
-        for number in range(count)
-    ]
 
 
 @pytest.mark.parametrize("dialler", ["publisher", "checker"])

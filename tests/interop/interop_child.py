@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -10,13 +9,9 @@ from collections.abc import Awaitable, Callable
 import psutil
 import trio
 from interop_programs import Sample
+from interop_roles import checker, publisher, relay, tell
 
 import broker
-
-
-def tell(**said: object) -> None:
-    sys.stdout.write(json.dumps(said) + "\n")
-    sys.stdout.flush()
 
 
 async def read(messages: broker.Subscriber, every: int) -> None:
@@ -95,6 +90,9 @@ ROLES: dict[str, Callable[..., Awaitable[None]]] = {
     "echo": echo,
     "waiting": waiting,
     "flooding": flooding,
+    "publisher": publisher,
+    "checker": checker,
+    "relay": relay,
 }
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import trio
 
 import broker
 
-__all__ = ["CHILD", "Child", "Sample", "child", "free_of_sockets", "next_status"]
+__all__ = ["CHILD", "Child", "Sample", "child", "free_of_sockets", "next_status", "started_child"]
 
 CHILD = Path(__file__).parent / "interop_child.py"
 
@@ -58,12 +58,23 @@ class Child:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
 
+    async def command(self, word: str) -> None:
+        """Say something to it; only members (publisher, checker, relay) listen."""
+        assert self.process.stdin is not None
+        await self.process.stdin.send_all(f"{word}\n".encode())
+
+
+def child(role: str, *arguments: object) -> AbstractAsyncContextManager[Child]:
+    """Start a child; it is killed at the end if it still lives."""
+    return started_child((), role, *arguments)
+
 
 @asynccontextmanager
-async def child(role: str, *arguments: object) -> AsyncIterator[Child]:
-    """Start a child; it is killed at the end if it still lives."""
+async def started_child(inside: Sequence[str], role: str, *arguments: object) -> AsyncIterator[Child]:
+    """Start a child by a command that runs the rest of its line, such as ``ip netns exec host``."""
     process = await trio.lowlevel.open_process(
-        [sys.executable, str(CHILD), role, *map(str, arguments)],
+        [*inside, sys.executable, str(CHILD), role, *map(str, arguments)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
@@ -74,7 +85,9 @@ async def child(role: str, *arguments: object) -> AsyncIterator[Child]:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+            assert process.stdin is not None
             assert process.stdout is not None
+            await process.stdin.aclose()
             await process.stdout.aclose()
 
 

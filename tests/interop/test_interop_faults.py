@@ -1,10 +1,8 @@
-"""What happens to real processes and connections: killed, stopped, cut."""
+"""What happens to real processes: killed, stopped."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 import psutil
 import pytest
@@ -13,76 +11,6 @@ from interop_programs import Sample, child, next_status
 
 import broker
 from broker import Endpoint
-
-
-class Proxy:
-    """A TCP proxy that cuts when told to."""
-
-    def __init__(self, port: int, target: int) -> None:
-        self.address = f"tcp://127.0.0.1:{port}"
-        self.cuts = 0
-        self._target = target
-        self._connections: set[trio.CancelScope] = set()
-
-    def cut(self) -> None:
-        """Cut every connection at once, with what is in flight."""
-        self.cuts += bool(self._connections)
-        for scope in self._connections:
-            scope.cancel()
-
-    async def handle(self, dialler: trio.SocketStream) -> None:
-        with trio.CancelScope() as scope, suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-            self._connections.add(scope)
-            try:
-                listener = await trio.open_tcp_stream("127.0.0.1", self._target)
-                async with dialler, listener, trio.open_nursery() as nursery:
-                    nursery.start_soon(self._pipe, dialler, listener, nursery)
-                    nursery.start_soon(self._pipe, listener, dialler, nursery)
-            finally:
-                self._connections.discard(scope)
-
-    async def _pipe(self, source: trio.SocketStream, sink: trio.SocketStream, nursery: trio.Nursery) -> None:
-        with suppress(trio.BrokenResourceError):
-            while some := await source.receive_some(16384):
-                await sink.send_all(some)
-        nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def proxy_to(address: str) -> AsyncIterator[Proxy]:
-    async with trio.open_nursery() as nursery:
-        (listener, *_) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        assert isinstance(listener, trio.SocketListener)
-        proxy = Proxy(listener.socket.getsockname()[1], int(address.rpartition(":")[2]))
-        nursery.start_soon(trio.serve_listeners, proxy.handle, [listener])
-        yield proxy
-        nursery.cancel_scope.cancel()
-
-
-@pytest.mark.parametrize("dialler", ["publisher", "subscriber"])
-async def test_a_connection_cut_ten_times_under_load_loses_doubles_and_reorders_nothing(dialler: str) -> None:
-    count = 50_000
-    with trio.fail_after(80):
-        async with Endpoint("reader") as reader, Endpoint("writer") as writer, reader.subscribe("load/") as messages:
-            listening, dialling = (reader, writer) if dialler == "publisher" else (writer, reader)
-            address = await listening.listen("tcp://127.0.0.1:0")
-            async with proxy_to(address) as proxy, reader.status() as changes, trio.open_nursery() as nursery:
-                await dialling.peer(proxy.address)
-
-                async def write() -> None:
-                    for number in range(count):
-                        await writer.publish(f"load/{number % 5}", Sample("writer", number, 0.0))
-
-                nursery.start_soon(write)
-                for number in range(count):
-                    assert (await messages.receive()).event.number == number
-                    if number % (count // 11) == count // 11 - 1 and proxy.cuts < 10:
-                        proxy.cut()
-                        await next_status(changes, broker.PeerResumed)
-                assert proxy.cuts == 10
-            with pytest.raises(trio.WouldBlock):
-                messages.receive_nowait()
-            assert len(writer.peers()) == len(reader.peers()) == 1
 
 
 async def test_a_subscriber_killed_in_the_stream_is_told_of_and_a_new_one_goes_on() -> None:

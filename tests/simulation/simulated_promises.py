@@ -17,7 +17,6 @@ __all__ = ["check_bounds", "check_promises"]
 
 # One batch that the largest event of these lives joined, with headers and the messages' own charge.
 _BATCH_CHARGE_MAX = BLOB_BYTES_MAX + 2 * BATCH_BYTES + MESSAGE_CHARGE * BATCH_BYTES // 16
-_EXCESS_MAX = 96 << 20
 
 
 def check_bounds(world: World) -> None:
@@ -45,10 +44,14 @@ def check_bounds(world: World) -> None:
 
 def _check_queue(program: Program, reader: Reader) -> None:
     subscription = reader.subscription
-    excess = _EXCESS_MAX if subscription.overflow == "block" else 0
+    # One that blocks takes what each of its feeders has had room for before it was full; but no more of each.
+    excess = flows_module.ROOM_MAX if subscription.overflow == "block" else 0
     bound = subscription.queue_bytes + excess + _BATCH_CHARGE_MAX
-    if subscription._bytes > bound:
-        raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {subscription._bytes} bytes, bound {bound}")
+    by_source: Counter[object] = Counter()
+    for entry in subscription._queue:
+        by_source[entry.delivery.source] += len(entry.delivery.run.body)
+    if max(by_source.values(), default=0) > bound:
+        raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {max(by_source.values())} bytes of one source")
     if subscription.overflow != "block" and subscription.pending > subscription.queue_messages:
         raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {subscription.pending} messages")
 

@@ -15,6 +15,9 @@ from broker.status import MessagesLost, MessagesRecovered, PeerAdded, PeeringFai
 
 __all__ = ["check_bounds", "check_promises"]
 
+# A flush makes as many parcels for a flow as it has lanes between other lanes; then its publishers wait.
+_WAITING_MAX = 16
+
 # One batch that the largest event of these lives joined, with headers and the messages' own charge.
 _BATCH_CHARGE_MAX = BLOB_BYTES_MAX + 2 * BATCH_BYTES + MESSAGE_CHARGE * BATCH_BYTES // 16
 
@@ -34,7 +37,8 @@ def check_bounds(world: World) -> None:
             outstanding = sum(parcel.charge for _, parcel in flow.sent)
             if outstanding > flows_module.ROOM_MAX + _BATCH_CHARGE_MAX:
                 raise Broken(f"{program.name} has sent {outstanding} for which {member.name} gave no room")
-            if len(flow.sent) > flows_module.PARCELS_MAX + 1:
+            # What waited when it was given up joins what was sent.
+            if len(flow.sent) > flows_module.PARCELS_MAX + _WAITING_MAX or len(flow.waiting) > _WAITING_MAX:
                 raise Broken(f"{program.name} keeps {len(flow.sent)} parcels for {member.name}")
             if flow.away and any(parcel.charge for _, parcel in flow.sent):
                 raise Broken(f"{program.name} keeps what is for {member.name}, which is away")

@@ -158,6 +158,10 @@ class Members:
         known = [Known(m.id, m.version, m.interests_version) for m in (self.own, *self.members.values())]
         self.send(link, Kind.SYNC, frames.encode(Sync(True, tuple(known))))
 
+    def beginning(self) -> list[Link]:
+        """Return the links whose peers have not told all yet that they know."""
+        return [link for link in self._links.values() if link.is_beginning]
+
     def newer_than(self, sync: Sync) -> tuple[list[Member], list[Member]]:
         """Return whose announcement, and whose interests, the peer lacks.
 

@@ -51,6 +51,7 @@ class Delivering:
         self.misfits = 0
         self.condemned: list[tuple[Member, Malformed]] = []  # who sent what turned out to be no events
         self._flows = 0
+        self._serial = 0  # the greatest of the reports of flows that have ended
         self._owing: dict[Member, float] = {}  # who is owed a report, and since when
         self._full: dict[Subscription, tuple[object, float | None]] = {}  # what each had taken, and when it was seen
 
@@ -77,7 +78,7 @@ class Delivering:
 
     def _begin(self, member: Member, number: int, kind: int, body: bytes) -> InFlow:
         former = member.incoming
-        flow = member.incoming = InFlow(number)
+        flow = member.incoming = InFlow(number, self._serial)
         if former is None:
             self._flows += 1
         else:
@@ -263,6 +264,7 @@ class Delivering:
                 subscription.feeders.pop(member, None)
 
     def _end(self, member: Member, flow: InFlow) -> None:
+        self._serial = max(self._serial, flow.serial)
         while flow.early:
             self._losses.add(member.name, "in", "its sender has gone", flow.skip_gap())
             try:

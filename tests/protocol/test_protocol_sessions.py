@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from protocol_wiring import Wiring, read
 
+from broker.protocol.members import FORGET_S
 from broker.protocol.wires import Timing
-from broker.status import PeerAdded, PeeringFailed, PeerInterrupted, PeerLost, PeerResumed
+from broker.status import MessagesLost, PeerAdded, PeeringFailed, PeerInterrupted, PeerLost, PeerResumed
 
 # -- losing and bringing back ---------------------------------------------------------------------------------------
 
@@ -220,3 +221,22 @@ def test_a_new_session_goes_on_with_the_room_that_its_flow_has() -> None:
     wiring.publish("b", "x", 1000)
     wiring.pass_time(0.5)
     assert [message.event.value for message in read(subscription)] == list(range(1001))
+
+
+# -- endpoints that do not come back ----------------------------------------------------------------------------------
+
+
+def test_what_passed_while_an_endpoint_was_away_is_told_when_it_is_forgotten() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("a", "b")
+    wiring["b"].node.subscribe("x")
+    wiring.settle()
+    wiring["b"].node.unpeer("sim://a")
+    wiring["a"].node.unpeer("sim://b")
+    wiring.publish("a", "x", 1)
+    wiring.pass_time(Timing().resume_s + 1.0)
+    wiring.publish("a", "x", 2, 3)
+    wiring.pass_time(FORGET_S, step=5.0)
+    assert not wiring["a"].node.members.members
+    told = [status for status in wiring["a"].told(MessagesLost) if isinstance(status, MessagesLost)]
+    assert sum(status.count for status in told) == 3

@@ -186,6 +186,7 @@ class Node:
         member = self.members.members.get(address.origin) if own is not None else None
         if own is None or member is None:
             return  # not for us, or from somebody who has gone
+        member.relayed |= link.peer_id != member.id
         try:
             self._take(member, own, header.kind, frame[HEADER_BYTES + address.size :])
         except Malformed as error:
@@ -244,7 +245,7 @@ class Node:
         suspects, self.exchange.delivering.condemned = self.exchange.delivering.condemned, []
         for member, error in suspects:
             neighbour = self.peerings.links.get(member.id)
-            if neighbour is None:
+            if neighbour is None or member.relayed:  # it may have been said in its name
                 self._mistrust(member, error)
             else:
                 self.peerings.condemn(neighbour, error, now)

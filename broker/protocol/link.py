@@ -112,6 +112,11 @@ class Link:
         return not self.waiting and not any(frame.kind >= DATA for frame in self.sent)
 
     @property
+    def is_beginning(self) -> bool:
+        """Whether its peer is there and has not told all yet that it knows."""
+        return not (self.added or self.ended or self.wire is None)
+
+    @property
     def acknowledged(self) -> int:
         """The last sequence number that the peer acknowledged."""
         return self.sent[0].sequence - 1 if self.sent else self._next_sequence - 1

@@ -55,6 +55,9 @@ class Transit:
             raise Malformed("a routed frame that should have gone no further")
         own: Entry | None = None
         by_hop: dict[Link, list[bytes]] = {}
+        if address.origin == self._id:  # it has gone round in a circle, or somebody speaks in our name
+            self.dropped += 1
+            return None
         for entry in address.entries():
             if entry.id == self._id:
                 own = entry

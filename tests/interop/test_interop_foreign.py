@@ -168,7 +168,7 @@ async def test_another_version_is_refused_at_once_by_name() -> None:
             address = await one.listen("tcp://127.0.0.1:0")
             with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
                 dealer.connect(address)
-                dealer.send(frames.pack_header(Kind.HELLO, 0, 0, 0, 0, 0) + b"BRKR\x07\x09whatever")
+                dealer.send(frames.pack_header(Kind.HELLO, 0, 0, 0, 0) + b"BRKR\x07\x09whatever")
                 refused = await next_status(changes, broker.PeerRefused)
                 assert refused.code == "version"
                 answer = await trio.to_thread.run_sync(dealer.recv)
@@ -183,8 +183,8 @@ GARBAGE: list[list[bytes]] = [
     [os.urandom(5000)],
     [b"", b""],
     [b"one", b"two", b"three"],
-    [frames.pack_header(Kind.EVENTS, 0, 0, 1, 0, 0)],
-    [frames.pack_header(Kind.HELLO, 0, 0, 0, 0, 0) + b"BRKR\x01\x01\xc1"],
+    [frames.pack_header(Kind.EVENTS, 0, 0, 1, 0)],
+    [frames.pack_header(Kind.HELLO, 0, 0, 0, 0) + b"BRKR\x01\x01\xc1"],
 ]
 
 

@@ -96,6 +96,10 @@ class Member:
         """How many status events of this name it has told."""
         return sum(status["status"] == name for status in self.statuses)
 
+    def reasons(self, name: str) -> set[str]:
+        """What its status events of this name gave as reason."""
+        return {status["reason"] for status in self.statuses if status["status"] == name}
+
     def sum(self, name: str, peer: str) -> int:
         """The sum of the counts of its status events of this name about a peer."""
         return sum(int(s["count"]) for s in self.statuses if s["status"] == name and s["peer"] == peer)
@@ -118,6 +122,10 @@ class Member:
     def rss(self) -> int:
         """How much memory it holds now, in bytes."""
         return int(psutil.Process(self._child.process.pid).memory_info().rss)
+
+    def descriptors(self) -> int:
+        """How many files and sockets it has open now."""
+        return psutil.Process(self._child.process.pid).num_fds()
 
     def stop(self) -> None:
         """Let it stand still."""

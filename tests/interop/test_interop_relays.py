@@ -125,7 +125,7 @@ async def test_a_publisher_behind_a_relay_that_is_killed_leaves_a_prefix_and_its
             assert prefix == {**prefix, "lost": 0, "first": 0, "last": prefix["received"] - 1, "broken": []}
 
 
-async def test_a_subscriber_behind_a_relay_that_is_killed_holds_no_other_one_up_for_longer_than_it_is_waited_for() -> None:
+async def test_a_subscriber_behind_a_relay_that_is_killed_holds_others_up_no_longer_than_it_is_waited_for() -> None:
     timing = {**QUICK, "resume_s": 1.0}
     with trio.fail_after(60):
         async with (

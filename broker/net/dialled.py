@@ -44,6 +44,7 @@ class Dialled:
         else:
             self.socket.send(frame, NOBLOCK)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Connect, then read until the wire is closed or cut.
 

@@ -77,6 +77,7 @@ class Listener:
         self._monitor = new_monitor(self.socket, zmq.EVENT_DISCONNECTED)
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Read until the endpoint's tasks are cancelled, then close the sockets."""
         try:
@@ -152,6 +153,7 @@ class Listener:
             self._hung_up.append((trio.current_time() + LINGER_MS / 1000, number))
             self._hangups.unpark()
 
+    @trio.lowlevel.enable_ki_protection
     async def _shut_down_what_was_hung_up(self) -> None:
         while True:
             while not self._hung_up:

@@ -98,6 +98,7 @@ class Network:
                     self._nursery.start_soon(self._drain_rest, socket)
         return found
 
+    @trio.lowlevel.enable_ki_protection
     async def _drain_rest(self, socket: Dialled | Listener) -> None:
         more = True
         while more and not socket.closed:

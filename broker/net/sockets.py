@@ -120,6 +120,7 @@ def skip_parts(socket: zmq.Socket[bytes]) -> bytes:
     return b""
 
 
+@trio.lowlevel.enable_ki_protection
 async def read_loop(socket: zmq.Socket[bytes], drain: Callable[[], bool]) -> None:
     """Call ``drain`` whenever the socket may have frames, until it is closed.
 

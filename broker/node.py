@@ -219,11 +219,7 @@ class Node:
         """Do what time asks for."""
         self._now = now
         self._tick_condemned(now)
-        for link, since in list(self._owing.items()):
-            if not link.owes:
-                del self._owing[link]
-            elif now >= since + ACK_DELAY_S:
-                self._acknowledge(link)
+        self._tick_owing(now)
         self.members.tick(now)
         for member in self.members.to_give_up(now, self._timing.resume_s):
             reason = f"it could not be reached for {self._timing.resume_s:g} s"
@@ -234,6 +230,16 @@ class Node:
         self.losses.tick(now)
         self.peerings.tick(now)
         self._pump()
+
+    def _tick_owing(self, now: float) -> None:
+        while self._owing:  # the first one owes longest
+            link, since = next(iter(self._owing.items()))
+            if link.owes and now < since + ACK_DELAY_S:
+                return
+            if link.owes:
+                self._acknowledge(link)
+            else:
+                del self._owing[link]
 
     def _tick_condemned(self, now: float) -> None:
         condemned, self._condemned = self._condemned, []

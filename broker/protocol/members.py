@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Final, Protocol
 
 from msgspec import Struct, field
@@ -96,7 +97,9 @@ class Members:
     ) -> None:
         self.own = own
         self.members: dict[bytes, Member] = {}
-        self.apart: dict[Member, None] = {}
+        self.apart: dict[Member, None] = {}  # those without an unbroken way; the first has had none for longest
+        self._hoped_for: dict[Member, None] = {}  # those of them who are not given up yet, in the same order
+        self._forget_at = float("inf")  # no one of them is to be forgotten before
         self.gone: OrderedDict[bytes, None] = OrderedDict()
         self.touched = touched  # links that were sent something: whoever calls sees to their being pumped
         self._links = links
@@ -239,6 +242,7 @@ class Members:
         """Let an endpoint be no longer part of the mesh."""
         del self.members[member.id]
         self.apart.pop(member, None)
+        self._hoped_for.pop(member, None)
         self._edges -= len(member.neighbours)
         member.hop, member.distance = None, _FAR
         self._watcher.member_forgotten(member, reason)
@@ -268,12 +272,14 @@ class Members:
             if not member.reachable:
                 if member.apart_since is None:
                     member.apart_since = now
-                    self.apart[member] = None
+                    self.apart[member] = self._hoped_for[member] = None
             elif member.apart_since is not None:
                 member.apart_since = None
                 del self.apart[member]
+                self._hoped_for.pop(member, None)
                 back.append(member)
         self._forget_replaced()
+        self._set_forget_at()
         self._ask_for_unknown(now)
         for member in back:
             self._watcher.member_back(member)
@@ -318,16 +324,29 @@ class Members:
             self._announce()
         if self._compute_at is not None and now >= self._compute_at:
             self.compute(now)
-        for member in self._overdue(now, FORGET_S):
-            if member.distance == _FAR:
-                self.forget(member, f"it could not be reached for {FORGET_S:g} s")
+        if now >= self._forget_at:
+            for member in self._overdue(self.apart, now, FORGET_S):
+                if member.distance == _FAR:
+                    self.forget(member, f"it could not be reached for {FORGET_S:g} s")
+            self._set_forget_at()
 
-    def _overdue(self, now: float, patience_s: float) -> list[Member]:
-        return [m for m in self.apart if m.apart_since is not None and now >= m.apart_since + patience_s]
+    def _set_forget_at(self) -> None:
+        """Find the first of those to whom there is no way at all: who is on a broken one is kept for its sake."""
+        far = (m.apart_since for m in self.apart if m.distance == _FAR and m.apart_since is not None)
+        self._forget_at = next(far, float("inf")) + FORGET_S
+
+    @staticmethod
+    def _overdue(apart: Iterable[Member], now: float, patience_s: float) -> list[Member]:
+        return list(takewhile(lambda m: m.apart_since is not None and now >= m.apart_since + patience_s, apart))
 
     def to_give_up(self, now: float, patience_s: float) -> Iterable[Member]:
-        """Give those who have been apart for so long and are not given up yet."""
-        return [member for member in self._overdue(now, patience_s) if not member.out.away]
+        """Give those who have been apart for so long; each once."""
+        if not self._hoped_for:
+            return ()
+        overdue = self._overdue(self._hoped_for, now, patience_s)
+        for member in overdue:
+            del self._hoped_for[member]
+        return overdue
 
     def next_deadline(self, patience_s: float) -> float:
         """Return when :meth:`tick` has something to do."""
@@ -336,9 +355,8 @@ class Members:
             due = self._announce_at
         if self._compute_at is not None and self._compute_at < due:
             due = self._compute_at
-        for member in self.apart:
+        for member in self._hoped_for:  # the first one
             assert member.apart_since is not None
-            at = member.apart_since + (FORGET_S if member.out.away else patience_s)
-            if at < due:
-                due = at
-        return due
+            due = min(due, member.apart_since + patience_s)
+            break
+        return min(due, self._forget_at)

@@ -195,7 +195,7 @@ class OutFlow:
         """Return the question that tells what was lost."""
         self.probe_number += 1
         self._probe_last = self.next_sequence - 1
-        return Probe(self.probe_number, self.sent[0][0] if self.sent else self.next_sequence)
+        return Probe(self.probe_number, self.sent[0][0] if self.sent else self.next_sequence, self._told)
 
     def take_report(self, report: Report) -> Outcome:
         """Act on a report.  Raises Malformed when it tells of what was never sent."""
@@ -280,6 +280,7 @@ class InFlow:
         self.messages = 0
         self.due = False  # a report is due at once
         self.share = ROOM_FIRST
+        self._given_up = 0  # the last message that the sender has told as lost
         self._charge = 0  # of what came in order
         self._early_bytes = 0
         self._edge = ROOM_FIRST  # the charge up to which room was given
@@ -293,10 +294,12 @@ class InFlow:
 
         Raises Malformed when it was sent without room.
         """
-        if sequence < self.expected:
+        if sequence < self.expected or (sequence <= self._given_up and kind != Kind.LOST):
             self.duplicates += 1
             return False
-        if kind == Kind.EVENTS and self._charge + self._early_bytes >= self._edge:
+        # What waits ahead of it may have been sent later, with room that was there before it was found to be missing.
+        ahead = self._early_bytes if sequence > max(self.early, default=0) else 0
+        if kind == Kind.EVENTS and self._charge + ahead >= self._edge:
             raise Malformed("more events than there was room given for")
         if sequence == self.expected:
             return True
@@ -327,6 +330,14 @@ class InFlow:
     def skip_gap(self) -> int:
         """Go on with the earliest that waits, because what is missing will never come; returns how many are missing."""
         return self.skip_to(min(self.early, default=self.expected))
+
+    def give_up(self, until: int) -> None:
+        """Take what was sent before only as lost from now on, because its sender has told it so."""
+        if until <= self._given_up:
+            return
+        self._given_up = until
+        for sequence in [sequence for sequence in self.early if sequence <= until]:
+            self._early_bytes -= len(self.early.pop(sequence)[1])
 
     def skip_to(self, oldest: int) -> int:
         """Go on with that message, because the sender has nothing older; returns how many are missing."""

@@ -222,6 +222,7 @@ class MemberUpdate(Struct, frozen=True, array_like=True):
     gone: bool  # it has left for good: there are no further versions
     neighbours: Annotated[tuple[Neighbour, ...], Meta(max_length=10_000)]
     interests: Unsigned = 0  # the version that its interests have reached
+    born: Unsigned = 0  # when its process began, in nanoseconds since 1970: of two of one name the later one is meant
 
 
 class Known(Struct, frozen=True, array_like=True, gc=False):
@@ -261,10 +262,15 @@ class Report(Struct, frozen=True, array_like=True):
 
 
 class Probe(Struct, frozen=True, array_like=True):
-    """A publisher's question; ``oldest`` is the first message that it can still send again."""
+    """A publisher's question.
+
+    ``oldest`` is the first message that it can still send again, ``given_up`` the last one that it has told as lost: up to
+    there it sends LOST, and whatever else still comes is not to be taken any more.
+    """
 
     number: Annotated[int, Meta(ge=1)]
     oldest: Annotated[int, Meta(ge=1)]
+    given_up: Unsigned
 
 
 class LostTopic(Struct, frozen=True, array_like=True, gc=False):

@@ -299,16 +299,14 @@ class Node:
         self._owing.pop(link, None)
         self.interests.link_ended(link)
         if link.added:
-            self.members.links_changed(self._now)
-            self.members.compute(self._now)
+            self.members.link_ended(link, self._now)
 
     def _add(self, link: Link) -> None:
         """Let messages go over a link whose peer has told us all that it knows."""
         if link.added:
             return
         link.added = True
-        self.members.links_changed(self._now)
-        self.members.compute(self._now)
+        self.members.link_added(link, self._now)
         self._act(Tell(PeerAdded(link.peer_name, link.address)))
         self._act(Changed())
 

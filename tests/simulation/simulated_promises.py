@@ -15,9 +15,11 @@ from broker.status import MessagesLost, MessagesRecovered, PeerAdded, PeeringFai
 
 __all__ = ["check_bounds", "check_promises"]
 
+# A flush makes as many parcels for a flow as it has lanes between other lanes; then its publishers wait.
+_WAITING_MAX = 16
+
 # One batch that the largest event of these lives joined, with headers and the messages' own charge.
 _BATCH_CHARGE_MAX = BLOB_BYTES_MAX + 2 * BATCH_BYTES + MESSAGE_CHARGE * BATCH_BYTES // 16
-_EXCESS_MAX = 96 << 20
 
 
 def check_bounds(world: World) -> None:
@@ -35,7 +37,8 @@ def check_bounds(world: World) -> None:
             outstanding = sum(parcel.charge for _, parcel in flow.sent)
             if outstanding > flows_module.ROOM_MAX + _BATCH_CHARGE_MAX:
                 raise Broken(f"{program.name} has sent {outstanding} for which {member.name} gave no room")
-            if len(flow.sent) > flows_module.PARCELS_MAX + 1:
+            # What waited when it was given up joins what was sent.
+            if len(flow.sent) > flows_module.PARCELS_MAX + _WAITING_MAX or len(flow.waiting) > _WAITING_MAX:
                 raise Broken(f"{program.name} keeps {len(flow.sent)} parcels for {member.name}")
             if flow.away and any(parcel.charge for _, parcel in flow.sent):
                 raise Broken(f"{program.name} keeps what is for {member.name}, which is away")
@@ -45,10 +48,14 @@ def check_bounds(world: World) -> None:
 
 def _check_queue(program: Program, reader: Reader) -> None:
     subscription = reader.subscription
-    excess = _EXCESS_MAX if subscription.overflow == "block" else 0
+    # One that blocks takes what each of its feeders has had room for before it was full; but no more of each.
+    excess = flows_module.ROOM_MAX if subscription.overflow == "block" else 0
     bound = subscription.queue_bytes + excess + _BATCH_CHARGE_MAX
-    if subscription._bytes > bound:
-        raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {subscription._bytes} bytes, bound {bound}")
+    by_source: Counter[object] = Counter()
+    for entry in subscription._queue:
+        by_source[entry.delivery.source] += len(entry.delivery.run.body)
+    if max(by_source.values(), default=0) > bound:
+        raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {max(by_source.values())} bytes of one source")
     if subscription.overflow != "block" and subscription.pending > subscription.queue_messages:
         raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {subscription.pending} messages")
 

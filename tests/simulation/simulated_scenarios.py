@@ -41,6 +41,7 @@ class Scenario:
             (self.publish_singly, 10),
             (self.publish_blobs, 4),
             (self.publish_into_a_gap, 0.1),
+            (self.publish_to_the_deaf, 0 if self.gentle else 0.7),
             (self.subscribe, 12),
             (self.unsubscribe, 5),
             (self.stop_reading, 0 if self.gentle else 5),
@@ -50,7 +51,7 @@ class Scenario:
             (self.unpeer, 0 if self.gentle else 2),
             (self.faults.any, 12),
             (self.faults.mend, 10),
-            (self.wait_long, 1.5),
+            (self.wait_long, 2.5),
         ]
 
     def run(self) -> None:
@@ -130,8 +131,9 @@ class Scenario:
     def publish_burst(self) -> None:
         if program := self._some_program():
             topics = self.random.sample(TOPICS, self.random.randint(1, 3))
+            kinds = self.random.choice(((Note,), (Alarm,), (Note, Alarm)))
             for _ in range(self.random.choice((1, 3, 30, 100))):
-                self.world.publish(program, self.random.choice(topics), self.random.choice((Note, Alarm)), 3)
+                self.world.publish(program, self.random.choice(topics), self.random.choice(kinds), 3)
 
     def publish_singly(self) -> None:
         if program := self._some_program():
@@ -143,7 +145,7 @@ class Scenario:
     def publish_blobs(self) -> None:
         if program := self._some_program():
             topic, size = self.random.choice(TOPICS), self.random.choice((1000, BLOB_BYTES_MAX - 1000))
-            for _ in range(self.random.choice((1, 10, 20))):
+            for _ in range(self.random.choice((1, 10, 40))):
                 self.world.publish(program, topic, Blob, size)
                 self.world.cluster.run(self.random.choice((0.0, 0.001)))
                 if not program.active:
@@ -159,6 +161,22 @@ class Scenario:
                 if not self.world.publish(program, TOPICS[0], Note):
                     break
                 self.world.cluster.run(0.0)
+
+    def publish_to_the_deaf(self) -> None:
+        """Publish to everybody while nobody's word comes back, for longer than they are waited for."""
+        program = self._some_program()
+        if program is None:
+            return
+        for name in self.names:
+            if name != program.name:
+                self.world.cluster.fabric.partition(name, program.name, one_way=True)
+        for _ in range(14):
+            if program.active:
+                self.world.publish(program, self.random.choice(TOPICS), Note)
+            self.world.cluster.run(1.0)
+        for name in self.names:
+            if name != program.name:
+                self.world.cluster.fabric.heal(name, program.name)
 
     def subscribe(self) -> None:
         if program := self._some_program():

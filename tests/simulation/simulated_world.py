@@ -15,6 +15,8 @@ import attrs
 from simulated_graph import reachable
 
 import broker
+from broker.protocol.addresses import Address, Entry
+from broker.protocol.frames import TTL_DEFAULT, Header
 from broker.protocol.link import Link
 from broker.protocol.members import Member
 from broker.testing import Cluster, Conditions, SimulatedEndpoint, SimulatedSubscription
@@ -150,6 +152,7 @@ class World:
         self.lives.append(program)
         self.now_alive[name] = program
         self._watch_ways(program)
+        self._watch_hops(program)
         for address in sorted(self.wishes[name]):
             program.endpoint.peer(address)
         return program
@@ -166,6 +169,18 @@ class World:
                 reader.to_learn &= reached
 
         members.compute = computing  # type: ignore[method-assign]
+
+    def _watch_hops(self, program: Program) -> None:
+        """Check that what came by way of a relay may travel less far than what comes from its origin."""
+        node = program.endpoint.node
+        receive = node.transit.receive
+
+        def receiving(header: Header, address: Address, frame: bytes) -> Entry | None:
+            if address.origin not in node.peerings.links and header.ttl >= TTL_DEFAULT:
+                raise Broken(f"{program.name} got a frame from far away with a ttl of {header.ttl}")
+            return receive(header, address, frame)
+
+        node.transit.receive = receiving  # type: ignore[method-assign]
 
     def peer(self, program: Program, address: str) -> None:
         self.wishes[program.name].add(address)

@@ -132,14 +132,14 @@ class Node:
         """Follow up a frame: what its acknowledgement allows, and what we owe for it."""
         if not link.settled:
             self._check_settled(link)
-        if self.interests.waiting or self.peerings.closing:
+        if self.peerings.closing:
             self._act(Changed())
         if link.waiting or link.control:
             self._touched[link] = None
             self._pump()
         if link.ack_due:
             self._acknowledge(link)
-        elif link.owes and link.wire is not None and link not in self._owing:
+        elif link not in self._owing and link.owes and link.wire is not None:
             self._owing[link] = now
 
     def _acknowledge(self, link: Link) -> None:

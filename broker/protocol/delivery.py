@@ -110,9 +110,11 @@ class Delivering:
     def _act_on(self, member: Member, flow: InFlow, kind: int, body: bytes) -> None:
         if kind == Kind.EVENTS:
             runs = frames.decode(Batch, body).runs
+            messages = 0
             for run in runs:
                 self._check(run)
-            flow.advance(kind, len(body), sum([run.count for run in runs]))
+                messages += run.count
+            flow.advance(kind, len(body), messages)
             for run in runs:
                 self.deliver(Delivery(run, member.name, member, self._report_misfit, self._condemn))
         elif kind == Kind.LOST:

@@ -65,11 +65,6 @@ class Interests:
 
     # -- ours ----------------------------------------------------------------------------------------------------
 
-    @property
-    def waiting(self) -> bool:
-        """Whether anybody waits for a subscription to be known."""
-        return bool(self._announced)
-
     def add(self, subscription: Subscription) -> None:
         """Announce what a subscription wants."""
         interest = subscription.interest

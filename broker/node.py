@@ -58,7 +58,9 @@ class Peer(Struct, frozen=True):
 class Node:
     """One endpoint's whole state, and its decisions."""
 
-    def __init__(self, name: str, chance: Chance, timing: Timing | None = None, *, forward: bool = True) -> None:
+    def __init__(
+        self, name: str, chance: Chance, timing: Timing | None = None, *, forward: bool = True, born: int = 0
+    ) -> None:
         self.name = name
         self._timing = timing or Timing()
         self._actions: list[Action] = []
@@ -67,7 +69,7 @@ class Node:
         self._touched: dict[Link, None] = {}  # links that may have something to send
         self.peerings = Peerings(name, chance, self._timing, act, self)
         self.id = self.peerings.id
-        own = Member(self.id, name, OutFlow(0), forward=forward)
+        own = Member(self.id, name, OutFlow(0), forward=forward, born=born)
         links = self.peerings.links
         self.members = Members(own, links, self, self._touched, self._condemn, lambda: act(Changed()))
         self.transit = Transit(self.members)

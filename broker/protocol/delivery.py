@@ -5,6 +5,7 @@ A full queue holds the flows that feed it, and our own publishers to it, unless 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -24,6 +25,8 @@ from broker.topics import normalize_topic
 
 __all__ = ["Delivering"]
 
+# Flows that are remembered so that nothing comes twice if their publishers are heard again; a kilobyte each.
+_FORMER_MAX: Final = 10_000
 _STALLED: Final = "its reader has taken nothing for {:g} s"
 
 
@@ -51,7 +54,7 @@ class Delivering:
         self.misfits = 0
         self.condemned: list[tuple[Member, Malformed]] = []  # who sent what turned out to be no events
         self._flows = 0
-        self._serial = 0  # the greatest of the reports of flows that have ended
+        self._former: OrderedDict[bytes, InFlow] = OrderedDict()  # of those who were forgotten: they may come back
         self._owing: dict[Member, float] = {}  # who is owed a report, and since when
         self._full: dict[Subscription, tuple[object, float | None]] = {}  # what each had taken, and when it was seen
 
@@ -78,10 +81,14 @@ class Delivering:
 
     def _begin(self, member: Member, number: int, kind: int, body: bytes) -> InFlow:
         former = member.incoming
-        flow = member.incoming = InFlow(number, self._serial)
         if former is None:
             self._flows += 1
-        else:
+            former = self._former.pop(member.id, None)
+            if former is not None and former.number >= number:
+                member.incoming = former
+                return former
+        flow = member.incoming = InFlow(number)
+        if former is not None:
             self._end(member, former)
             flow.holders = former.holders
         if kind == Kind.PROBE:  # what it has forgotten, we have had or told already
@@ -89,6 +96,7 @@ class Delivering:
         return flow
 
     def _take_probe(self, member: Member, flow: InFlow, probe: Probe) -> None:
+        flow.give_up(probe.given_up)
         missing = flow.skip_to(probe.oldest)
         self._losses.add(member.name, "in", "it no longer had them when they could be sent", missing)
         self._act_on_early(member, flow)
@@ -262,9 +270,12 @@ class Delivering:
         for subscription in list(flow.holders):
             if isinstance(subscription, Subscription):
                 subscription.feeders.pop(member, None)
+        flow.holders.clear()
+        self._former[member.id] = flow
+        if len(self._former) > _FORMER_MAX:
+            self._former.popitem(last=False)
 
     def _end(self, member: Member, flow: InFlow) -> None:
-        self._serial = max(self._serial, flow.serial)
         while flow.early:
             self._losses.add(member.name, "in", "its sender has gone", flow.skip_gap())
             try:

@@ -7,7 +7,8 @@ never goes backwards, and a gap, which only forgetting can make, is mended by as
 
 Ids are new with every start of a process, hence versions begin at 1 with it and nothing outlives it but what it has
 said. Who cannot be reached any more is remembered for :data:`FORGET_S`, because it may come back; who has said that
-it leaves (``gone``), or whose name a new process has, is forgotten at once.
+it leaves (``gone``), or whose name a new process has, is forgotten at once.  What was forgotten is not believed again
+until there is newer word of it: others may still have the old.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ FORGET_S: Final = 600.0
 # An endpoint whose links come and go tells so at most this often, and looks at the graph anew as often.
 ANNOUNCE_S: Final = 0.1
 COMPUTE_S: Final = 0.01
-_GONE_MAX: Final = 1024
+_FORGOTTEN_MAX: Final = 10_000
+_FOR_GOOD: Final = 1 << 64
 # Word of an endpoint comes a moment after word of its links; when it does not, it is asked for.
 _UNKNOWN_S: Final = 1.0
 _UNKNOWN_MAX: Final = 1000
@@ -50,6 +52,7 @@ class Member(Struct, eq=False):
     id: bytes
     name: str
     out: OutFlow
+    born: int = 0  # when its process began, in nanoseconds since 1970
     version: int = 0
     forward: bool = True
     neighbours: dict[bytes, Neighbour] = field(default_factory=dict)
@@ -101,7 +104,7 @@ class Members:
         self.own = own
         self.members: dict[bytes, Member] = {}
         self.apart: dict[Member, None] = {}
-        self.gone: OrderedDict[bytes, None] = OrderedDict()
+        self._forgotten: OrderedDict[bytes, int] = OrderedDict()  # until which version they are not heard again
         self.touched = touched  # links that were sent something: whoever calls sees to their being pumped
         self._links = links
         self._watcher = watcher
@@ -138,7 +141,16 @@ class Members:
         )
         own.neighbours = {neighbour.id: neighbour for neighbour in neighbours}
         own.announcement = frames.encode(
-            MemberUpdate(own.id, own.name, own.version, own.forward, self._leaving, neighbours, own.interests_version)
+            MemberUpdate(
+                own.id,
+                own.name,
+                own.version,
+                own.forward,
+                self._leaving,
+                neighbours,
+                own.interests_version,
+                own.born,
+            )
         )
         self.flood(Kind.MEMBER, own.announcement, None)
 
@@ -201,7 +213,8 @@ class Members:
                 self.links_changed(now)
             return
         member = self.members.get(update.id)
-        if update.id in self.gone or (member is not None and update.version <= member.version):
+        known = self._forgotten.get(update.id, 0) if member is None else member.version
+        if update.version <= known:
             return
         if not update.name.isprintable():
             raise Malformed(f"an endpoint's name is not printable text: {update.name!r:.100}")
@@ -224,15 +237,14 @@ class Members:
         if not (grows and self._crowded):
             self.flood(Kind.MEMBER, payload, link)
         if update.gone:
-            self._remember_gone(member.id)
             self.forget(member, "it has left")
+            self._forgotten[member.id] = _FOR_GOOD
 
     def _add(self, update: MemberUpdate, link: Link) -> Member:
         self._flows += 1
-        member = Member(update.id, update.name, OutFlow(self._flows), via=link)
+        member = Member(update.id, update.name, OutFlow(self._flows), born=update.born, via=link)
         self.members[update.id] = member
-        for other in [other for other in self.apart if other.name == update.name]:
-            self.forget(other, "replaced by a new process of the same name")
+        self._forgotten.pop(update.id, None)
         return member
 
     @property
@@ -263,12 +275,11 @@ class Members:
         self.apart.pop(member, None)
         self._edges -= len(member.neighbours)
         member.hop, member.distance = None, _FAR
+        # Others may still have this word of it, and would bring it back, for ever in turns.
+        self._forgotten[member.id] = member.version
+        if len(self._forgotten) > _FORGOTTEN_MAX:
+            self._forgotten.popitem(last=False)
         self._watcher.member_forgotten(member, reason)
-
-    def _remember_gone(self, id_: bytes) -> None:
-        self.gone[id_] = None
-        if len(self.gone) > _GONE_MAX:
-            self.gone.popitem(last=False)
 
     # -- ways ----------------------------------------------------------------------------------------------------
 
@@ -307,8 +318,12 @@ class Members:
     def _forget_replaced(self) -> None:
         if not self.apart:
             return
-        names = {member.name for member in self.members.values() if member.reachable}
-        for member in [member for member in self.apart if member.name in names]:
+        names = {member.name for member in self.apart}
+        born: dict[str, int] = {}
+        for member in self.members.values():
+            if member.reachable and member.name in names:
+                born[member.name] = max(member.born, born.get(member.name, 0))
+        for member in [member for member in self.apart if member.born < born.get(member.name, 0)]:
             self.forget(member, "replaced by a new process of the same name")
 
     def _ask_for_unknown(self, now: float) -> None:
@@ -322,13 +337,15 @@ class Members:
                 continue
             if member.interests_version < member.interests_promised:
                 unknown[member.id] = (member.hop, Known(member.id, member.version, member.interests_version))
-            for id_ in member.neighbours:
-                if id_ not in self.members and id_ != self.own.id and id_ not in self.gone:
+            for id_, edge in member.neighbours.items():
+                if edge.up and id_ not in self.members and id_ != self.own.id:
                     unknown[id_] = (member.hop, Known(id_, 0, 0))
         self._unknown = {id_: self._unknown.get(id_, now + _UNKNOWN_S) for id_ in unknown}
         for id_, (hop, known) in unknown.items():
             if now >= self._unknown[id_]:
                 self._unknown[id_] = now + 10 * _UNKNOWN_S
+                if self._forgotten.get(id_) != _FOR_GOOD:
+                    self._forgotten.pop(id_, None)
                 self.send(hop, Kind.SYNC, frames.encode(Sync(False, (known,))))
         if self._unknown:
             self._compute_at = min(self._unknown.values())

@@ -164,7 +164,7 @@ def test_who_acknowledges_what_was_never_sent_is_dropped() -> None:
 
 def test_who_reports_what_was_never_sent_is_dropped() -> None:
     wiring, subscription = prepared()
-    report = frames.encode(Report(1, 10_000, 0, 0, 0, 0, 0))
+    report = frames.encode(Report(1, 10_000, 0, 0, 0))
     inject(wiring, routed(wiring, Kind.REPORT, report))
     dropped(wiring, "it reports message 10000")
     still_serves(wiring, subscription)

@@ -119,6 +119,26 @@ def test_a_graph_in_two_parts_grows_together_over_one_link() -> None:
     assert [message.event.value for message in read(subscription)] == [1]
 
 
+def test_a_link_of_ours_is_not_shown_as_interrupted_before_its_other_end_has_told_of_it() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("a", "b")  # and no time passes
+    for name in "ab":
+        assert [link.interrupted for link in wiring[name].node.mesh().links] == [False]
+    wiring.cut("a", "b")
+    for name in "ab":
+        assert [link.interrupted for link in wiring[name].node.mesh().links] == [True]
+
+
+def test_a_link_of_others_is_shown_as_interrupted_when_either_end_says_so() -> None:
+    wiring = meshed("ab", "bc")
+    assert [link.interrupted for link in wiring["a"].node.mesh().links] == [False, False]
+    member = known(wiring, "a")["c"]
+    broken = (Neighbour(wiring["b"].node.id, False),)
+    tell(wiring, "a", "b", MemberUpdate(member.id, "c", member.version + 1, True, False, broken, born=member.born))
+    shown = {link.interrupted for link in wiring["a"].node.mesh().links if member.id.hex() in {link.one, link.other}}
+    assert shown == {True}
+
+
 # -- those who go ---------------------------------------------------------------------------------------------------
 
 

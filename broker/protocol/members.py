@@ -259,7 +259,7 @@ class Members:
         member.announcement = payload
         member.interests_promised = update.interests
         self._graph_changed(now)
-        self._bound(link)
+        self._bound(link, now)
         if not (grows and self._crowded):
             self.flood(Kind.MEMBER, payload, link)
         if update.gone:
@@ -281,11 +281,12 @@ class Members:
         for member in [member for member in self.apart if member.distance == FAR]:
             self.forget(member, "it cannot be reached, and there are too many endpoints")
 
-    def _bound(self, link: Link) -> None:
+    def _bound(self, link: Link, now: float) -> None:
         """Keep the graph within its limits: cut off who brought most of one that is too large."""
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
-        self._forget_out_of_reach()
+        if now >= self._rest_until:
+            self.compute(now)  # forgets those out of reach
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
         brought = Counter(member.via for member in self.members.values() if member.via and not member.via.ended)

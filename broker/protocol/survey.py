@@ -26,7 +26,7 @@ def survey(members: Members, links: Iterable[Link]) -> Mesh:
     known = {member.id for member in others}
     told = [(own.id, edge) for edge in ours.values()]
     told += [(member.id, edge) for member in others for edge in member.neighbours.values()]
-    return Mesh(tuple(endpoints), tuple(_links(told, known | {own.id})))
+    return Mesh(tuple(endpoints), tuple(_links(own.id, told, known | {own.id})))
 
 
 def _hops(member: Member) -> int | None:
@@ -39,14 +39,23 @@ def _endpoint(member: Member, hops: int | None) -> MeshEndpoint:
     return MeshEndpoint(member.name, member.id.hex(), member.forward, hops, subscriptions)
 
 
-def _links(told: Iterable[tuple[bytes, Neighbour]], known: set[bytes]) -> Iterator[MeshLink]:
-    """Join what the two ends of each link tell of it: it is up if both say so; the round trip is the smaller one."""
+def _links(own: bytes, told: Iterable[tuple[bytes, Neighbour]], known: set[bytes]) -> Iterator[MeshLink]:
+    """Join what the two ends of each link tell of it: it is up if both say so; the round trip is the smaller one.
+
+    Of our own links, whose other ends may have had no time yet to tell of them, our word counts.
+    """
     ends: dict[tuple[bytes, bytes], list[Neighbour]] = {}
+    ours: set[bytes] = set()  # the other ends of our own links that are up
     for one, edge in told:
         if edge.id in known:
             ends.setdefault((min(one, edge.id), max(one, edge.id)), []).append(edge)
+        if one == own and edge.up:
+            ours.add(edge.id)
     for (one, other), edges in sorted(ends.items()):
         rtts = [edge.rtt_us for edge in edges if edge.rtt_us]
         rtt_s = min(rtts) / 1e6 if rtts else None
-        interrupted = len(edges) < 2 or not all(edge.up for edge in edges)
+        if own in {one, other}:
+            interrupted = (other if one == own else one) not in ours
+        else:
+            interrupted = len(edges) < 2 or not all(edge.up for edge in edges)
         yield MeshLink(one.hex(), other.hex(), rtt_s, interrupted)

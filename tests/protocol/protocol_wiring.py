@@ -75,7 +75,8 @@ class Wiring:
         self.stations = {name: self.add(name, timing) for name in names}
 
     def add(self, name: str, timing: Timing | None = None) -> Station:
-        return Station(Node(name, random.Random(self.random.getrandbits(64)), timing), f"sim://{name}")
+        chance = random.Random(self.random.getrandbits(64))
+        return Station(Node(name, chance, timing, born=round(self.now * 1e9)), f"sim://{name}")
 
     def __getitem__(self, name: str) -> Station:
         return self.stations[name]

@@ -55,7 +55,9 @@ def _check_queue(program: Program, reader: Reader) -> None:
     for entry in subscription._queue:
         by_source[entry.delivery.source] += len(entry.delivery.run.body)
     if max(by_source.values(), default=0) > bound:
-        raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {max(by_source.values())} bytes of one source")
+        raise Broken(
+            f"{program.name}: the queue of {reader.prefix!r} has {max(by_source.values())} bytes of one source"
+        )
     if subscription.overflow != "block" and subscription.pending > subscription.queue_messages:
         raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {subscription.pending} messages")
 

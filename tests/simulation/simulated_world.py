@@ -230,7 +230,10 @@ class World:
                 elif program.key in reader.known_to:
                     raise Broken(f"{program.name} has forgotten that {other.name} wants {reader.prefix!r}")
                 elif (
-                    reader.handle.announced and program.endpoint.node.id in reader.to_learn and back is not None and back.reachable
+                    reader.handle.announced
+                    and program.endpoint.node.id in reader.to_learn
+                    and back is not None
+                    and back.reachable
                 ):
                     raise Broken(f"{other.name} takes {reader.prefix!r} for known to {program.name}")
         return known

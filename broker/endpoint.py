@@ -77,7 +77,7 @@ class Endpoint:
             name = f"{os.uname().nodename or 'host'}-{os.getpid()}"
         if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
             raise ValueError(f"an endpoint's name is printable text of 1 to 255 bytes: {name!r:.100}")
-        self._node = Node(name, chance or random.SystemRandom(), timing, forward=forward)
+        self._node = Node(name, chance or random.SystemRandom(), timing, forward=forward, born=time_ns())
         self._exchange = self._node.exchange
         self._publish = self._exchange.publish
         self._make_network = network

@@ -5,6 +5,7 @@ A full queue holds the flows that feed it, and our own publishers to it, unless 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -24,6 +25,8 @@ from broker.topics import normalize_topic
 
 __all__ = ["Delivering"]
 
+# Flows that are remembered so that nothing comes twice if their publishers are heard again; a kilobyte each.
+_FORMER_MAX: Final = 10_000
 _STALLED: Final = "its reader has taken nothing for {:g} s"
 
 
@@ -51,6 +54,8 @@ class Delivering:
         self.misfits = 0
         self.condemned: list[tuple[Member, Malformed]] = []  # who sent what turned out to be no events
         self._flows = 0
+        self._former: OrderedDict[bytes, InFlow] = OrderedDict()  # of those who were forgotten: they may come back
+        self._serial = 0  # the greatest of the reports of flows that have ended
         self._owing: dict[Member, float] = {}  # who is owed a report, and since when
         self._full: dict[Subscription, tuple[object, float | None]] = {}  # what each had taken, and when it was seen
 
@@ -77,10 +82,14 @@ class Delivering:
 
     def _begin(self, member: Member, number: int, kind: int, body: bytes) -> InFlow:
         former = member.incoming
-        flow = member.incoming = InFlow(number)
         if former is None:
             self._flows += 1
-        else:
+            former = self._former.pop(member.id, None)
+            if former is not None and former.number >= number:
+                member.incoming = former
+                return former
+        flow = member.incoming = InFlow(number, self._serial)
+        if former is not None:
             self._end(member, former)
             flow.holders = former.holders
         if kind == Kind.PROBE:  # what it has forgotten, we have had or told already
@@ -101,9 +110,11 @@ class Delivering:
     def _act_on(self, member: Member, flow: InFlow, kind: int, body: bytes) -> None:
         if kind == Kind.EVENTS:
             runs = frames.decode(Batch, body).runs
+            messages = 0
             for run in runs:
                 self._check(run)
-            flow.advance(kind, len(body), sum([run.count for run in runs]))
+                messages += run.count
+            flow.advance(kind, len(body), messages)
             for run in runs:
                 self.deliver(Delivery(run, member.name, member, self._report_misfit, self._condemn))
         elif kind == Kind.LOST:
@@ -261,8 +272,13 @@ class Delivering:
         for subscription in list(flow.holders):
             if isinstance(subscription, Subscription):
                 subscription.feeders.pop(member, None)
+        flow.holders.clear()
+        self._former[member.id] = flow
+        if len(self._former) > _FORMER_MAX:
+            self._former.popitem(last=False)
 
     def _end(self, member: Member, flow: InFlow) -> None:
+        self._serial = max(self._serial, flow.serial)
         while flow.early:
             self._losses.add(member.name, "in", "its sender has gone", flow.skip_gap())
             try:

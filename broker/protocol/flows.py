@@ -40,7 +40,7 @@ from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.protocol import frames
-from broker.protocol.frames import Batch, Kind, LostEvents, LostTopic, Probe, Report, charge_of
+from broker.protocol.frames import FRAME_BYTES_MAX, Batch, Kind, LostEvents, LostTopic, Probe, Report, charge_of
 
 __all__ = [
     "PARCELS_MAX",
@@ -110,14 +110,17 @@ def _count_topics(parcel: Parcel) -> Counter[tuple[str, str]]:
     return +counts
 
 
-def lost_parcel(topics: Counter[tuple[str, str]]) -> Parcel:
-    """Return what stands for messages that are kept no more.  It needs no room: it has to arrive where none is left."""
+def lost_parcel(topics: Counter[tuple[str, str]], charge: int = 0) -> Parcel:
+    """Return what stands for messages that are kept no more, and of the room given may have used ``charge``.
+
+    It needs no room itself: it has to arrive where none is left.
+    """
     kept = topics.most_common(LOST_TOPICS_MAX)
     rest = topics.total() - sum(count for _, count in kept)
     if rest:
         kept.append((("", ""), rest))
     body = frames.encode(LostEvents(tuple(LostTopic(topic, name, count) for (topic, name), count in kept)))
-    return Parcel(Kind.LOST, body, topics.total(), 0)
+    return Parcel(Kind.LOST, body, topics.total(), charge)
 
 
 class Outcome(Struct):
@@ -144,9 +147,12 @@ class OutFlow:
         self._probe_last = 0  # the last message that went before the question
         self._outstanding = 0
         self._serial = 0
+        self._began = 0
         self._dropped = 0
         self._settling = False  # back from being away: the first answer tells what had arrived
-        self._told = 0  # the last message that was told as lost
+        self._told = 0  # up to this message what was lost is told
+        self._marked = 0  # messages of LOST parcels that were reported, whether as lost or as what they stand for
+        self._recovered = 0  # of these, the ones that had arrived
         self._passing: Counter[tuple[str, str]] = Counter()  # what passes while it is away
 
     @property
@@ -205,29 +211,32 @@ class OutFlow:
             return Outcome([])
         self._serial = report.serial
         self.room = report.room
-        recovered = self._forget_until(report.received)
-        outcome = Outcome([], recovered=recovered if self._settling else 0)
+        if report.began != self._began:  # the receiver had forgotten us, and counts anew
+            self._began = report.began
+            self._dropped = self._marked = self._recovered = 0
+        self._forget_until(report.received)
+        outcome = Outcome([], recovered=max(0, self._marked - report.lost - self._recovered))
+        self._recovered += outcome.recovered
         outcome.dropped, self._dropped = max(0, report.dropped - self._dropped), max(report.dropped, self._dropped)
         if report.answers and report.answers == self.probe_number and report.received < self._probe_last:
             outcome.send += [item for item in self.sent if item[0] <= self._probe_last]
         if self._settling and report.answers == self.probe_number:
             self._settling = False
-            outcome.lost = sum(parcel.messages for sequence, parcel in self.sent if sequence > self._told)
+            outcome.lost = self._untold()
+            self._told = self.next_sequence - 1
         if not self._settling:
             outcome.send += self._release()
         self.probe_at = None
         return outcome
 
-    def _forget_until(self, received: int) -> int:
-        """Drop what has arrived; returns how many messages of it were kept as lost."""
-        marked = 0
+    def _forget_until(self, received: int) -> None:
+        """Drop what has arrived."""
         sent = self.sent
         while sent and sent[0][0] + sent[0][1].messages - 1 <= received:
             _, parcel = sent.popleft()
             self._outstanding -= parcel.charge
             if parcel.kind == Kind.LOST:
-                marked += parcel.messages
-        return marked
+                self._marked += parcel.messages
 
     # -- away ----------------------------------------------------------------------------------------------------
 
@@ -241,20 +250,29 @@ class OutFlow:
 
     def give_up(self) -> int:
         """Keep of everything unreported only what it was; returns how many messages that loses."""
-        lost = self.unreported
-        numbered = [*self.sent]
+        lost = self.unreported + self._untold()
+        self.sent = deque(
+            # Those that were sent may arrive yet and use up their room.
+            (sequence, parcel if parcel.kind == Kind.LOST else lost_parcel(parcel.topics, parcel.charge))
+            for sequence, parcel in self.sent
+        )
         for parcel in self.waiting:
-            numbered.append((self.next_sequence, parcel))
+            self.sent.append((self.next_sequence, lost_parcel(parcel.topics)))
             self.next_sequence += parcel.messages
         self.waiting.clear()
-        self.sent = deque(
-            (sequence, parcel if parcel.kind == Kind.LOST else lost_parcel(parcel.topics))
-            for sequence, parcel in numbered
-        )
-        self._outstanding = 0
         self.away = True
         self._told = self.next_sequence - 1
         return lost
+
+    def _untold(self) -> int:
+        return sum(
+            parcel.messages for sequence, parcel in self.sent if parcel.kind == Kind.LOST and sequence > self._told
+        )
+
+    @property
+    def passed(self) -> int:
+        """Messages that passed while it is away: not told as lost yet."""
+        return self._passing.total()
 
     def come_back(self) -> None:
         """Be heard of again: what passed meanwhile is told behind what was lost before."""
@@ -267,14 +285,19 @@ class OutFlow:
 
 
 class InFlow:
-    """The receiving end; ``number`` is the sender's."""
+    """The receiving end; ``number`` is the sender's.
 
-    def __init__(self, number: int) -> None:
+    Its reports have serials above ``began``, which is that of the last report of an earlier end of the same flow.
+    """
+
+    def __init__(self, number: int, began: int = 0) -> None:
         self.number = number
+        self.began = began
         self.expected = 1
         self.early: dict[int, tuple[int, bytes]] = {}  # by first message: kind and body of what is ahead of its turn
         self.holders: set[object] = set()  # the full queues that keep us from giving more room
         self.dropped = 0  # by our subscriptions
+        self.lost = 0  # told by LOST parcels, in the place of what they stand for
         self.answers = 0  # the probe that the next report answers
         self.duplicates = 0
         self.messages = 0
@@ -283,7 +306,7 @@ class InFlow:
         self._charge = 0  # of what came in order
         self._early_bytes = 0
         self._edge = ROOM_FIRST  # the charge up to which room was given
-        self._serial = 0
+        self.serial = began
         self._reported = 0  # the charge when we last reported
         self._parcels = 0  # since then
         self._told = (1, 0)  # expected and dropped, as last reported
@@ -297,13 +320,19 @@ class InFlow:
             self.duplicates += 1
             return False
         if kind == Kind.EVENTS and self._charge + self._early_bytes >= self._edge:
-            raise Malformed("more events than there was room given for")
+            self._check_room(sequence)
         if sequence == self.expected:
             return True
         if sequence not in self.early and len(self.early) < PARCELS_MAX:
             self.early[sequence] = (kind, body)
             self._early_bytes += len(body)
         return False
+
+    def _check_room(self, sequence: int) -> None:
+        """Refuse a parcel that had no room when it was sent; one that fills a gap was sent before what waits."""
+        excess = self._charge + self._early_bytes - self._edge
+        if sequence > max(self.early, default=0) or excess >= FRAME_BYTES_MAX:
+            raise Malformed("more events than there was room given for")
 
     def advance(self, kind: int, body_bytes: int, messages: int) -> None:
         """Take note of the parcel that was next."""
@@ -312,6 +341,8 @@ class InFlow:
         if kind == Kind.EVENTS:
             self.messages += messages
             self._charge += charge_of(body_bytes, messages)
+        elif kind == Kind.LOST:
+            self.lost += messages
         if self._charge - self._reported >= self.share // 4 or self._parcels >= REPORT_PARCELS:
             self.due = True
 
@@ -347,13 +378,13 @@ class InFlow:
         """Return what there is to report, and take it as reported."""
         if not self.holders:
             self._edge = max(self._edge, self._charge + self.share)
-        self._serial += 1
+        self.serial += 1
         self.due = False
         self._reported, self._parcels = self._charge, 0
         self._told = (self.expected, self.dropped)
         answers, self.answers = self.answers, 0
         room = max(0, self._edge - self._charge)
-        return Report(self._serial, self.expected - 1, room, self.dropped, answers)
+        return Report(self.serial, self.expected - 1, room, self.dropped, answers, self.lost, self.began)
 
     def hold(self, queue: object) -> None:
         """Give no more room until :meth:`release` was said for every queue that holds."""

@@ -222,6 +222,7 @@ class MemberUpdate(Struct, frozen=True, array_like=True):
     gone: bool  # it has left for good: there are no further versions
     neighbours: Annotated[tuple[Neighbour, ...], Meta(max_length=10_000)]
     interests: Unsigned = 0  # the version that its interests have reached
+    born: Unsigned = 0  # when its process began, in nanoseconds since 1970: of two of one name the later one is meant
 
 
 class Known(Struct, frozen=True, array_like=True, gc=False):
@@ -251,6 +252,8 @@ class Report(Struct, frozen=True, array_like=True):
     ``serial`` grows, so that a report that was overtaken is not heeded.  ``received`` is the last message that came in
     order, ``room`` how much more than that may be sent (a charge), ``dropped`` how many messages the receiver's own
     subscriptions have dropped so far, ``answers`` the number of the PROBE that this answers, 0 when it was not asked.
+    ``lost`` is how many of those received came as LOST only.  A receiver that has forgotten the flow and begins anew
+    counts from 0 again; ``began`` is the serial that it began after.
     """
 
     serial: Annotated[int, Meta(ge=1)]
@@ -258,6 +261,8 @@ class Report(Struct, frozen=True, array_like=True):
     room: Unsigned
     dropped: Unsigned
     answers: Unsigned
+    lost: Unsigned
+    began: Unsigned
 
 
 class Probe(Struct, frozen=True, array_like=True):

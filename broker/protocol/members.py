@@ -7,7 +7,8 @@ never goes backwards, and a gap, which only forgetting can make, is mended by as
 
 Ids are new with every start of a process, hence versions begin at 1 with it and nothing outlives it but what it has
 said. Who cannot be reached any more is remembered for :data:`FORGET_S`, because it may come back; who has said that
-it leaves (``gone``), or whose name a new process has, is forgotten at once.
+it leaves (``gone``), or whose name a new process has, is forgotten at once.  What was forgotten is not believed again
+until there is newer word of it: others may still have the old.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from msgspec import Struct, field
 
 from broker.errors import Malformed
 from broker.protocol import frames
+from broker.protocol.apart import FAR, FORGET_S, Apart
 from broker.protocol.flows import InFlow, OutFlow
 from broker.protocol.frames import Interest, Kind, Known, MemberUpdate, Neighbour, Sync
 from broker.protocol.link import Link, OutFrame
@@ -30,15 +32,21 @@ __all__ = ["EDGES_MAX", "FORGET_S", "MEMBERS_MAX", "Member", "Members", "Watcher
 # Ten times the mesh for which flooding everything to everybody is sensible; about 50 MB.
 MEMBERS_MAX: Final = 10_000
 EDGES_MAX: Final = 200_000
-FORGET_S: Final = 600.0
-# An endpoint whose links come and go tells so at most this often, and looks at the graph anew as often.
+# What is beyond this part of the limits is kept and not passed on: who cuts off a peer that brought too much must not
+# have brought its other peers as much.
+_PASSED_ON: Final = 0.95
+# An endpoint whose links come and go tells so at most this often; those that begin together are told of together.
 ANNOUNCE_S: Final = 0.1
+_TOGETHER_S: Final = 0.005
+# The graph is looked at so long after a change, because one rarely comes alone.  That takes about a microsecond for
+# each endpoint and each end of a link: so much rest for each of them leaves nine tenths of the time for other things.
 COMPUTE_S: Final = 0.01
-_GONE_MAX: Final = 1024
+_REST_S: Final = 10e-6
+_FORGOTTEN_MAX: Final = 10_000
+_FOR_GOOD: Final = 1 << 64
 # Word of an endpoint comes a moment after word of its links; when it does not, it is asked for.
 _UNKNOWN_S: Final = 1.0
 _UNKNOWN_MAX: Final = 1000
-_FAR: Final = 1 << 30
 
 
 class Member(Struct, eq=False):
@@ -47,6 +55,7 @@ class Member(Struct, eq=False):
     id: bytes
     name: str
     out: OutFlow
+    born: int = 0  # when its process began, in nanoseconds since 1970
     version: int = 0
     forward: bool = True
     neighbours: dict[bytes, Neighbour] = field(default_factory=dict)
@@ -58,9 +67,10 @@ class Member(Struct, eq=False):
     interests_promised: int = 0  # the version that it had when it last announced itself
     learned: int = 0  # the version of our interests that it is known to have
     hop: Link | None = None  # the first link of the way to it; None: there is no way
-    distance: int = _FAR
+    distance: int = FAR
     apart_since: float | None = None  # since when there is no unbroken way
     incoming: InFlow | None = None
+    relayed: bool = False  # something that claims to be its has come by way of another
     mistrusted: bool = False  # it has broken the protocol, and that was told
 
     @property
@@ -96,8 +106,8 @@ class Members:
     ) -> None:
         self.own = own
         self.members: dict[bytes, Member] = {}
-        self.apart: dict[Member, None] = {}
-        self.gone: OrderedDict[bytes, None] = OrderedDict()
+        self.apart = Apart()
+        self._forgotten: OrderedDict[bytes, int] = OrderedDict()  # until which version they are not heard again
         self.touched = touched  # links that were sent something: whoever calls sees to their being pumped
         self._links = links
         self._watcher = watcher
@@ -105,9 +115,11 @@ class Members:
         self._changed = changed
         self._edges = 0
         self._flows = 0
-        self._announce_at: float | None = 0.0  # when to tell of our links; None: nothing has changed
+        self._announce_at: float | None = None  # when to tell of our links; None: nothing has changed
         self._announced_at = float("-inf")
         self._compute_at: float | None = None  # when to look at the graph anew
+        self._rest_until = float("-inf")  # not before
+        self.in_flux = False  # it has changed since
         self._unknown: dict[bytes, float] = {}  # linked with somebody, not announced: when to ask for them
         self._leaving = False
 
@@ -116,8 +128,27 @@ class Members:
     def links_changed(self, now: float) -> None:
         """Take note that a link of ours has come, gone, lost its connection or got it back."""
         if self._announce_at is None:
-            self._announce_at = max(now, self._announced_at + ANNOUNCE_S)
+            self._announce_at = max(now + _TOGETHER_S, self._announced_at + ANNOUNCE_S)
         self._graph_changed(now)
+
+    def link_added(self, link: Link, now: float) -> None:
+        """Let ways lead over a new link."""
+        self.links_changed(now)
+        member = self.members.get(link.peer_id)
+        if now >= self._rest_until:
+            self.compute(now)
+        elif member is not None:
+            member.hop, member.distance = link, 1
+
+    def link_ended(self, link: Link, now: float) -> None:
+        """Let no way lead over a link that is no more."""
+        self.links_changed(now)
+        if now >= self._rest_until:
+            self.compute(now)
+            return
+        for member in self.members.values():
+            if member.hop is link:
+                member.hop, member.distance = None, FAR
 
     def leave(self) -> None:
         """Tell everybody that this endpoint is gone for good."""
@@ -134,7 +165,16 @@ class Members:
         )
         own.neighbours = {neighbour.id: neighbour for neighbour in neighbours}
         own.announcement = frames.encode(
-            MemberUpdate(own.id, own.name, own.version, own.forward, self._leaving, neighbours, own.interests_version)
+            MemberUpdate(
+                own.id,
+                own.name,
+                own.version,
+                own.forward,
+                self._leaving,
+                neighbours,
+                own.interests_version,
+                own.born,
+            )
         )
         self.flood(Kind.MEMBER, own.announcement, None)
 
@@ -145,9 +185,11 @@ class Members:
 
     def flood(self, kind: Kind, payload: bytes, source: Link | None) -> None:
         """Send it over all links but the one that it came by."""
+        touched = self.touched
         for link in self._links.values():
             if link is not source:
-                self.send(link, kind, payload)
+                link.send(OutFrame(kind, payload))
+                touched[link] = None
 
     # -- when a link begins --------------------------------------------------------------------------------------
 
@@ -158,6 +200,10 @@ class Members:
         known = [Known(m.id, m.version, m.interests_version) for m in (self.own, *self.members.values())]
         self.send(link, Kind.SYNC, frames.encode(Sync(True, tuple(known))))
 
+    def beginning(self) -> list[Link]:
+        """Return the links whose peers have not told all yet that they know."""
+        return [link for link in self._links.values() if link.is_beginning]
+
     def newer_than(self, sync: Sync) -> tuple[list[Member], list[Member]]:
         """Return whose announcement, and whose interests, the peer lacks.
 
@@ -166,10 +212,14 @@ class Members:
         theirs = {known.id: known for known in sync.known}
         mine = [self.own, *(member for member in self.members.values() if member.version)]
         lists: tuple[list[Member], list[Member]] = ([], [])
-        for member in mine:
+        links = 0
+        for member in mine[: int(_PASSED_ON * MEMBERS_MAX)]:
+            links += len(member.neighbours)
+            if links > _PASSED_ON * EDGES_MAX:
+                break
             known = theirs.get(member.id)
             if known is None:
-                if not sync.complete or not (member is self.own or member.distance < _FAR):
+                if not sync.complete or not (member is self.own or member.distance < FAR):
                     continue
                 known = Known(member.id, 0, 0)
             if member.version > known.member:
@@ -189,7 +239,8 @@ class Members:
                 self.links_changed(now)
             return
         member = self.members.get(update.id)
-        if update.id in self.gone or (member is not None and update.version <= member.version):
+        known = self._forgotten.get(update.id, 0) if member is None else member.version
+        if update.version <= known:
             return
         if not update.name.isprintable():
             raise Malformed(f"an endpoint's name is not printable text: {update.name!r:.100}")
@@ -199,33 +250,42 @@ class Members:
             member = self._add(update, link)
         elif member.name != update.name:
             raise Malformed(f"the endpoint {member.name!r} is said to be called {update.name!r:.100}")
-        self._edges += len(update.neighbours) - len(member.neighbours)
+        growth = len(update.neighbours) - len(member.neighbours)
+        grows = growth > 0 or not member.version
+        self._edges += growth
         member.version = update.version
         member.forward = update.forward
         member.neighbours = {neighbour.id: neighbour for neighbour in update.neighbours}
         member.announcement = payload
         member.interests_promised = update.interests
-        self.flood(Kind.MEMBER, payload, link)
         self._graph_changed(now)
-        if update.gone:
-            self._remember_gone(member.id)
-            self.forget(member, "it has left")
         self._bound(link)
+        if not (grows and self._crowded):
+            self.flood(Kind.MEMBER, payload, link)
+        if update.gone:
+            self.forget(member, "it has left")
+            self._forgotten[member.id] = _FOR_GOOD
 
     def _add(self, update: MemberUpdate, link: Link) -> Member:
         self._flows += 1
-        member = Member(update.id, update.name, OutFlow(self._flows), via=link)
+        member = Member(update.id, update.name, OutFlow(self._flows), born=update.born, via=link)
         self.members[update.id] = member
-        for other in [other for other in self.apart if other.name == update.name]:
-            self.forget(other, "replaced by a new process of the same name")
+        self._forgotten.pop(update.id, None)
         return member
+
+    @property
+    def _crowded(self) -> bool:
+        return len(self.members) > _PASSED_ON * MEMBERS_MAX or self._edges > _PASSED_ON * EDGES_MAX
+
+    def _forget_out_of_reach(self) -> None:
+        for member in [member for member in self.apart if member.distance == FAR]:
+            self.forget(member, "it cannot be reached, and there are too many endpoints")
 
     def _bound(self, link: Link) -> None:
         """Keep the graph within its limits: cut off who brought most of one that is too large."""
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
-        for member in [member for member in self.apart if member.distance == _FAR]:
-            self.forget(member, "it cannot be reached, and there are too many endpoints")
+        self._forget_out_of_reach()
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
         brought = Counter(member.via for member in self.members.values() if member.via and not member.via.ended)
@@ -238,20 +298,20 @@ class Members:
     def forget(self, member: Member, reason: str) -> None:
         """Let an endpoint be no longer part of the mesh."""
         del self.members[member.id]
-        self.apart.pop(member, None)
+        self.apart.discard(member)
         self._edges -= len(member.neighbours)
-        member.hop, member.distance = None, _FAR
+        member.hop, member.distance = None, FAR
+        # Others may still have this word of it, and would bring it back, for ever in turns.
+        self._forgotten[member.id] = member.version
+        if len(self._forgotten) > _FORGOTTEN_MAX:
+            self._forgotten.popitem(last=False)
         self._watcher.member_forgotten(member, reason)
-
-    def _remember_gone(self, id_: bytes) -> None:
-        self.gone[id_] = None
-        if len(self.gone) > _GONE_MAX:
-            self.gone.popitem(last=False)
 
     # -- ways ----------------------------------------------------------------------------------------------------
 
     def _graph_changed(self, now: float) -> None:
-        soon = now + COMPUTE_S
+        self.in_flux = True
+        soon = max(now + COMPUTE_S, self._rest_until)
         if self._compute_at is None or soon < self._compute_at:
             self._compute_at = soon
         self._changed()
@@ -259,21 +319,24 @@ class Members:
     def compute(self, now: float) -> None:
         """Work the ways out anew."""
         self._compute_at = None
+        self._rest_until = now + _REST_S * (len(self.members) + self._edges)
+        self.in_flux = False
         own = {link.peer_id: link.wire is not None for link in self._links.values() if link.added}
         found = shortest_ways(own, self.members)
         back = []
         for member in self.members.values():
             way = found.get(member.id)
-            member.distance, member.hop = (_FAR, None) if way is None else (way[0], self._links[way[1]])
-            if not member.reachable:
+            member.distance, member.hop = (FAR, None) if way is None else (way[0], self._links[way[1]])
+            if member.distance >= BROKEN:
                 if member.apart_since is None:
-                    member.apart_since = now
-                    self.apart[member] = None
+                    self.apart.add(member, now)
             elif member.apart_since is not None:
-                member.apart_since = None
-                del self.apart[member]
+                self.apart.discard(member)
                 back.append(member)
+        if self._crowded:
+            self._forget_out_of_reach()
         self._forget_replaced()
+        self.apart.look()
         self._ask_for_unknown(now)
         for member in back:
             self._watcher.member_back(member)
@@ -283,8 +346,12 @@ class Members:
     def _forget_replaced(self) -> None:
         if not self.apart:
             return
-        names = {member.name for member in self.members.values() if member.reachable}
-        for member in [member for member in self.apart if member.name in names]:
+        names = {member.name for member in self.apart}
+        born: dict[str, int] = {}
+        for member in self.members.values():
+            if member.reachable and member.name in names:
+                born[member.name] = max(member.born, born.get(member.name, 0))
+        for member in [member for member in self.apart if member.born < born.get(member.name, 0)]:
             self.forget(member, "replaced by a new process of the same name")
 
     def _ask_for_unknown(self, now: float) -> None:
@@ -293,18 +360,23 @@ class Members:
         We have forgotten them and others have not.  Nearly always word of them is just on its way.
         """
         unknown: dict[bytes, tuple[Link, Known]] = {}
+        known_ids = {self.own.id, *self.members}
         for member in self.members.values():
             if member.hop is None or len(unknown) >= _UNKNOWN_MAX:
                 continue
             if member.interests_version < member.interests_promised:
                 unknown[member.id] = (member.hop, Known(member.id, member.version, member.interests_version))
-            for id_ in member.neighbours:
-                if id_ not in self.members and id_ != self.own.id and id_ not in self.gone:
+            if known_ids.issuperset(member.neighbours):
+                continue
+            for id_, edge in member.neighbours.items():
+                if edge.up and id_ not in known_ids:
                     unknown[id_] = (member.hop, Known(id_, 0, 0))
         self._unknown = {id_: self._unknown.get(id_, now + _UNKNOWN_S) for id_ in unknown}
         for id_, (hop, known) in unknown.items():
             if now >= self._unknown[id_]:
                 self._unknown[id_] = now + 10 * _UNKNOWN_S
+                if self._forgotten.get(id_) != _FOR_GOOD:
+                    self._forgotten.pop(id_, None)
                 self.send(hop, Kind.SYNC, frames.encode(Sync(False, (known,))))
         if self._unknown:
             self._compute_at = min(self._unknown.values())
@@ -318,16 +390,12 @@ class Members:
             self._announce()
         if self._compute_at is not None and now >= self._compute_at:
             self.compute(now)
-        for member in self._overdue(now, FORGET_S):
-            if member.distance == _FAR:
-                self.forget(member, f"it could not be reached for {FORGET_S:g} s")
-
-    def _overdue(self, now: float, patience_s: float) -> list[Member]:
-        return [m for m in self.apart if m.apart_since is not None and now >= m.apart_since + patience_s]
+        for member in self.apart.to_forget(now):
+            self.forget(member, f"it could not be reached for {FORGET_S:g} s")
 
     def to_give_up(self, now: float, patience_s: float) -> Iterable[Member]:
         """Give those who have been apart for so long and are not given up yet."""
-        return [member for member in self._overdue(now, patience_s) if not member.out.away]
+        return self.apart.to_give_up(now, patience_s)
 
     def next_deadline(self, patience_s: float) -> float:
         """Return when :meth:`tick` has something to do."""
@@ -336,9 +404,4 @@ class Members:
             due = self._announce_at
         if self._compute_at is not None and self._compute_at < due:
             due = self._compute_at
-        for member in self.apart:
-            assert member.apart_since is not None
-            at = member.apart_since + (FORGET_S if member.out.away else patience_s)
-            if at < due:
-                due = at
-        return due
+        return min(due, self.apart.next_deadline(patience_s))

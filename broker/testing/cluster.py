@@ -118,7 +118,8 @@ class SimulatedEndpoint:
         self.status: list[Status] = []
         self.wanted: dict[str, None] = {}  # the addresses of those it wants to be linked with, in order
         self.node_options = node_options
-        self.node = Node(name, random.Random(cluster.random.getrandbits(64)), cluster.timing, **node_options)
+        chance = random.Random(cluster.random.getrandbits(64))
+        self.node = Node(name, chance, cluster.timing, born=self._time_ns(), **node_options)
         self._readers: dict[Subscription, SimulatedSubscription] = {}
         self._tick_at = float("inf")
         self._carrying = False
@@ -155,13 +156,15 @@ class SimulatedEndpoint:
 
     def publish(self, topic: str, event: object) -> bool:
         """Publish an event; False when it was not taken because a reader is slow."""
-        time_ns = _EPOCH_NS + round(self.cluster.now() * 1e9)
-        code = self.node.publish(topic, event, time_ns)
+        code = self.node.publish(topic, event, self._time_ns())
         if code is Published.FIRST:
             # The batch leaves when the loop comes round: after everything else that happens now.
             self.cluster.call_at(self.cluster.now(), self._flush)
         self.round_done()
         return code is not Published.BLOCKED
+
+    def _time_ns(self) -> int:
+        return _EPOCH_NS + round(self.cluster.now() * 1e9)
 
     def _flush(self) -> None:
         if self.alive:

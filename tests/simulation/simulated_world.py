@@ -1,8 +1,9 @@
 """A cluster whose programs keep books: what each published, and what each subscription may expect of it.
 
 The books are what the checker compares the subscriptions' messages with.  They are kept where the promise is made: a
-message is *expected* by a subscription when, at the moment it is published, both ends have the session in which the
-publisher learned of the subscription, and the subscriber has seen that acknowledged.
+message is *expected* by a subscription when, at the moment it is published, its publisher knows of the subscription.  And
+a publisher has to know of it from the moment at which the subscriber has seen it acknowledged, for as long as both
+processes live.
 """
 
 from __future__ import annotations
@@ -11,12 +12,36 @@ from collections import defaultdict
 from typing import Any
 
 import attrs
+from simulated_graph import reachable
 
 import broker
+from broker.protocol.addresses import Address, Entry
+from broker.protocol.frames import TTL_DEFAULT, Header
 from broker.protocol.link import Link
+from broker.protocol.members import Member
 from broker.testing import Cluster, Conditions, SimulatedEndpoint, SimulatedSubscription
 
-__all__ = ["BLOB_BYTES_MAX", "CLASSES", "TOPICS", "Alarm", "Blob", "Line", "Note", "Program", "Reader", "World"]
+__all__ = [
+    "BLOB_BYTES_MAX",
+    "CLASSES",
+    "TOPICS",
+    "Alarm",
+    "Blob",
+    "Broken",
+    "Line",
+    "Note",
+    "Program",
+    "Publisher",
+    "Reader",
+    "World",
+]
+
+# A publisher's name and which of its lives it was.
+Publisher = tuple[str, int]
+
+
+class Broken(AssertionError):
+    """A promise was broken."""
 
 
 @broker.event(name="simulation.Note")
@@ -57,17 +82,20 @@ class Line:
 
 @attrs.define(eq=False)
 class Reader:
-    """A subscription, and what it may expect: by publisher (name, life), the numbers with their sessions."""
+    """A subscription, and what it may expect: by publisher, the numbers."""
 
     program: Program
     prefix: str
     types: tuple[type, ...]
     handle: SimulatedSubscription
-    queue_messages: int
-    queue_bytes: int
+    to_learn: set[bytes]  # by id, who could be reached when it was made, and ever since: it waits for their word
     open: bool = True
-    known_in: set[bytes] = attrs.field(factory=set)  # sessions in which the publisher knows of it
-    expected: dict[tuple[str, int], list[tuple[int, bytes]]] = attrs.field(factory=lambda: defaultdict(list))
+    known_to: set[Publisher] = attrs.field(factory=set)  # who has acknowledged it
+    expected: dict[Publisher, list[int]] = attrs.field(factory=lambda: defaultdict(list))
+
+    @property
+    def subscription(self) -> Any:
+        return self.handle._subscription
 
     def wants(self, topic: str, event: object) -> bool:
         return topic.startswith(self.prefix) and (not self.types or type(event) in self.types)
@@ -86,14 +114,20 @@ class Program:
     endpoint: SimulatedEndpoint
     log: dict[int, Line] = attrs.field(factory=dict)
     readers: list[Reader] = attrs.field(factory=list)
-    sessions: int = 0  # that its links have had
 
     @property
     def active(self) -> bool:
         return self.endpoint.alive and not self.endpoint.paused
 
+    @property
+    def key(self) -> Publisher:
+        return (self.name, self.life)
+
     def link_to(self, other: Program) -> Link | None:
         return self.endpoint.node.peerings.links.get(other.endpoint.node.id)
+
+    def member_of(self, other: Program) -> Member | None:
+        return self.endpoint.node.members.members.get(other.endpoint.node.id)
 
 
 class World:
@@ -103,6 +137,7 @@ class World:
         self.cluster = Cluster(seed, conditions)
         self.lives: list[Program] = []
         self.now_alive: dict[str, Program] = {}
+        self.leaves: set[str] = set()
         self.wishes: dict[str, set[str]] = defaultdict(set)  # by name: the addresses it wants to be linked with
         self.blocked = 0  # publishes that were not taken
 
@@ -112,32 +147,53 @@ class World:
         It can be dialled at two addresses: ``sim://NAME``, and ``sim://NAME/again``.
         """
         life = sum(program.name == name for program in self.lives)
-        program = Program(name, life, self.cluster.add(name))
+        program = Program(name, life, self.cluster.add(name, forward=name not in self.leaves))
         self.cluster.fabric.listen(program.endpoint, f"sim://{name}/again")
         self.lives.append(program)
         self.now_alive[name] = program
+        self._watch_ways(program)
+        self._watch_hops(program)
         for address in sorted(self.wishes[name]):
-            self._peer(program, address)
+            program.endpoint.peer(address)
         return program
+
+    def _watch_ways(self, program: Program) -> None:
+        """Take note of who cannot be reached for a moment: no subscription waits for them."""
+        members = program.endpoint.node.members
+        compute = members.compute
+
+        def computing(now: float) -> None:
+            compute(now)
+            reached = {member.id for member in members.members.values() if member.reachable}
+            for reader in program.readers:
+                reader.to_learn &= reached
+
+        members.compute = computing  # type: ignore[method-assign]
+
+    def _watch_hops(self, program: Program) -> None:
+        """Check that what came by way of a relay may travel less far than what comes from its origin."""
+        node = program.endpoint.node
+        receive = node.transit.receive
+
+        def receiving(header: Header, address: Address, frame: bytes) -> Entry | None:
+            if address.origin not in node.peerings.links and header.ttl >= TTL_DEFAULT:
+                raise Broken(f"{program.name} got a frame from far away with a ttl of {header.ttl}")
+            return receive(header, address, frame)
+
+        node.transit.receive = receiving  # type: ignore[method-assign]
 
     def peer(self, program: Program, address: str) -> None:
         self.wishes[program.name].add(address)
-        self._peer(program, address)
-
-    def _peer(self, program: Program, address: str) -> None:
-        program.endpoint.node.peer(address, self.cluster.now())
-        program.endpoint.round_done()
+        program.endpoint.peer(address)
 
     def unpeer(self, program: Program, address: str) -> None:
         self.wishes[program.name].discard(address)
-        program.endpoint.node.unpeer(address)
-        program.endpoint.round_done()
+        program.endpoint.unpeer(address)
 
-    def subscribe(
-        self, program: Program, prefix: str, types: tuple[type, ...], queue_messages: int, queue_bytes: int
-    ) -> Reader:
-        handle = program.endpoint.subscribe(prefix, *types, queue_messages=queue_messages, queue_bytes=queue_bytes)
-        reader = Reader(program, prefix, types, handle, queue_messages, queue_bytes)
+    def subscribe(self, program: Program, prefix: str, types: tuple[type, ...], **limits: Any) -> Reader:
+        to_learn = {m.id for m in program.endpoint.node.members.members.values() if m.reachable}
+        handle = program.endpoint.subscribe(prefix, *types, **limits)
+        reader = Reader(program, prefix, types, handle, to_learn)
         program.readers.append(reader)
         return reader
 
@@ -146,35 +202,38 @@ class World:
         number = len(program.log)
         extra: dict[type, tuple[Any, ...]] = {Note: (), Alarm: (["x"] * (size % 7),), Blob: (bytes(size),)}
         event = kind(program.name, program.life, number, *extra[kind])
-        # Who may expect it is to be looked up before: publishing itself may end what was promised.
-        expecting = self._expecting(program, topic, event)
+        # Who may expect it is to be looked up before: publishing itself may change that.
+        expecting = [reader for reader in self._readers_known_to(program) if reader.wants(topic, event)]
         if not program.endpoint.publish(topic, event):
             self.blocked += 1
             return False
         program.log[number] = Line(topic, event)
-        for reader, session in expecting:
-            reader.expected[program.name, program.life].append((number, session))
+        for reader in expecting:
+            reader.expected[program.key].append(number)
         return True
 
-    def _expecting(self, program: Program, topic: str, event: object) -> list[tuple[Reader, bytes]]:
-        expecting = []
+    def _readers_known_to(self, program: Program) -> list[Reader]:
+        """Return the subscriptions that a program knows of, and check that it knows those that it has to."""
+        known = [reader for reader in program.readers if reader.open]
         for other in self.now_alive.values():
-            if other is program:
-                expecting += [
-                    (reader, b"own") for reader in other.readers if reader.open and reader.wants(topic, event)
-                ]
+            member = program.member_of(other)
+            if other is program or member is None:
                 continue
-            link, back = program.link_to(other), other.link_to(program)
-            if link is None or not link.added:
-                continue
+            back = other.member_of(program)
             for reader in other.readers:
-                if not reader.open or not reader.wants(topic, event):
+                if not reader.open:
                     continue
-                if back is not None and back.added and back.session == link.session and reader.handle.announced:
-                    reader.known_in.add(link.session)
-                if link.session in reader.known_in:
-                    expecting.append((reader, link.session))
-        return expecting
+                if reader.subscription.interest in member.interests:
+                    known.append(reader)
+                    if back is not None and reader.handle.announced:
+                        reader.known_to.add(program.key)
+                elif program.key in reader.known_to:
+                    raise Broken(f"{program.name} has forgotten that {other.name} wants {reader.prefix!r}")
+                elif (
+                    reader.handle.announced and program.endpoint.node.id in reader.to_learn and back is not None and back.reachable
+                ):
+                    raise Broken(f"{other.name} takes {reader.prefix!r} for known to {program.name}")
+        return known
 
     def crash(self, program: Program) -> None:
         program.endpoint.crash()
@@ -197,8 +256,23 @@ class World:
                 if reader.open:
                     reader.handle.go_on_reading()
 
+    # -- what should be when nothing is wrong ------------------------------------------------------------------------
+
+    def component_of(self, name: str) -> set[str]:
+        """Return whom an endpoint has to reach once all that is wished is linked."""
+        edges: dict[str, set[str]] = defaultdict(set)
+        for one, addresses in self.wishes.items():
+            for address in addresses:
+                other = address.split("/")[2]
+                edges[one].add(other)
+                edges[other].add(one)
+        return reachable(name, edges, self.leaves)
+
     def obstacles(self) -> list[str]:
         """Say what is not yet as it should be when nothing is wrong: nothing, once all has settled."""
+        return [*self._unlinked(), *self._unseen(), *self._undelivered()]
+
+    def _unlinked(self) -> list[str]:
         found = []
         for name, wanted in self.wishes.items():
             for other in sorted({address.split("/")[2] for address in wanted}):
@@ -208,12 +282,38 @@ class World:
                     found.append(f"{name} is not linked with {other}")
                 elif link.wire is None or back.wire is None:
                     found.append(f"{name} and {other} have a session, but no wire")
+        return found
+
+    def _unseen(self) -> list[str]:
+        found = []
+        for name, program in self.now_alive.items():
+            members = program.endpoint.node.members
+            seen = {member.name for member in members.members.values() if member.reachable}
+            ought = self.component_of(name)
+            if seen != ought:
+                found.append(f"{name} reaches {sorted(seen)}, not {sorted(ought)}")
+            for other in sorted(seen & ought):
+                member = program.member_of(self.now_alive[other])
+                own = self.now_alive[other].endpoint.node.members.own
+                if member is None:
+                    found.append(f"{name} takes a former {other} for the present one")
+                elif (member.version, member.interests) != (own.version, own.interests):
+                    found.append(f"{name} has old word of {other}")
+        return found
+
+    def _undelivered(self) -> list[str]:
+        found = []
         for program in self.now_alive.values():
-            node = program.endpoint.node
+            members = program.endpoint.node.members.members.values()
             found += [
-                f"{program.name} has not delivered to {link.peer_name}"
-                for link in node.peerings.links.values()
-                if not link.drained
+                f"{program.name} has not delivered to {member.name}"
+                for member in members
+                if member.out.pending and (member.reachable or not member.out.away)
             ]
             found += [f"{program.name} is full" for reader in program.readers if reader.open and reader.handle.pending]
+            found += [
+                f"{program.name} waits for {reader.prefix!r} to be known"
+                for reader in program.readers
+                if reader.open and not reader.handle.announced
+            ]
         return found

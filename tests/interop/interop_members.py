@@ -116,7 +116,7 @@ class Member:
 
     async def kill(self) -> None:
         """``kill -9``, and wait until it is dead."""
-        self._child.kill()
+        self._child.process.kill()
         await self._child.process.wait()
 
     def rss(self) -> int:

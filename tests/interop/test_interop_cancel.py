@@ -139,7 +139,7 @@ async def test_cancelling_what_waits_leaves_the_endpoint_usable(operation: Opera
 
 async def test_leaving_under_cancellation_is_prompt_even_when_a_peer_is_stopped() -> None:
     with trio.fail_after(30):
-        async with child("reader", "tcp://127.0.0.1:0") as reader:
+        async with child("waiting", "tcp://127.0.0.1:0") as reader:
             address = await reader.tells_of("address")
             with trio.CancelScope() as scope:
                 async with Endpoint("writer", linger_s=1000) as endpoint:

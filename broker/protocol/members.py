@@ -286,7 +286,8 @@ class Members:
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
         if now >= self._rest_until:
-            self.compute(now)  # forgets those out of reach
+            self.compute(now)
+        self._forget_out_of_reach()
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
         brought = Counter(member.via for member in self.members.values() if member.via and not member.via.ended)

@@ -296,6 +296,7 @@ class Endpoint:
             raise trio.WouldBlock
         self._after_publish(code, now)
 
+    @trio.lowlevel.enable_ki_protection
     def _after_publish(self, code: Published, now: int) -> bool:
         """See to it that the batch leaves; returns whether the publisher should let others run."""
         if code is GATHERED and now < self._yield_at:
@@ -350,6 +351,7 @@ class Endpoint:
 
     # -- carrying out --------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     def _carry_out(self) -> None:
         """Carry out what the node wants, until it wants nothing more."""
         if self._carrying:
@@ -396,6 +398,7 @@ class Endpoint:
         if due < self._timer_scope.deadline:
             self._timer_scope.deadline = due
 
+    @trio.lowlevel.enable_ki_protection
     async def _run_timer(self) -> None:
         while True:
             with trio.CancelScope(deadline=self._node.next_deadline()) as self._timer_scope:
@@ -403,6 +406,7 @@ class Endpoint:
             self._node.tick(trio.current_time())
             self._carry_out()
 
+    @trio.lowlevel.enable_ki_protection
     async def _run_flusher(self) -> None:
         while True:
             await self._published.park()

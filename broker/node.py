@@ -132,14 +132,14 @@ class Node:
         """Follow up a frame: what its acknowledgement allows, and what we owe for it."""
         if not link.settled:
             self._check_settled(link)
-        if self.interests.waiting or self.peerings.closing:
+        if self.peerings.closing:
             self._act(Changed())
         if link.waiting or link.control:
             self._touched[link] = None
             self._pump()
         if link.ack_due:
             self._acknowledge(link)
-        elif link.owes and link.wire is not None and link not in self._owing:
+        elif link not in self._owing and link.owes and link.wire is not None:
             self._owing[link] = now
 
     def _acknowledge(self, link: Link) -> None:
@@ -222,11 +222,7 @@ class Node:
         """Do what time asks for."""
         self._now = now
         self._tick_condemned(now)
-        for link, since in list(self._owing.items()):
-            if not link.owes:
-                del self._owing[link]
-            elif now >= since + ACK_DELAY_S:
-                self._acknowledge(link)
+        self._tick_owing(now)
         self.members.tick(now)
         for member in self.members.to_give_up(now, self._timing.resume_s):
             reason = f"it could not be reached for {self._timing.resume_s:g} s"
@@ -237,6 +233,16 @@ class Node:
         self.losses.tick(now)
         self.peerings.tick(now)
         self._pump()
+
+    def _tick_owing(self, now: float) -> None:
+        while self._owing:  # the first one owes longest
+            link, since = next(iter(self._owing.items()))
+            if link.owes and now < since + ACK_DELAY_S:
+                return
+            if link.owes:
+                self._acknowledge(link)
+            else:
+                del self._owing[link]
 
     def _tick_condemned(self, now: float) -> None:
         condemned, self._condemned = self._condemned, []
@@ -294,16 +300,14 @@ class Node:
         self._owing.pop(link, None)
         self.interests.link_ended(link)
         if link.added:
-            self.members.links_changed(self._now)
-            self.members.compute(self._now)
+            self.members.link_ended(link, self._now)
 
     def _add(self, link: Link) -> None:
         """Let messages go over a link whose peer has told us all that it knows."""
         if link.added:
             return
         link.added = True
-        self.members.links_changed(self._now)
-        self.members.compute(self._now)
+        self.members.link_added(link, self._now)
         self._act(Tell(PeerAdded(link.peer_name, link.address)))
         self._act(Changed())
 

@@ -55,6 +55,7 @@ class Delivering:
         self.condemned: list[tuple[Member, Malformed]] = []  # who sent what turned out to be no events
         self._flows = 0
         self._former: OrderedDict[bytes, InFlow] = OrderedDict()  # of those who were forgotten: they may come back
+        self._serial = 0  # the greatest of the reports of flows that have ended
         self._owing: dict[Member, float] = {}  # who is owed a report, and since when
         self._full: dict[Subscription, tuple[object, float | None]] = {}  # what each had taken, and when it was seen
 
@@ -87,7 +88,7 @@ class Delivering:
             if former is not None and former.number >= number:
                 member.incoming = former
                 return former
-        flow = member.incoming = InFlow(number)
+        flow = member.incoming = InFlow(number, self._serial)
         if former is not None:
             self._end(member, former)
             flow.holders = former.holders
@@ -96,7 +97,6 @@ class Delivering:
         return flow
 
     def _take_probe(self, member: Member, flow: InFlow, probe: Probe) -> None:
-        flow.give_up(probe.given_up)
         missing = flow.skip_to(probe.oldest)
         self._losses.add(member.name, "in", "it no longer had them when they could be sent", missing)
         self._act_on_early(member, flow)
@@ -110,9 +110,11 @@ class Delivering:
     def _act_on(self, member: Member, flow: InFlow, kind: int, body: bytes) -> None:
         if kind == Kind.EVENTS:
             runs = frames.decode(Batch, body).runs
+            messages = 0
             for run in runs:
                 self._check(run)
-            flow.advance(kind, len(body), sum([run.count for run in runs]))
+                messages += run.count
+            flow.advance(kind, len(body), messages)
             for run in runs:
                 self.deliver(Delivery(run, member.name, member, self._report_misfit, self._condemn))
         elif kind == Kind.LOST:
@@ -276,6 +278,7 @@ class Delivering:
             self._former.popitem(last=False)
 
     def _end(self, member: Member, flow: InFlow) -> None:
+        self._serial = max(self._serial, flow.serial)
         while flow.early:
             self._losses.add(member.name, "in", "its sender has gone", flow.skip_gap())
             try:

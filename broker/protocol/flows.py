@@ -110,14 +110,17 @@ def _count_topics(parcel: Parcel) -> Counter[tuple[str, str]]:
     return +counts
 
 
-def lost_parcel(topics: Counter[tuple[str, str]]) -> Parcel:
-    """Return what stands for messages that are kept no more.  It needs no room: it has to arrive where none is left."""
+def lost_parcel(topics: Counter[tuple[str, str]], charge: int = 0) -> Parcel:
+    """Return what stands for messages that are kept no more, and of the room given may have used ``charge``.
+
+    It needs no room itself: it has to arrive where none is left.
+    """
     kept = topics.most_common(LOST_TOPICS_MAX)
     rest = topics.total() - sum(count for _, count in kept)
     if rest:
         kept.append((("", ""), rest))
     body = frames.encode(LostEvents(tuple(LostTopic(topic, name, count) for (topic, name), count in kept)))
-    return Parcel(Kind.LOST, body, topics.total(), 0)
+    return Parcel(Kind.LOST, body, topics.total(), charge)
 
 
 class Outcome(Struct):
@@ -144,10 +147,12 @@ class OutFlow:
         self._probe_last = 0  # the last message that went before the question
         self._outstanding = 0
         self._serial = 0
+        self._began = 0
         self._dropped = 0
         self._settling = False  # back from being away: the first answer tells what had arrived
         self._told = 0  # up to this message what was lost is told
-        self._settled = 0  # up to this message what was lost was sent as lost, and can't be recovered
+        self._marked = 0  # messages of LOST parcels that were reported, whether as lost or as what they stand for
+        self._recovered = 0  # of these, the ones that had arrived
         self._passing: Counter[tuple[str, str]] = Counter()  # what passes while it is away
 
     @property
@@ -196,7 +201,7 @@ class OutFlow:
         """Return the question that tells what was lost."""
         self.probe_number += 1
         self._probe_last = self.next_sequence - 1
-        return Probe(self.probe_number, self.sent[0][0] if self.sent else self.next_sequence, self._told)
+        return Probe(self.probe_number, self.sent[0][0] if self.sent else self.next_sequence)
 
     def take_report(self, report: Report) -> Outcome:
         """Act on a report.  Raises Malformed when it tells of what was never sent."""
@@ -206,30 +211,32 @@ class OutFlow:
             return Outcome([])
         self._serial = report.serial
         self.room = report.room
-        recovered = self._forget_until(report.received)
-        outcome = Outcome([], recovered=recovered if self._settling else 0)
+        if report.began != self._began:  # the receiver had forgotten us, and counts anew
+            self._began = report.began
+            self._dropped = self._marked = self._recovered = 0
+        self._forget_until(report.received)
+        outcome = Outcome([], recovered=max(0, self._marked - report.lost - self._recovered))
+        self._recovered += outcome.recovered
         outcome.dropped, self._dropped = max(0, report.dropped - self._dropped), max(report.dropped, self._dropped)
         if report.answers and report.answers == self.probe_number and report.received < self._probe_last:
             outcome.send += [item for item in self.sent if item[0] <= self._probe_last]
-        if self._settling and report.answers and report.answers == self.probe_number:
+        if self._settling and report.answers == self.probe_number:
             self._settling = False
             outcome.lost = self._untold()
-            self._told = self._settled = self.next_sequence - 1
+            self._told = self.next_sequence - 1
         if not self._settling:
             outcome.send += self._release()
         self.probe_at = None
         return outcome
 
-    def _forget_until(self, received: int) -> int:
-        """Drop what has arrived; returns how many messages of it were kept as lost and not sent as such."""
-        marked = 0
+    def _forget_until(self, received: int) -> None:
+        """Drop what has arrived."""
         sent = self.sent
         while sent and sent[0][0] + sent[0][1].messages - 1 <= received:
-            sequence, parcel = sent.popleft()
+            _, parcel = sent.popleft()
             self._outstanding -= parcel.charge
-            if parcel.kind == Kind.LOST and sequence > self._settled:
-                marked += parcel.messages
-        return marked
+            if parcel.kind == Kind.LOST:
+                self._marked += parcel.messages
 
     # -- away ----------------------------------------------------------------------------------------------------
 
@@ -244,24 +251,23 @@ class OutFlow:
     def give_up(self) -> int:
         """Keep of everything unreported only what it was; returns how many messages that loses."""
         lost = self.unreported + self._untold()
-        numbered = [*self.sent]
+        self.sent = deque(
+            # Those that were sent may arrive yet and use up their room.
+            (sequence, parcel if parcel.kind == Kind.LOST else lost_parcel(parcel.topics, parcel.charge))
+            for sequence, parcel in self.sent
+        )
         for parcel in self.waiting:
-            numbered.append((self.next_sequence, parcel))
+            self.sent.append((self.next_sequence, lost_parcel(parcel.topics)))
             self.next_sequence += parcel.messages
         self.waiting.clear()
-        self.sent = deque(
-            (sequence, parcel if parcel.kind == Kind.LOST else lost_parcel(parcel.topics))
-            for sequence, parcel in numbered
-        )
-        self._outstanding = 0
         self.away = True
         self._told = self.next_sequence - 1
         return lost
 
     def _untold(self) -> int:
-        """Return how many messages passed before it came back that it has not settled yet."""
-        passed = [item for item in self.sent if item[0] > self._told and item[1].kind == Kind.LOST]
-        return sum(parcel.messages for _, parcel in passed)
+        return sum(
+            parcel.messages for sequence, parcel in self.sent if parcel.kind == Kind.LOST and sequence > self._told
+        )
 
     @property
     def passed(self) -> int:
@@ -279,24 +285,28 @@ class OutFlow:
 
 
 class InFlow:
-    """The receiving end; ``number`` is the sender's."""
+    """The receiving end; ``number`` is the sender's.
 
-    def __init__(self, number: int) -> None:
+    Its reports have serials above ``began``, which is that of the last report of an earlier end of the same flow.
+    """
+
+    def __init__(self, number: int, began: int = 0) -> None:
         self.number = number
+        self.began = began
         self.expected = 1
         self.early: dict[int, tuple[int, bytes]] = {}  # by first message: kind and body of what is ahead of its turn
         self.holders: set[object] = set()  # the full queues that keep us from giving more room
         self.dropped = 0  # by our subscriptions
+        self.lost = 0  # told by LOST parcels, in the place of what they stand for
         self.answers = 0  # the probe that the next report answers
         self.duplicates = 0
         self.messages = 0
         self.due = False  # a report is due at once
         self.share = ROOM_FIRST
-        self._given_up = 0  # the last message that the sender has told as lost
         self._charge = 0  # of what came in order
         self._early_bytes = 0
         self._edge = ROOM_FIRST  # the charge up to which room was given
-        self._serial = 0
+        self.serial = began
         self._reported = 0  # the charge when we last reported
         self._parcels = 0  # since then
         self._told = (1, 0)  # expected and dropped, as last reported
@@ -306,7 +316,7 @@ class InFlow:
 
         Raises Malformed when it was sent without room.
         """
-        if sequence < self.expected or (sequence <= self._given_up and kind != Kind.LOST):
+        if sequence < self.expected:
             self.duplicates += 1
             return False
         if kind == Kind.EVENTS and self._charge + self._early_bytes >= self._edge:
@@ -321,7 +331,7 @@ class InFlow:
     def _check_room(self, sequence: int) -> None:
         """Refuse a parcel that had no room when it was sent; one that fills a gap was sent before what waits."""
         excess = self._charge + self._early_bytes - self._edge
-        if self._charge >= self._edge or sequence > max(self.early, default=0) or excess >= FRAME_BYTES_MAX:
+        if sequence > max(self.early, default=0) or excess >= FRAME_BYTES_MAX:
             raise Malformed("more events than there was room given for")
 
     def advance(self, kind: int, body_bytes: int, messages: int) -> None:
@@ -331,6 +341,8 @@ class InFlow:
         if kind == Kind.EVENTS:
             self.messages += messages
             self._charge += charge_of(body_bytes, messages)
+        elif kind == Kind.LOST:
+            self.lost += messages
         if self._charge - self._reported >= self.share // 4 or self._parcels >= REPORT_PARCELS:
             self.due = True
 
@@ -346,14 +358,6 @@ class InFlow:
     def skip_gap(self) -> int:
         """Go on with the earliest that waits, because what is missing will never come; returns how many are missing."""
         return self.skip_to(min(self.early, default=self.expected))
-
-    def give_up(self, until: int) -> None:
-        """Take what was sent before only as lost from now on, because its sender has told it so."""
-        if until <= self._given_up:
-            return
-        self._given_up = until
-        for sequence in [sequence for sequence in self.early if sequence <= until]:
-            self._early_bytes -= len(self.early.pop(sequence)[1])
 
     def skip_to(self, oldest: int) -> int:
         """Go on with that message, because the sender has nothing older; returns how many are missing."""
@@ -374,13 +378,13 @@ class InFlow:
         """Return what there is to report, and take it as reported."""
         if not self.holders:
             self._edge = max(self._edge, self._charge + self.share)
-        self._serial += 1
+        self.serial += 1
         self.due = False
         self._reported, self._parcels = self._charge, 0
         self._told = (self.expected, self.dropped)
         answers, self.answers = self.answers, 0
         room = max(0, self._edge - self._charge)
-        return Report(self._serial, self.expected - 1, room, self.dropped, answers)
+        return Report(self.serial, self.expected - 1, room, self.dropped, answers, self.lost, self.began)
 
     def hold(self, queue: object) -> None:
         """Give no more room until :meth:`release` was said for every queue that holds."""

@@ -252,6 +252,8 @@ class Report(Struct, frozen=True, array_like=True):
     ``serial`` grows, so that a report that was overtaken is not heeded.  ``received`` is the last message that came in
     order, ``room`` how much more than that may be sent (a charge), ``dropped`` how many messages the receiver's own
     subscriptions have dropped so far, ``answers`` the number of the PROBE that this answers, 0 when it was not asked.
+    ``lost`` is how many of those received came as LOST only.  A receiver that has forgotten the flow and begins anew
+    counts from 0 again; ``began`` is the serial that it began after.
     """
 
     serial: Annotated[int, Meta(ge=1)]
@@ -259,18 +261,15 @@ class Report(Struct, frozen=True, array_like=True):
     room: Unsigned
     dropped: Unsigned
     answers: Unsigned
+    lost: Unsigned
+    began: Unsigned
 
 
 class Probe(Struct, frozen=True, array_like=True):
-    """A publisher's question.
-
-    ``oldest`` is the first message that it can still send again, ``given_up`` the last one that it has told as lost: up
-    to there it sends LOST, and whatever else still comes is not to be taken any more.
-    """
+    """A publisher's question; ``oldest`` is the first message that it can still send again."""
 
     number: Annotated[int, Meta(ge=1)]
     oldest: Annotated[int, Meta(ge=1)]
-    given_up: Unsigned
 
 
 class LostTopic(Struct, frozen=True, array_like=True, gc=False):

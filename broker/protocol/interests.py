@@ -65,11 +65,6 @@ class Interests:
 
     # -- ours ----------------------------------------------------------------------------------------------------
 
-    @property
-    def waiting(self) -> bool:
-        """Whether anybody waits for a subscription to be known."""
-        return bool(self._announced)
-
     def add(self, subscription: Subscription) -> None:
         """Announce what a subscription wants."""
         interest = subscription.interest
@@ -177,19 +172,25 @@ class Interests:
                 raise Malformed(f"a prefix that is not normalised: {interest.prefix!r:.100}")
 
     def tell_learned(self, member: Member) -> None:
-        """Tell an endpoint which of its interests we know."""
-        if member.hop is None:
-            self._untold[member] = None
-            return
-        self._untold.pop(member, None)
-        self._transit.send(Kind.LEARNED, frames.encode(Learned(member.interests_version)), ((member, 0, 0),))
+        """Tell an endpoint which of its interests we know; as long as ways change, all such endpoints at once later."""
+        self._untold[member] = None
+        if not self._members.in_flux:
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        by_version: dict[int, list[tuple[Member, int, int]]] = {}
+        for member in list(self._untold):
+            if member.hop is not None:
+                del self._untold[member]
+                by_version.setdefault(member.interests_version, []).append((member, 0, 0))
+        for version, members in by_version.items():
+            self._transit.send(Kind.LEARNED, frames.encode(Learned(version)), members)
 
     # -- what happens --------------------------------------------------------------------------------------------
 
     def ways_changed(self) -> None:
         """Tell whom we could not tell before."""
-        for member in list(self._untold):
-            self.tell_learned(member)
+        self._tell_all()
 
     def link_ended(self, link: Link) -> None:
         """Forget what a link has begun to send."""

@@ -57,11 +57,7 @@ class OutFrame(Struct, eq=False):
     ttl: int = 0
     flags: int = 0
     sequence: int = 0  # given when it first leaves
-
-    @property
-    def size(self) -> int:
-        """The bytes of its payload."""
-        return len(self.head) + len(self.body)
+    size: int = 0  # the bytes of its payload; told by Link.send
 
 
 class Link:
@@ -123,6 +119,7 @@ class Link:
 
     def send(self, frame: OutFrame) -> None:
         """Take a frame to be sent as soon as it may leave; :meth:`pump` makes its bytes."""
+        frame.size = len(frame.head) + len(frame.body)
         if frame.kind >= DATA:
             self.waiting.append(frame)
             self.waiting_bytes += frame.size
@@ -147,7 +144,7 @@ class Link:
         self._next_sequence += 1
         self.sent.append(frame)
         self._sent_bytes += frame.size
-        return self._bytes_of(frame)
+        return self._header(frame.kind, frame.flags, frame.ttl, frame.sequence) + frame.head + frame.body
 
     def _bytes_of(self, frame: OutFrame) -> bytes:
         return self._header(frame.kind, frame.flags, frame.ttl, frame.sequence) + frame.head + frame.body

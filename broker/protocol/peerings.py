@@ -14,6 +14,7 @@ from typing import Final
 from broker.errors import Malformed
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Dial, Hangup, Send, Tell
+from broker.protocol.deadlines import Deadlines
 from broker.protocol.frames import ACK_NOW, HEADER_BYTES, Header, Hello, Kind, Refusal
 from broker.protocol.handshake import Handshake
 from broker.protocol.link import Link
@@ -45,13 +46,15 @@ class Peerings:
         self.links: dict[bytes, Link] = {}  # by the peer's id
         self.peerings: dict[str, Peering] = {}  # by address
         self.wires: dict[int, Wire] = {}
+        self._deadlines: Deadlines[Wire] = Deadlines(self._due)
         self.chance = chance
         self._timing = timing
         self.act = act
         self.observer = observer
         self._wires_made = 0
         self._ungreeted = 0  # accepted wires without a link
-        self._abandon_at: dict[Link, float] = {}  # links without a wire, and how long they are kept
+        self._abandon_at: dict[Link, float] = {}  # links without a wire, and how long each is kept, in order
+        self._restless: dict[Peering, None] = {}  # every wish for which something may be due is among these
         self._handshake = Handshake(self)
         self.closing = False
 
@@ -62,6 +65,7 @@ class Peerings:
         peering = self.peerings.get(address)
         if peering is None:
             peering = self.peerings[address] = Peering(address)
+            self._restless[peering] = None
             self._dial(peering, now)
         return peering
 
@@ -99,6 +103,7 @@ class Peerings:
         self._wires_made += 1
         wire = Wire(self._wires_made, address, peering, opened=now, heard=now, spoke=now)
         self.wires[wire.number] = wire
+        self._deadlines.watch(wire)
         self.act(Changed())  # its handshake has a deadline
         return wire
 
@@ -151,10 +156,12 @@ class Peerings:
         """Forget a wire and have it closed."""
         if self.wires.pop(wire.number, None) is None:
             return
+        self._deadlines.forget(wire)
         if wire.peering is None and wire.link is None:
             self._ungreeted -= 1
         if wire.peering is not None and wire.peering.wire == wire.number:
             wire.peering.wire = None
+            self._restless[wire.peering] = None
         self.act(Hangup(wire.number))
 
     def retry(self, peering: Peering, failure: Refusal, now: float, told: bool) -> None:
@@ -167,6 +174,7 @@ class Peerings:
             timing = self._timing
             backoff = min(timing.redial_max_s, timing.redial_first_s * 2.0 ** min(peering.attempts, 16))
             peering.dial_at = now + backoff * (0.5 + self.chance.random() / 2)
+            self._restless[peering] = None
         peering.attempts += 1
         if not told:
             self.act(Tell(PeeringFailed(peering.address, failure.code, failure.text, peering.final)))
@@ -183,6 +191,7 @@ class Peerings:
         for peering in self.peerings.values():
             if peering.link is link:
                 peering.link = None
+                self._restless[peering] = None
                 if peering.wire is not None:  # dialled to go on with this session
                     self.drop_wire(self.wires[peering.wire])
         link.end()
@@ -266,6 +275,7 @@ class Peerings:
         if wire.probe_until is None:
             wire.probe_until = now + self._timing.probe_s
             self._ping(wire, link, now)
+            self._deadlines.watch(wire)
             self.act(Changed())
 
     # -- sessions ------------------------------------------------------------------------------------------------
@@ -282,6 +292,7 @@ class Peerings:
         link.turn = turn
         link.dialler = link.peer_id if wire.peering is None else self.id
         self._abandon_at.pop(link, None)
+        self._deadlines.watch(wire)
 
     def satisfy(self, peering: Peering, link: Link) -> None:
         """Let a wish be fulfilled by a link."""
@@ -297,16 +308,26 @@ class Peerings:
         wire.spoke = now
         self.act(Send(wire.number, link.unsequenced(Kind.PING, _CLOCK.pack(now), ACK_NOW)))
 
+    def _due(self, wire: Wire) -> float:
+        """Return when something is to be done about a wire."""
+        timing = self._timing
+        if wire.link is None:
+            return wire.opened + timing.handshake_s
+        due = min(wire.heard + timing.silence_s, wire.spoke + timing.heartbeat_s)
+        return due if wire.probe_until is None else min(due, wire.probe_until)
+
     def tick(self, now: float) -> None:
         """Do what time asks for: heartbeats, lost patience, dialling again."""
-        timing = self._timing
-        for wire in list(self.wires.values()):
-            self._tick_wire(wire, now)
-        for link, until in list(self._abandon_at.items()):
-            if now >= until and link in self._abandon_at:
-                code, reason = link.interruption
-                self.end(link, code, f"{reason}; it did not come back within {timing.resume_s:g} s")
-        for peering in list(self.peerings.values()):
+        for wire in self._deadlines.take(now):
+            if self._tick_wire(wire, now):
+                self._deadlines.watch(wire)
+        while self._abandon_at:
+            link, until = next(iter(self._abandon_at.items()))
+            if now < until:
+                break
+            code, reason = link.interruption
+            self.end(link, code, f"{reason}; it did not come back within {self._timing.resume_s:g} s")
+        for peering in self._unsettled():
             if peering.dial_at is not None and now >= peering.dial_at:
                 if peering.link is None or peering.link.wire is None:
                     self._dial(peering, now)
@@ -315,37 +336,42 @@ class Peerings:
             elif peering.idle:
                 self._dial(peering, now)
 
-    def _tick_wire(self, wire: Wire, now: float) -> None:
-        # The same sums as in next_deadline(): a difference may round to just below what its sum is due at.
+    def _unsettled(self) -> list[Peering]:
+        """Return the wishes that wait to be dialled or whose link may have ended, in a steady order."""
+        if not self._restless:
+            return []
+        for peering in list(self._restless):
+            settled = peering.dial_at is None and not peering.idle
+            if settled or self.peerings.get(peering.address) is not peering:
+                del self._restless[peering]
+        return list(self._restless)
+
+    def _tick_wire(self, wire: Wire, now: float) -> bool:
+        """Do what is due for a wire; returns whether it is there still."""
+        if wire.number not in self.wires:
+            return False  # the loss of another one was the end of it
+        # The same sums as in _due(): a difference may round to just below what its sum is due at.
         timing = self._timing
         link = wire.link
         if link is None:
-            if now >= wire.opened + timing.handshake_s:
-                reason = f"connected, but did not answer the handshake within {timing.handshake_s:g} s"
-                self._lose_wire(wire, "silent", reason, now)
-            return
-        if now >= wire.heard + timing.silence_s or (wire.probe_until is not None and now >= wire.probe_until):
+            reason = f"connected, but did not answer the handshake within {timing.handshake_s:g} s"
+            self._lose_wire(wire, "silent", reason, now)
+        elif now >= wire.heard + timing.silence_s or (wire.probe_until is not None and now >= wire.probe_until):
             self._lose_wire(wire, "silent", f"nothing came for {now - wire.heard:.1f} s", now)
-        elif now >= wire.spoke + timing.heartbeat_s:
+        else:
             self._ping(wire, link, now)
+            return True
+        return False
 
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do, in seconds of the clock that ``now`` comes from."""
-        timing = self._timing
-        deadlines = list(self._abandon_at.values())
-        for peering in self.peerings.values():
-            if peering.dial_at is not None:
-                deadlines.append(peering.dial_at)
-            elif peering.idle:
-                return float("-inf")
-        for wire in self.wires.values():
-            if wire.link is None:
-                deadlines.append(wire.opened + timing.handshake_s)
-            else:
-                deadlines.append(min(wire.heard + timing.silence_s, wire.spoke + timing.heartbeat_s))
-                if wire.probe_until is not None:
-                    deadlines.append(wire.probe_until)
-        return min(deadlines, default=float("inf"))
+        due = self._deadlines.next()
+        for until in self._abandon_at.values():  # the first one
+            due = min(due, until)
+            break
+        for peering in self._unsettled():
+            due = min(due, float("-inf") if peering.dial_at is None else peering.dial_at)
+        return due
 
 
 def _opened(wire: Wire) -> float:

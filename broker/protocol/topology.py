@@ -10,7 +10,6 @@ way. A leaf (``forward=False``) is an end of ways, never a part of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from heapq import heappop, heappush
 from typing import Final, Protocol
 
 from broker.protocol.frames import Neighbour
@@ -37,36 +36,55 @@ def shortest_ways(own: Mapping[bytes, bool], vertices: Mapping[bytes, Vertex]) -
     """Return for each endpoint that can be reached its distance and the neighbour that the way begins with.
 
     ``own`` are our neighbours, and whether each has a connection; we ourselves are not among the ``vertices``.
-    The time is proportional to the links of the graph: distances are small whole numbers, and each has a bucket.
+    The time is proportional to the links of the graph: those at one distance lead to those at the next.
     """
     found: dict[bytes, tuple[int, bytes]] = {}
-    buckets: dict[int, list[tuple[bytes, bytes]]] = {}
-    distances: list[int] = []
-
-    def reach(distance: int, vertex: bytes, first: bytes) -> None:
-        bucket = buckets.get(distance)
-        if bucket is None:
-            buckets[distance] = [(vertex, first)]
-            heappush(distances, distance)
-        else:
-            bucket.append((vertex, first))
-
+    broken: dict[int, list[tuple[bytes, bytes]]] = {}  # by distance: who can be reached over a link without connection
+    layer = []
     for neighbour, up in sorted(own.items()):
-        reach(1 if up else BROKEN, neighbour, neighbour)
-    while distances:
-        distance = heappop(distances)
-        for id_, first in buckets.pop(distance):
-            vertex = vertices.get(id_)
-            if vertex is None or id_ in found:
-                continue
-            found[id_] = (distance, first)
-            if not vertex.forward:
-                continue
-            for edge in vertex.neighbours.values():
-                if edge.id in found:
-                    continue
-                other = vertices.get(edge.id)
-                back = other.neighbours.get(id_) if other is not None else None
-                if back is not None:
-                    reach(distance + (1 if edge.up and back.up else BROKEN), edge.id, first)
+        if not up:
+            broken.setdefault(BROKEN, []).append((neighbour, neighbour))
+        elif neighbour in vertices:
+            found[neighbour] = (1, neighbour)
+            layer.append(neighbour)
+    distance = 1
+    while layer or broken:
+        if not layer:
+            distance = min(broken)
+        for id_, first in broken.pop(distance, ()):
+            if id_ not in found and id_ in vertices:
+                found[id_] = (distance, first)
+                layer.append(id_)
+        layer = _pass(layer, distance, vertices, found, broken)
+        distance += 1
     return found
+
+
+def _pass(
+    layer: list[bytes],
+    distance: int,
+    vertices: Mapping[bytes, Vertex],
+    found: dict[bytes, tuple[int, bytes]],
+    broken: dict[int, list[tuple[bytes, bytes]]],
+) -> list[bytes]:
+    """Return those found at the next distance, over the unbroken links of those at this one."""
+    following = []
+    for id_ in layer:
+        vertex = vertices[id_]
+        if not vertex.forward:
+            continue
+        first = found[id_][1]
+        way = (distance + 1, first)
+        for edge in vertex.neighbours.values():
+            there = edge.id
+            if there in found or there not in vertices:
+                continue
+            back = vertices[there].neighbours.get(id_)
+            if back is None:
+                continue
+            if edge.up and back.up:
+                found[there] = way
+                following.append(there)
+            else:
+                broken.setdefault(distance + BROKEN, []).append((there, first))
+    return following

@@ -21,8 +21,9 @@ async def assert_losses_agree(publisher: Member, checker: Member) -> None:
     assert report["broken"] == []
     assert (report["first"], report["last"]) == (0, last)
     assert report["received"] + report["lost"] == last + 1
-    for one in (publisher, checker):
-        assert one.sum("MessagesLost") - one.sum("MessagesRecovered") == report["lost"]
+    for one, other in ((publisher, checker), (checker, publisher)):
+        told = one.sum("MessagesLost", other.name) - one.sum("MessagesRecovered", other.name)
+        assert told == report["lost"], one.name
 
 
 async def test_a_partition_longer_than_a_session_is_kept_is_counted_to_the_message_at_both_ends() -> None:

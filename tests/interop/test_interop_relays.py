@@ -125,22 +125,25 @@ async def test_a_publisher_behind_a_relay_that_is_killed_leaves_a_prefix_and_its
             assert prefix == {**prefix, "lost": 0, "first": 0, "last": prefix["received"] - 1, "broken": []}
 
 
-async def test_a_subscriber_behind_a_relay_that_is_killed_holds_no_other_one_up() -> None:
+async def test_a_subscriber_behind_a_relay_that_is_killed_holds_others_up_no_longer_than_it_is_waited_for() -> None:
+    timing = {**QUICK, "resume_s": 1.0}
     with trio.fail_after(60):
         async with (
-            member("relay", listen=[LOOPBACK], timing={**QUICK, "resume_s": 1.0}) as relay,
-            member("checker", "stays", peer=[await relay.address()]) as stays,
-            member("checker", "dies", peer=[await relay.address()]) as dies,
+            member("relay", listen=[LOOPBACK], timing=timing) as relay,
+            member("checker", "stays", peer=[await relay.address()], timing=timing) as stays,
+            member("checker", "dies", peer=[await relay.address()], timing=timing) as dies,
         ):
             address = await relay.address()
             for one in (stays, dies):
                 await one.value("joined")
-            async with member("publisher", peer=[address], size=100, readers=1) as publisher:
+            async with member("publisher", peer=[address], timing=timing, size=100, readers=2) as publisher:
                 await dies.more("received", 20_000)
                 await dies.kill()
                 assert (await relay.status("PeerLost"))["peer"] == "dies"
+                lost = await publisher.status("MessagesLost")
+                assert (lost["peer"], lost["direction"]) == ("dies", "out")
                 await stays.more("received", 50_000)
-                async with member("checker", "dies", peer=[address], middle=True) as again:
+                async with member("checker", "dies", peer=[address], timing=timing, middle=True) as again:
                     await again.more("received", 20_000)
                     await publisher.command("stop")
                     report = await again.report("publisher")

@@ -10,7 +10,7 @@ from test_protocol_flows import answer, fill, messages_of, parcel, take
 
 from broker.protocol import frames
 from broker.protocol.flows import LOST_TOPICS_MAX, ROOM_FIRST, InFlow, OutFlow
-from broker.protocol.frames import Batch, Kind, LostEvents, Probe, Report
+from broker.protocol.frames import Batch, Kind, LostEvents, Report
 
 
 def test_to_give_up_counts_everything_unreported_sent_or_not() -> None:
@@ -105,7 +105,7 @@ def test_a_report_while_it_is_away_changes_nothing() -> None:
     out = OutFlow(1)
     out.send(parcel(2))
     out.give_up()
-    outcome = out.take_report(Report(1, 2, ROOM_FIRST, 0, 0))
+    outcome = out.take_report(Report(1, 2, ROOM_FIRST, 0, 0, 0, 0))
     assert (outcome.send, outcome.recovered) == ([], 0)
     assert out.pending
 
@@ -148,33 +148,40 @@ def test_what_arrived_as_lost_is_not_recovered_whoever_goes_away_meanwhile() -> 
     assert (outcome.send, outcome.lost, outcome.recovered) == ([], 0, 0)
 
 
-def test_what_waited_for_its_turn_at_the_receiver_comes_as_lost_because_it_was_told_so() -> None:
+def test_what_waited_for_its_turn_at_the_receiver_is_recovered_though_a_lost_parcel_stands_for_it() -> None:
     out, into = OutFlow(1), InFlow(1)
     parcels = [parcel(2), parcel(3)]
     numbers = [out.send(item) for item in parcels]
     take(into, numbers[1], parcels[1])
     assert out.give_up() == 5
     out.come_back()
-    outcome = out.take_report(answer(out, into))
-    for item in outcome.send:
-        take(into, *item)
-    assert take(into, numbers[0], parcels[0]) == [], "it is too late"
-    assert (into.messages, into.expected) == (0, 6)
-    assert (outcome.recovered, out.take_report(into.report()).recovered) == (0, 0)
+    for number, lost in out.take_report(answer(out, into)).send:
+        take(into, number, lost)
+    assert into.messages == 3
+    assert out.take_report(into.report()).recovered == 3
     assert not out.pending
 
 
-def test_what_comes_late_once_it_was_told_as_lost_is_not_taken_any_more() -> None:
+def test_a_receiver_that_has_forgotten_the_flow_is_heard_again_and_counts_anew() -> None:
     out, into = OutFlow(1), InFlow(1)
-    late = parcel(2)
-    number = out.send(late)
+    for number in range(1, 11):
+        item = parcel()
+        out.send(item)
+        take(into, number, item)
+        into.dropped += 1
+        assert out.take_report(into.report()).dropped == 1
     out.give_up()
+    out.send(parcel(4))
     out.come_back()
-    outcome = out.take_report(answer(out, into))
-    assert take(into, number, late) == []
-    for item in outcome.send:
-        assert take(into, *item) == [1, 2]
-    assert into.messages == 0
+    anew = InFlow(1, into.serial)
+    outcome = out.take_report(answer(out, anew))
+    assert (outcome.lost, outcome.recovered, outcome.dropped) == (4, 0, 0)
+    ((number, lost),) = outcome.send
+    assert take(anew, number, lost) == [11, 12, 13, 14]
+    anew.dropped = 2
+    outcome = out.take_report(anew.report())
+    assert (outcome.recovered, outcome.dropped) == (0, 2)
+    assert not out.pending
 
 
 class Line:
@@ -182,7 +189,7 @@ class Line:
 
     def __init__(self) -> None:
         self.out, self.into = OutFlow(1), InFlow(1)
-        self.forward: deque[tuple[int, int, bytes]] = deque()  # first message, kind, body
+        self.forward: deque[tuple[int, int, bytes]] = deque()  # first message (of a question: its number), kind, body
         self.back: deque[Report] = deque()
         self.sent: list[str] = []
         self.got: list[str | None] = []  # None: told as lost
@@ -200,17 +207,16 @@ class Line:
     def ask(self) -> None:
         if not self.out.away:
             probe = self.out.probe()
-            self.forward.append((0, Kind.PROBE, frames.encode(probe)))
+            self.forward.append((probe.oldest, Kind.PROBE, probe.number.to_bytes(8, "big")))
 
     def arrive(self, index: int) -> None:
         item = self.forward[index]
         del self.forward[index]
         sequence, kind, body = item
         if kind == Kind.PROBE:
-            probe = frames.decode(Probe, body)
-            self.into.give_up(probe.given_up)
-            assert self.into.skip_to(probe.oldest) == 0, "the sender has all that was not reported"
-            self.into.answers = probe.number
+            missing = self.into.skip_to(sequence)
+            assert missing == 0, "the sender has all that was not reported"
+            self.into.answers = int.from_bytes(body, "big")
             self.back.append(self.into.report())
         elif self.into.judge(sequence, kind, body):
             found: tuple[int, bytes] | None = (kind, body)

@@ -60,7 +60,7 @@ def test_events_in_a_neighbours_name_do_not_take_the_place_of_its_own() -> None:
 @unproven
 def test_a_later_flow_in_a_neighbours_name_does_not_end_its_own() -> None:
     wiring, subscription = prepared()
-    inject(wiring, in_the_name_of_good(wiring, Kind.PROBE, 9, 0, frames.encode(Probe(1, 1, 0))))
+    inject(wiring, in_the_name_of_good(wiring, Kind.PROBE, 9, 0, frames.encode(Probe(1, 1))))
     still_serves(wiring, subscription)
 
 
@@ -68,7 +68,9 @@ def test_a_later_flow_in_a_neighbours_name_does_not_end_its_own() -> None:
 def test_a_report_in_a_neighbours_name_is_not_heeded() -> None:
     wiring, subscription = prepared()
     flow = wiring["a"].node.members.members[wiring["good"].node.id].out
-    inject(wiring, in_the_name_of_good(wiring, Kind.REPORT, flow.number, 0, frames.encode(Report(99, 0, 0, 0, 0))))
+    inject(
+        wiring, in_the_name_of_good(wiring, Kind.REPORT, flow.number, 0, frames.encode(Report(99, 0, 0, 0, 0, 0, 0)))
+    )
     still_serves(wiring, subscription)
     wiring.publish("a", "x", 1)
     wiring.pass_time(1.0)

@@ -65,11 +65,10 @@ members = st.builds(
     st.booleans(),
     st.lists(neighbours, max_size=5).map(tuple),
     unsigned,
-    unsigned,
 )
 syncs = st.builds(Sync, st.booleans(), st.lists(st.builds(Known, ids, unsigned, unsigned), max_size=5).map(tuple))
-reports = st.builds(Report, positive, *[unsigned] * 4)
-probes = st.builds(Probe, positive, positive, unsigned)
+reports = st.builds(Report, positive, *[unsigned] * 6)
+probes = st.builds(Probe, positive, positive)
 lost_topics = st.builds(LostTopic, st.text(max_size=60), st.text(max_size=60), positive)
 losses = st.builds(LostEvents, st.lists(lost_topics, min_size=1, max_size=5).map(tuple))
 counts = st.integers(1, frames.FRAME_BYTES_MAX)
@@ -198,10 +197,10 @@ def test_unknown_keys_and_further_elements_are_for_later_versions() -> None:
         (Sync, [True, [[bytes(16), 0, 0]] * 50_001]),
         (Sync, [True, [[bytes(16), -1, 0]]]),
         (Learned, [-1]),
-        (Report, [0, 0, 0, 0, 0]),
-        (Report, [1, -1, 0, 0, 0]),
-        (Probe, [0, 1, 0]),
-        (Probe, [1, 0, 0]),
+        (Report, [0, 0, 0, 0, 0, 0, 0]),
+        (Report, [1, -1, 0, 0, 0, 0, 0]),
+        (Probe, [0, 1]),
+        (Probe, [1, 0]),
         (LostEvents, [[]]),
         (LostEvents, [[["a", "n", 0]]]),
         (LostEvents, [[["a", "n", 1]] * 10_001]),

@@ -75,8 +75,8 @@ WHO = st.sampled_from([HOSTILE, "a", "nobody"])
 SHAPES: dict[int, st.SearchStrategy[list[Any]]] = {
     Kind.EVENTS: st.tuples(st.lists(runs, min_size=1, max_size=3)).map(list),
     Kind.LOST: st.tuples(st.lists(st.tuples(texts, texts, few), min_size=1, max_size=3)).map(list),
-    Kind.PROBE: st.tuples(few, few, NUMBERS).map(list),
-    Kind.REPORT: st.tuples(few, *[NUMBERS] * 4).map(list),
+    Kind.PROBE: st.tuples(few, few).map(list),
+    Kind.REPORT: st.tuples(few, *[NUMBERS] * 6).map(list),
     Kind.LEARNED: st.tuples(NUMBERS).map(list),
     Kind.ASK: st.just([]),
     Kind.INTERESTS: st.tuples(WHO, NUMBERS, few, st.booleans(), interests, interests).map(list),

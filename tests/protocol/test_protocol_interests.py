@@ -27,6 +27,7 @@ def test_a_subscription_is_announced_once_every_peer_has_acknowledged_it() -> No
     wiring = Wiring("a", "b", "c")
     wiring.join("a", "b")
     wiring.join("a", "c")
+    wiring.pass_time(0.5)
     node = wiring["a"].node
     subscription = node.subscribe("x")
     assert not node.is_announced(subscription)

@@ -9,7 +9,7 @@ just beginning, has said that it knows it (LEARNED): from then on whatever is pu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -124,17 +124,21 @@ class Interests:
     # -- others' -------------------------------------------------------------------------------------------------
 
     def send_all(self, link: Link, member: Member) -> None:
-        """Send a peer all that an endpoint wants, in as many frames as it takes."""
-        wanted = tuple(member.interests)
-        for at in range(0, max(len(wanted), 1), _INTERESTS_PER_FRAME):
-            final = at + _INTERESTS_PER_FRAME >= len(wanted)
-            part = wanted[at : at + _INTERESTS_PER_FRAME]
-            update = InterestUpdate(member.id, 0, member.interests_version, final, part, ())
-            self._members.send(link, Kind.INTERESTS, frames.encode(update))
+        """Send a peer all that an endpoint wants."""
+        for payload in _whole(member):
+            self._members.send(link, Kind.INTERESTS, payload)
+
+    def _overrule(self, version: int) -> None:
+        """Have the last word where somebody speaks in our name."""
+        self._own.interests_version = version + 1
+        for payload in _whole(self._own):
+            self._members.flood(Kind.INTERESTS, payload, None)
 
     def take(self, link: Link, payload: bytes) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(InterestUpdate, payload)
+        if update.origin == self._own.id and update.version > self._own.interests_version:
+            self._overrule(update.version)
         member = self._members.members.get(update.origin)
         if member is None or update.version <= member.interests_version:
             return  # an endpoint is announced before its interests: this one has gone; or we have it
@@ -221,3 +225,12 @@ class Interests:
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do."""
         return float("-inf") if self._ask_due else self._ask_at
+
+
+def _whole(member: Member) -> Iterator[bytes]:
+    """Give all that an endpoint wants, in as many payloads as it takes."""
+    wanted = tuple(member.interests)
+    for at in range(0, max(len(wanted), 1), _INTERESTS_PER_FRAME):
+        final = at + _INTERESTS_PER_FRAME >= len(wanted)
+        part = wanted[at : at + _INTERESTS_PER_FRAME]
+        yield frames.encode(InterestUpdate(member.id, 0, member.interests_version, final, part, ()))

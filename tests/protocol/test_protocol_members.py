@@ -8,7 +8,7 @@ import pytest
 from protocol_wiring import Wiring, header, read
 
 from broker.protocol import frames
-from broker.protocol.frames import Kind, MemberUpdate, Neighbour, Sync
+from broker.protocol.frames import Interest, InterestUpdate, Kind, MemberUpdate, Neighbour, Sync
 from broker.protocol.members import FORGET_S, MEMBERS_MAX, Member
 from broker.protocol.wires import Timing
 from broker.status import PeerLost
@@ -291,3 +291,17 @@ def test_what_somebody_says_in_our_name_is_overruled_everywhere() -> None:
         assert member.forward
         assert set(member.neighbours) == links[name]
         assert member.reachable
+
+
+def test_interests_announced_in_our_name_are_overruled_everywhere() -> None:
+    wiring = meshed("ab", "bc", "cd")
+    own = wiring["a"].node
+    own.subscribe("mine/")
+    wiring.pass_time(0.3)
+    forged = InterestUpdate(own.id, 0, 5000, True, (Interest("forged/", None),), ())
+    sequence = wiring["b"].link(wiring["c"]).received + 1
+    wiring.inject("b", "c", header(Kind.INTERESTS, sequence=sequence) + frames.encode(forged))
+    wiring.pass_time(0.3)
+    assert own.members.own.interests_version > 5000
+    for name in "bd":
+        assert {interest.prefix for interest in known(wiring, name)["a"].interests} == {"mine/"}

@@ -15,6 +15,7 @@ is told the same things does the same things.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 
@@ -39,6 +40,10 @@ from broker.status import PeerAdded, PeerRefused
 from broker.topics import normalize_prefix, normalize_topic
 
 __all__ = ["Node", "Peer"]
+
+# Members of an enumeration take several times as long to look up: these are what a storm of announcements consists of.
+_MEMBER: Final = int(Kind.MEMBER)
+_INTERESTS: Final = int(Kind.INTERESTS)
 
 
 class Peer(Struct, frozen=True):
@@ -149,18 +154,20 @@ class Node:
 
     def _pump(self) -> None:
         """Let everything leave that may."""
-        while self._touched:
-            link, _ = self._touched.popitem()
-            for frame in link.pump():
-                self._act(Send(link.wire, frame))  # type: ignore[arg-type]  # it pumps only with a wire
+        touched, actions = self._touched, self._actions
+        while touched:
+            link, _ = touched.popitem()
+            if link.wire is not None:
+                wire = link.wire
+                actions += [Send(wire, frame) for frame in link.pump()]
 
     # -- frames ------------------------------------------------------------------------------------------------------
 
     def _take_own(self, link: Link, header: Header, payload: bytes) -> None:
         """Act on what a peer tells of the mesh."""
-        if header.kind == Kind.MEMBER:
+        if header.kind == _MEMBER:
             self.members.take(link, payload, self._now)
-        elif header.kind == Kind.INTERESTS:
+        elif header.kind == _INTERESTS:
             self.interests.take(link, payload)
         elif header.kind == Kind.SYNC:
             self._take_sync(link, frames.decode(Sync, payload))

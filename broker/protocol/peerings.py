@@ -28,6 +28,8 @@ FINAL_CODES: Final = frozenset({"version", "self", "authentication", "authorisat
 # A listener must bear strangers that connect and say nothing.
 UNGREETED_WIRES_MAX: Final = 1024
 _CLOCK = struct.Struct(">d")
+# Members of an enumeration take several times as long to look up, and every frame is compared.
+_SEQUENCED: Final = int(Kind.SYNC)
 
 
 class Peerings:
@@ -251,7 +253,7 @@ class Peerings:
         link.confirmed = True
         if not link.receive(header, len(frame) - HEADER_BYTES):
             return None
-        if header.kind >= Kind.SYNC:
+        if header.kind >= _SEQUENCED:
             return link, header
         payload = frame[HEADER_BYTES:]
         if header.kind == Kind.PING:

@@ -23,7 +23,7 @@ from typing import Any
 from broker import events
 from broker.messages import Message
 from broker.node import Node
-from broker.protocol.actions import Dial, Hangup, Send, Tell, Wake
+from broker.protocol.actions import Action, Dial, Hangup, Send, Tell, Wake
 from broker.protocol.exchange import Published
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Timing
@@ -207,20 +207,24 @@ class SimulatedEndpoint:
         self._carrying = True
         while self.node.has_actions and self.alive:
             for action in self.node.take_actions():
-                match action:
-                    case Send(wire, frame):
-                        fabric.send(self, wire, frame)
-                    case Dial(wire, address):
-                        fabric.dial(self, wire, address)
-                    case Hangup(wire):
-                        fabric.hangup(self, wire)
-                    case Wake(subscription):
-                        if subscription in self._readers:
-                            self._readers[subscription].read()
-                    case Tell(status):
-                        self.status.append(status)
+                if type(action) is Send:  # nearly always
+                    fabric.send(self, action.wire, action.frame)
+                else:
+                    self._carry_out_rare(action)
         self._carrying = False
         self._schedule_tick()
+
+    def _carry_out_rare(self, action: Action) -> None:
+        match action:
+            case Dial(wire, address):
+                self.cluster.fabric.dial(self, wire, address)
+            case Hangup(wire):
+                self.cluster.fabric.hangup(self, wire)
+            case Wake(subscription):
+                if subscription in self._readers:
+                    self._readers[subscription].read()
+            case Tell(status):
+                self.status.append(status)
 
     def _schedule_tick(self) -> None:
         due = self.node.next_deadline()

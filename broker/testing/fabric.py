@@ -27,6 +27,7 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import partial
 from operator import itemgetter
 
 from broker.testing.wires import CUT, Conditions, End, Failure, Port, Scheduler, Way
@@ -260,7 +261,8 @@ class Fabric:
         target.round_done()
 
     def _delay(self, wires_jitter: float) -> float:
-        return self.conditions.delay_s + self.conditions.jitter_s * (wires_jitter + self._random()) / 2
+        conditions = self.conditions
+        return conditions.delay_s + conditions.jitter_s * (wires_jitter + self._random()) / 2
 
     def _arrival(self, to: End, item: bytes | Failure) -> float:
         """Return when something arrives that is sent to an end now, behind all that is on its way already."""
@@ -268,7 +270,9 @@ class Fabric:
         rate = way.bytes_per_s or self.conditions.bytes_per_s
         if rate is not None and isinstance(item, bytes):
             at = to.line_free_at = max(to.line_free_at, at) + len(item) / rate
-        to.arrives_at = max(to.arrives_at, at + way.delay_s + self._delay(to.jitter))
+        at += way.delay_s + self._delay(to.jitter)
+        if at > to.arrives_at:
+            to.arrives_at = at
         return to.arrives_at
 
     def _carry(self, to: End, item: bytes | Failure) -> None:
@@ -290,7 +294,7 @@ class Fabric:
         """Have an end looked at then, unless it will be before: one call for an end, however much is in flight."""
         if at < end.wakes_at:
             end.wakes_at = at
-            self._scheduler.call_at(at, lambda: self._wake(end))
+            self._scheduler.call_at(at, partial(self._wake, end))
 
     def _release(self, end: End) -> None:
         if end.coming:
@@ -307,20 +311,18 @@ class Fabric:
         # What was in flight when a wire was cut has come through already: a partition does not hold it.
         if end.port.name in self._paused or (end.way.pair in self._partitions and not end.severed):
             return  # until it is released
-        coming = end.coming
+        coming, received, number = end.coming, end.port.received, end.number
         while coming and coming[0][0] <= now:
-            self._hand_over(end, coming.popleft()[1])
+            item = coming.popleft()[1]
+            if type(item) is bytes:
+                self.frames_carried += 1
+                self.bytes_carried += len(item)
+                received(number, item)
+            elif isinstance(item, Failure):
+                self._forget(end)
+                end.port.lost(number, *item)
         self._release(end)
         end.port.round_done()
-
-    def _hand_over(self, end: End, item: bytes | Failure) -> None:
-        if isinstance(item, Failure):
-            self._forget(end)
-            end.port.lost(end.number, *item)
-        else:
-            self.frames_carried += 1
-            self.bytes_carried += len(item)
-            end.port.received(end.number, item)
 
     def _forget(self, end: End) -> None:
         """Let a port have no more to do with a wire; what comes to it is dropped, what it sent is not."""

@@ -3,6 +3,8 @@
 It is thin.  The node decides; what it wants done comes out as actions, which :meth:`Endpoint._carry_out` carries out.
 Three kinds of tasks run in the endpoint's nursery: one reader per socket (:mod:`broker.net`), one timer, and one
 flusher, which sends what was published as soon as the loop comes round.
+
+It is long because it is the whole of what a program asks of an endpoint, in one place, and its docstrings say it all.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from broker import events
 from broker.errors import EndpointClosed
 from broker.mesh import Mesh
 from broker.net.interface import NetworkDriver
-from broker.node import Node, Peer
+from broker.node import Node
 from broker.protocol.actions import Changed, Dial, Hangup, Send, Tell, Wake
 from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
+from broker.protocol.survey import Peer
 from broker.protocol.wires import Chance, Timing
 from broker.status import MessagesLost
 from broker.status_reader import StatusReader
@@ -327,7 +330,9 @@ class Endpoint:
     def status(self, queue_size: int = 1000) -> StatusReader:
         """Read what happens to peers and messages from now on: enter it with ``async with``, iterate over it.
 
-        A reader that falls ``queue_size`` events behind loses the oldest, and is told how many.
+        A reader that falls ``queue_size`` events behind loses the oldest, and is told how many.  All status events go to
+        the logger ``broker``, too, losses as warnings: there stands also what is told while the endpoint closes, such as
+        messages whose receipt is not known, when its readers have been left already.
         """
         return StatusReader(self, queue_size)
 

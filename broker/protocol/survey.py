@@ -1,8 +1,10 @@
-"""The graph of the mesh as a value for programs and people."""
+"""What a node knows of the mesh and of its peers, as values for programs and people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
 
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
 from broker.protocol.frames import Neighbour
@@ -10,7 +12,37 @@ from broker.protocol.link import Link
 from broker.protocol.members import Member, Members
 from broker.protocol.topology import BROKEN
 
-__all__ = ["survey"]
+__all__ = ["Peer", "peer_of", "survey"]
+
+
+class Peer(Struct, frozen=True):
+    """A peer as ``endpoint.peers()`` shows it."""
+
+    name: str
+    address: str  # where it was dialled, or where its connection comes from
+    dialled: bool
+    connected: bool  # False while its connection is gone and it may still come back
+    rtt_s: float | None  # the last heartbeat's round trip, in seconds
+    interests: int
+    messages_in: int  # that it published and we received, by whatever way
+    messages_out: int  # that we published and that were for it
+    unacknowledged: int
+
+
+def peer_of(link: Link, member: Member | None) -> Peer:
+    """Return what is known of a peer by its link, and by what it is in the mesh (None: not known yet)."""
+    incoming = member.incoming if member is not None else None
+    return Peer(
+        link.peer_name,
+        link.address,
+        link.dialled,
+        link.wire is not None,
+        link.rtt_s,
+        len(member.interests) if member is not None else 0,
+        incoming.messages if incoming is not None else 0,
+        member.out.next_sequence - 1 if member is not None else 0,
+        member.out.unreported if member is not None else 0,
+    )
 
 
 def survey(members: Members, links: Iterable[Link]) -> Mesh:

@@ -177,7 +177,7 @@ def test_who_was_forgotten_and_comes_back_is_known_again_with_what_it_wants() ->
     subscription = wiring["d"].node.subscribe("x")
     wiring.pass_time(0.5)
     wiring["b"].node.unpeer("sim://c")
-    wiring.pass_time(FORGET_S + 20.0, step=5.0)
+    wiring.pass_time(FORGET_S + 20.0, step=2.0)
     assert set(known(wiring, "a")) == {"b"}
     assert set(known(wiring, "d")) == {"c"}
     wiring.join("b", "c")

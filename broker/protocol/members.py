@@ -375,9 +375,9 @@ class Members:
 
     def next_deadline(self, patience_s: float) -> float:
         """Return when :meth:`tick` has something to do."""
-        due = float("inf")
+        due = self.apart.next_deadline(patience_s)
         if self._announce_at is not None and self.own.version:
-            due = self._announce_at
+            due = min(due, self._announce_at)
         if self._compute_at is not None and self._compute_at < due:
             due = self._compute_at
-        return min(due, self.apart.next_deadline(patience_s))
+        return due

@@ -51,7 +51,7 @@ class Member(Struct, eq=False):
 
     id: bytes
     name: str
-    out: OutFlow
+    flow_number: int  # of our flow to it
     born: int = 0  # when its process began, in nanoseconds since 1970
     version: int = 0
     forward: bool = True
@@ -68,6 +68,14 @@ class Member(Struct, eq=False):
     apart_since: float | None = None  # since when there is no unbroken way
     incoming: InFlow | None = None
     mistrusted: bool = False  # it has broken the protocol, and that was told
+    _out: OutFlow | None = None
+
+    @property
+    def out(self) -> OutFlow:
+        """Our flow to it, made when it is first asked for: it takes four times the room of all the rest."""
+        if self._out is None:
+            self._out = OutFlow(self.flow_number)
+        return self._out
 
     @property
     def reachable(self) -> bool:
@@ -253,7 +261,7 @@ class Members:
 
     def _add(self, update: MemberUpdate, link: Link) -> Member:
         self._flows += 1
-        member = Member(update.id, update.name, OutFlow(self._flows), born=update.born, via=link)
+        member = Member(update.id, update.name, self._flows, born=update.born, via=link)
         self.members[update.id] = member
         self._forgotten.pop(update.id, None)
         return member

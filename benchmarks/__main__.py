@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-from benchmarks.harness import REPEAT_MIN, Options, Result
+from benchmarks.harness import REPEAT_MIN, Options, Report
 from benchmarks.peers import NATS, PYZMQ, REDIS
 from benchmarks.processes import BenchmarkFailed
 
@@ -18,7 +18,13 @@ MODULES = {
     "subscriptions": "benchmarks.subscriptions",
     "codec": "benchmarks.codec",
     "import": "benchmarks.import_time",
+    "relay": "benchmarks.relay",
+    "simulation": "benchmarks.simulation",
+    "scale": "benchmarks.scale",
 }
+
+
+COUNT_HELP = "events, round trips, subscriptions or simulated seconds in a repetition; endpoints in the largest mesh"
 
 
 def main() -> int:
@@ -29,12 +35,12 @@ def main() -> int:
         _say_what_is_missing()
     for name in MODULES if arguments.name == "all" else [arguments.name]:
         try:
-            result: Result = importlib.import_module(MODULES[name]).run(Options(arguments.repeat, arguments.count))
+            report: Report = importlib.import_module(MODULES[name]).run(Options(arguments.repeat, arguments.count))
         except BenchmarkFailed as error:
             print(f"{name}: failed: {error}", file=sys.stderr)
             failed = 1
         else:
-            print(result.as_json() if arguments.json else result.as_table() + "\n", flush=True)
+            print(report.as_json() if arguments.json else report.as_table() + "\n", flush=True)
     return failed
 
 
@@ -43,7 +49,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("name", choices=[*MODULES, "all"])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--repeat", type=_positive, default=REPEAT_MIN, help=f"repetitions (default {REPEAT_MIN})")
-    parser.add_argument("--count", type=_positive, help="events, round trips or subscriptions in a repetition")
+    parser.add_argument("--count", type=_positive, help=COUNT_HELP)
     return parser.parse_args()
 
 

@@ -10,12 +10,13 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import attrs
 
-__all__ = ["Options", "Result", "Series", "in_turns", "machine"]
+__all__ = ["Options", "Report", "Result", "Series", "Table", "in_turns", "machine"]
 
 REPEAT_MIN = 5
 
@@ -26,6 +27,16 @@ class Options:
 
     repeat: int = REPEAT_MIN
     count: int | None = None
+
+
+class Report(Protocol):
+    """A benchmark's outcome."""
+
+    def as_json(self) -> str:
+        """Return the one object that ``--json`` prints."""
+
+    def as_table(self) -> str:
+        """Return the plain table that is printed without ``--json``."""
 
 
 @attrs.frozen
@@ -103,15 +114,51 @@ class Result:
             ratio = f"{self.ratio(name):.2f}"
             rows.append((name, _number(series.median), _range(series), ratio, target, self.versions[name]))
         rows += [(name, "missing", "", "", "", why) for name, why in self.missing.items()]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [f"{self.name}: {self.unit}, {self.better} is better, {len(self.ours.figures)} repetitions in turns"]
-        lines += [
-            "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
+        lines += _aligned(rows)
         lines += [f"  {name}: {_number(figure)}" for name, figure in self.details.items()]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+
+@attrs.frozen
+class Table:
+    """The outcome of a benchmark without peers: rows of figures, and what some figures that follow from them may be."""
+
+    name: str
+    title: str
+    # Each has a cell for every column of the first: its names say the units.
+    rows: tuple[Mapping[str, str | float], ...]
+    version: str
+    # Figures by name, and the most that each may be.
+    figures: Mapping[str, float] = attrs.field(factory=dict)
+    limits: Mapping[str, float] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> str:
+        """Return the one object that ``--json`` prints."""
+        return json.dumps(
+            {
+                "name": self.name,
+                "title": self.title,
+                "rows": [dict(row) for row in self.rows],
+                "figures": dict(self.figures),
+                "limits": dict(self.limits),
+                "version": self.version,
+                "machine": machine(),
+                "notes": list(self.notes),
+            }
+        )
+
+    def as_table(self) -> str:
+        """Return the plain table that is printed without ``--json``."""
+        cells = [tuple(self.rows[0])]
+        cells += [tuple(c if isinstance(c, str) else _number(c) for c in row.values()) for row in self.rows]
+        lines = [f"{self.name}: {self.title}", *_aligned(cells)]
+        for name, figure in self.figures.items():
+            limit = f" (at most {self.limits[name]:.4g})" if name in self.limits else ""
+            lines.append(f"  {name}: {_number(figure)}{limit}")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
 def in_turns(takes: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, Series]:
@@ -136,6 +183,13 @@ def _processor() -> str:
     except (OSError, StopIteration):
         return platform.machine()
     return model.split(":", 1)[1].strip()
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 def _number(figure: float) -> str:

@@ -12,7 +12,7 @@ import broker
 from benchmarks.child import Channel
 from benchmarks.workload import HOST, MOUNT, USED, OutOfOrder
 
-__all__ = ["DiskUsage", "echo", "ping", "publish", "subscribe"]
+__all__ = ["DiskUsage", "echo", "ping", "publish", "relay", "subscribe"]
 
 TOPIC = "host/web-01/disk"
 PEER_TIMEOUT_S = 30.0
@@ -84,6 +84,19 @@ async def _receive(messages: broker.Subscriber, expected: int, end: int) -> list
         if expected == end:
             break
     return [first, time.monotonic()]
+
+
+def relay(channel: Channel, address: str) -> None:
+    """Stand between the publisher and the subscribers, and do nothing but be an endpoint."""
+
+    async def main() -> None:
+        async with broker.Endpoint("relay") as endpoint:
+            await endpoint.peer(address, timeout=PEER_TIMEOUT_S)
+            channel.tell(address=await endpoint.listen("tcp://127.0.0.1:0"))
+            while await _order(channel) is not None:
+                pass
+
+    trio.run(main)
 
 
 def echo(channel: Channel, address: str) -> None:

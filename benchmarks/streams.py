@@ -1,4 +1,4 @@
-"""One publisher process, some subscriber processes, and rounds of events between them."""
+"""One publisher process, a relay process if wanted, some subscriber processes, and rounds of events between them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,19 @@ class Round:
     whole: float
     # From before the first event was made to the end of the publisher's loop.
     publishing: float
-    # Processor time of the publisher's process, all its threads, user and system.
+    # Processor time of the publisher's process, all its threads, user and system; then the relay's, 0 without one, and
+    # that of all subscribers together.
     publisher_cpu: float
+    relay_cpu: float
+    subscribers_cpu: float
 
 
 class Stream:
     """Live processes of one side, which stay up so that rounds of several sides can take turns."""
 
-    def __init__(self, publisher: Child, subscribers: list[Child]) -> None:
+    def __init__(self, publisher: Child, relays: list[Child], subscribers: list[Child]) -> None:
         self._publisher = publisher
+        self._relays = relays
         self._subscribers = subscribers
 
     def round(self, count: int) -> Round:
@@ -40,39 +44,49 @@ class Stream:
         for subscriber in self._subscribers:
             subscriber.order(count=count)
             subscriber.told("armed")
-        cpu_before = self._cpu()
+        before = self._cpu()
         self._publisher.order(count=count)
         started = self._publisher.told("started")
         published = self._publisher.told("published")
         spans = [subscriber.told("received") for subscriber in self._subscribers]
-        cpu = self._cpu() - cpu_before
+        cpu = [now - then for now, then in zip(self._cpu(), before, strict=True)]
         last = max(end for _, end in spans)
-        return Round(count, max(end - begin for begin, end in spans), last - started, published - started, cpu)
+        return Round(count, max(end - begin for begin, end in spans), last - started, published - started, *cpu)
 
-    def _cpu(self) -> float:
-        self._publisher.order(usage=True)
-        cpu: float = self._publisher.told("cpu")
-        return cpu
+    def _cpu(self) -> list[float]:
+        """Return the processor time so far of the publisher, the relays and the subscribers."""
+        roles = ([self._publisher], self._relays, self._subscribers)
+        for child in [child for children in roles for child in children]:
+            child.order(usage=True)
+        return [sum(child.told("cpu") for child in children) for children in roles]
 
 
 @contextlib.contextmanager
 def stream(
     side: Side,
     subscribers: int = 1,
+    *,
+    relay: bool = False,
     publish: dict[str, object] | None = None,
     subscribe: dict[str, object] | None = None,
 ) -> Iterator[Stream]:
-    """Start a side's server, publisher and subscribers; ``publish`` and ``subscribe`` go to the roles."""
+    """Start a side's server, publisher and subscribers; ``publish`` and ``subscribe`` go to the roles.
+
+    With ``relay`` the subscribers know only a third process, which is linked with the publisher (ours alone has one).
+    """
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(side.serve())
         publisher = stack.enter_context(
             Child(side.module, "publish", address=address, readers=subscribers, **(publish or {}))
         )
         address = publisher.told("address")
+        relays = [stack.enter_context(Child(side.module, "relay", address=address))] if relay else []
+        for child in relays:
+            address = child.told("address")
         children = [
             stack.enter_context(Child(side.module, "subscribe", address=address, **(subscribe or {})))
             for _ in range(subscribers)
         ]
         for child in children:
             child.told("ready")
-        yield Stream(publisher, children)
+        yield Stream(publisher, relays, children)

@@ -25,7 +25,6 @@ from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Send, Tell
 from broker.protocol.addresses import Entry, read_address
 from broker.protocol.exchange import Exchange
-from broker.protocol.flows import OutFlow
 from broker.protocol.frames import ACK_NOW, DATA, HEADER_BYTES, ROUTED, Header, Interest, Kind, Learned, Report, Sync
 from broker.protocol.interests import Interests
 from broker.protocol.link import ACK_DELAY_S, Link, OutFrame
@@ -60,7 +59,7 @@ class Node:
         self._touched: dict[Link, None] = {}  # links that may have something to send
         self.peerings = Peerings(name, chance, self._timing, act, self)
         self.id = self.peerings.id
-        own = Member(self.id, name, OutFlow(0), forward=forward, born=born)
+        own = Member(self.id, name, 0, forward=forward, born=born)
         links = self.peerings.links
         self.members = Members(own, links, self, self._touched, self._condemn, lambda: act(Changed()))
         self.transit = Transit(self.members)

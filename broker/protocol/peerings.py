@@ -315,7 +315,9 @@ class Peerings:
         timing = self._timing
         if wire.link is None:
             return wire.opened + timing.handshake_s
-        due = min(wire.heard + timing.silence_s, wire.spoke + timing.heartbeat_s)
+        due, silent = wire.spoke + timing.heartbeat_s, wire.heard + timing.silence_s
+        if silent < due:
+            due = silent
         return due if wire.probe_until is None else min(due, wire.probe_until)
 
     def tick(self, now: float) -> None:
@@ -340,8 +342,6 @@ class Peerings:
 
     def _unsettled(self) -> list[Peering]:
         """Return the wishes that wait to be dialled or whose link may have ended, in a steady order."""
-        if not self._restless:
-            return []
         for peering in list(self._restless):
             settled = peering.dial_at is None and not peering.idle
             if settled or self.peerings.get(peering.address) is not peering:
@@ -368,11 +368,11 @@ class Peerings:
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do, in seconds of the clock that ``now`` comes from."""
         due = self._deadlines.next()
-        for until in self._abandon_at.values():  # the first one
-            due = min(due, until)
-            break
-        for peering in self._unsettled():
-            due = min(due, float("-inf") if peering.dial_at is None else peering.dial_at)
+        if self._abandon_at:
+            due = min(due, next(iter(self._abandon_at.values())))  # the first one
+        if self._restless:
+            for peering in self._unsettled():
+                due = min(due, float("-inf") if peering.dial_at is None else peering.dial_at)
         return due
 
 

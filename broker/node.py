@@ -29,7 +29,8 @@ from broker.protocol.frames import ACK_NOW, DATA, HEADER_BYTES, ROUTED, Header, 
 from broker.protocol.interests import Interests
 from broker.protocol.link import ACK_DELAY_S, Link, OutFrame
 from broker.protocol.losses import Losses
-from broker.protocol.members import Member, Members
+from broker.protocol.member import Member
+from broker.protocol.members import Members
 from broker.protocol.peerings import Peerings
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
 from broker.protocol.survey import Peer, peer_of, survey
@@ -285,6 +286,10 @@ class Node:
         self._touched[link] = None
         if link.added:
             self.members.links_changed(self._now)
+
+    def link_measured(self, link: Link) -> None:
+        """Let others know how long a link takes."""
+        self.members.link_measured(link, self._now)
 
     def link_ended(self, link: Link) -> None:
         """Forget a link; what was to go over it finds another way, or is sent again."""

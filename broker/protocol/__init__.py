@@ -8,6 +8,7 @@ one hop
     ``handshake``      how a connection gets its link
 
 the mesh
+    ``member``         an endpoint as we know it
     ``members``        who is in it, and how linked: flooding; ``apart`` keeps those out of reach
     ``topology``       shortest ways
     ``interests``      who wants what, announced and acknowledged; ``routes`` looks it up by topic

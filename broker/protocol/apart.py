@@ -11,7 +11,7 @@ from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from broker.protocol.members import Member
+    from broker.protocol.member import Member
 
 __all__ = ["FAR", "FORGET_S", "Apart"]
 

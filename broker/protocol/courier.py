@@ -12,7 +12,7 @@ from broker.protocol.actions import Action, Tell
 from broker.protocol.flows import PROBE_S, OutFlow, Parcel
 from broker.protocol.frames import Kind, Report
 from broker.protocol.losses import Losses
-from broker.protocol.members import Member
+from broker.protocol.member import Member
 from broker.protocol.transit import Transit
 from broker.status import MessagesRecovered
 

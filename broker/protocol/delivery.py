@@ -16,7 +16,7 @@ from broker.protocol.addresses import Entry
 from broker.protocol.flows import REPORT_DELAY_S, ROOM_MAX, ROOM_MIN, ROOM_TOTAL, InFlow
 from broker.protocol.frames import Batch, Kind, LostEvents, Probe, Run
 from broker.protocol.losses import Losses
-from broker.protocol.members import Member
+from broker.protocol.member import Member
 from broker.protocol.routes import Routes
 from broker.protocol.subscriptions import Delivery, Subscription
 from broker.protocol.transit import Transit

@@ -19,7 +19,7 @@ from broker.protocol.actions import Action, Changed
 from broker.protocol.courier import Courier
 from broker.protocol.delivery import Delivering
 from broker.protocol.losses import Losses
-from broker.protocol.members import Member
+from broker.protocol.member import Member
 from broker.protocol.outbox import BATCH_BYTES, Outbox, PendingRun
 from broker.protocol.routes import ROUTES_MAX, Route, Routes
 from broker.protocol.subscriptions import Subscription

@@ -19,7 +19,8 @@ from broker.protocol import frames
 from broker.protocol.actions import Action, Changed
 from broker.protocol.frames import Interest, InterestUpdate, Kind, Known, Learned, Sync
 from broker.protocol.link import Link
-from broker.protocol.members import Member, Members
+from broker.protocol.member import Member
+from broker.protocol.members import Members
 from broker.protocol.routes import INTERESTS_MAX, Routes, weight_of
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit

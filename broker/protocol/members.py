@@ -17,17 +17,15 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from msgspec import Struct, field
-
 from broker.errors import Malformed
 from broker.protocol import frames
 from broker.protocol.apart import FAR, FORGET_S, Apart
-from broker.protocol.flows import InFlow, OutFlow
-from broker.protocol.frames import Interest, Kind, Known, MemberUpdate, Neighbour, Sync
+from broker.protocol.frames import Kind, Known, MemberUpdate, Neighbour, Sync
 from broker.protocol.link import Link, OutFrame
+from broker.protocol.member import Member
 from broker.protocol.topology import BROKEN, shortest_ways
 
-__all__ = ["EDGES_MAX", "FORGET_S", "MEMBERS_MAX", "Member", "Members", "Watcher"]
+__all__ = ["EDGES_MAX", "FORGET_S", "MEMBERS_MAX", "Members", "Watcher"]
 
 # Ten times the mesh for which flooding everything to everybody is sensible; about 50 MB.
 MEMBERS_MAX: Final = 10_000
@@ -38,6 +36,9 @@ _PASSED_ON: Final = 0.95
 # An endpoint whose links come and go tells so at most this often; those that begin together are told of together.
 ANNOUNCE_S: Final = 0.1
 _TOGETHER_S: Final = 0.005
+# Round trips are told together with those of other new links, and later only when they have changed much.
+_MEASURE_S: Final = 1.0
+_REMEASURE_S: Final = 30.0
 # The graph is looked at so long after a change, because one rarely comes alone.  That takes about a microsecond for
 # each endpoint and each end of a link: so much rest for each of them leaves nine tenths of the time for other things.
 COMPUTE_S: Final = 0.01
@@ -47,44 +48,6 @@ _FOR_GOOD: Final = 1 << 64
 # Word of an endpoint comes a moment after word of its links; when it does not, it is asked for.
 _UNKNOWN_S: Final = 1.0
 _UNKNOWN_MAX: Final = 1000
-
-
-class Member(Struct, eq=False):
-    """Another endpoint of the mesh, as we know it."""
-
-    id: bytes
-    name: str
-    flow_number: int  # of our flow to it
-    born: int = 0  # when its process began, in nanoseconds since 1970
-    version: int = 0
-    forward: bool = True
-    neighbours: dict[bytes, Neighbour] = field(default_factory=dict)
-    announcement: bytes = b""  # as it came, to be passed on
-    via: Link | None = None  # the link that first brought word of it
-    interests: set[Interest] = field(default_factory=set)
-    interests_version: int = 0
-    interests_weight: int = 0
-    interests_promised: int = 0  # the version that it had when it last announced itself
-    learned: int = 0  # the version of our interests that it is known to have
-    hop: Link | None = None  # the first link of the way to it; None: there is no way
-    distance: int = FAR
-    apart_since: float | None = None  # since when there is no unbroken way
-    incoming: InFlow | None = None
-    relayed: bool = False  # something that claims to be its has come by way of another
-    mistrusted: bool = False  # it has broken the protocol, and that was told
-    _out: OutFlow | None = None
-
-    @property
-    def out(self) -> OutFlow:
-        """Our flow to it, made when it is first asked for: it takes four times the room of all the rest."""
-        if self._out is None:
-            self._out = OutFlow(self.flow_number)
-        return self._out
-
-    @property
-    def reachable(self) -> bool:
-        """Whether there is an unbroken way to it."""
-        return self.distance < BROKEN
 
 
 class Watcher(Protocol):
@@ -135,8 +98,9 @@ class Members:
 
     def links_changed(self, now: float) -> None:
         """Take note that a link of ours has come, gone, lost its connection or got it back."""
-        if self._announce_at is None:
-            self._announce_at = max(now + _TOGETHER_S, self._announced_at + ANNOUNCE_S)
+        soon = max(now + _TOGETHER_S, self._announced_at + ANNOUNCE_S)
+        if self._announce_at is None or soon < self._announce_at:
+            self._announce_at = soon
         self._graph_changed(now)
 
     def link_added(self, link: Link, now: float) -> None:
@@ -158,6 +122,18 @@ class Members:
             if member.hop is link:
                 member.hop, member.distance = None, FAR
 
+    def link_measured(self, link: Link, now: float) -> None:
+        """Tell of a link's round trip when it is measured first, and when it has become quite another."""
+        told = self.own.neighbours.get(link.peer_id)
+        if told is None or link.rtt_s is None or self._announce_at is not None:
+            return
+        rtt_us, since_s = _microseconds(link.rtt_s), now - self._announced_at
+        if not told.rtt_us:
+            self._announce_at = max(now, self._announced_at) + _MEASURE_S
+        elif since_s >= _REMEASURE_S and max(rtt_us, told.rtt_us) > 2 * min(rtt_us, told.rtt_us) + 1000:
+            self._announce_at = now
+        self._changed()
+
     def leave(self) -> None:
         """Tell everybody that this endpoint is gone for good."""
         self._leaving = True
@@ -167,7 +143,7 @@ class Members:
         own = self.own
         own.version += 1
         neighbours = tuple(
-            Neighbour(link.peer_id, link.wire is not None, round(min(link.rtt_s or 0.0, 4000.0) * 1e6))
+            Neighbour(link.peer_id, link.wire is not None, _microseconds(link.rtt_s))
             for link in self._links.values()
             if link.added
         )
@@ -415,3 +391,8 @@ class Members:
         if self._compute_at is not None and self._compute_at < due:
             due = self._compute_at
         return due
+
+
+def _microseconds(rtt_s: float | None) -> int:
+    """Return a round trip as it is announced: at least 1, as 0 stands for one that is not known."""
+    return 0 if rtt_s is None else max(1, round(min(rtt_s, 4000.0) * 1e6))

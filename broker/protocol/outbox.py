@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from broker.protocol.flows import Parcel
 from broker.protocol.frames import Batch, Kind, Run, charge_of, encode
-from broker.protocol.members import Member
+from broker.protocol.member import Member
 from broker.protocol.routes import Lane
 
 __all__ = ["BATCH_BYTES", "RUN_EVENTS", "Outbox", "PendingRun"]

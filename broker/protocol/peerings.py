@@ -261,6 +261,7 @@ class Peerings:
         elif header.kind == Kind.PONG:
             if len(payload) == _CLOCK.size:
                 link.rtt_s = max(0.0, now - _CLOCK.unpack(payload)[0])
+                self.observer.link_measured(link)
         elif header.kind == Kind.BYE:
             why = frames.decode(Refusal, payload).text or "left"
             self.end(link, "goodbye", f"it said goodbye: {why}")

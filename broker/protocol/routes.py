@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.protocol.frames import Interest
-from broker.protocol.members import Member
+from broker.protocol.member import Member
 from broker.protocol.subscriptions import Subscription
 from broker.topics import TopicTable
 

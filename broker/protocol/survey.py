@@ -9,7 +9,8 @@ from msgspec import Struct
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
 from broker.protocol.frames import Neighbour
 from broker.protocol.link import Link
-from broker.protocol.members import Member, Members
+from broker.protocol.member import Member
+from broker.protocol.members import Members
 from broker.protocol.topology import BROKEN
 
 __all__ = ["Peer", "peer_of", "survey"]

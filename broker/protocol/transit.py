@@ -13,7 +13,8 @@ from broker.errors import Malformed
 from broker.protocol.addresses import Address, Entry, address_of, entry_of
 from broker.protocol.frames import HEADER_BYTES, TTL_DEFAULT, Header
 from broker.protocol.link import Link, OutFrame
-from broker.protocol.members import Member, Members
+from broker.protocol.member import Member
+from broker.protocol.members import Members
 
 __all__ = ["Transit"]
 

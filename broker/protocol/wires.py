@@ -110,5 +110,8 @@ class Observer(Protocol):
     def link_resumed(self, link: Link) -> None:
         """A session goes on over another wire."""
 
+    def link_measured(self, link: Link) -> None:
+        """A session's round trip was measured."""
+
     def link_ended(self, link: Link) -> None:
         """A session is over and its link already forgotten."""

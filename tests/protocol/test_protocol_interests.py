@@ -7,9 +7,8 @@ from protocol_wiring import NOW_NS, Reading, Wiring, header, kinds, read
 
 from broker.errors import TopicError
 from broker.protocol import frames
-from broker.protocol.flows import OutFlow
 from broker.protocol.frames import Interest, InterestUpdate, Kind
-from broker.protocol.members import Member
+from broker.protocol.member import Member
 from broker.protocol.routes import ROUTES_MAX, Routes
 from broker.protocol.subscriptions import Subscription
 from broker.status import PeerLost
@@ -149,7 +148,7 @@ def test_a_peer_that_announces_what_is_no_prefix_breaks_the_protocol_and_no_more
 
 
 def member(name: str) -> Member:
-    return Member(name.encode().ljust(16), name, OutFlow(1), distance=1)
+    return Member(name.encode().ljust(16), name, 1, distance=1)
 
 
 def test_a_route_holds_whoever_wants_a_prefix_of_the_topic_once() -> None:

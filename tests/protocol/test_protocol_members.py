@@ -9,7 +9,8 @@ from protocol_wiring import Wiring, header, read
 
 from broker.protocol import frames
 from broker.protocol.frames import Interest, InterestUpdate, Kind, MemberUpdate, Neighbour, Sync
-from broker.protocol.members import FORGET_S, MEMBERS_MAX, Member
+from broker.protocol.member import Member
+from broker.protocol.members import FORGET_S, MEMBERS_MAX
 from broker.protocol.wires import Timing
 from broker.status import PeerLost
 
@@ -305,3 +306,15 @@ def test_interests_announced_in_our_name_are_overruled_everywhere() -> None:
     assert own.members.own.interests_version > 5000
     for name in "bd":
         assert {interest.prefix for interest in known(wiring, name)["a"].interests} == {"mine/"}
+
+
+def test_round_trips_are_known_to_everybody_soon_after_they_were_measured() -> None:
+    wiring = meshed("ab", "bc", "cd")
+    wiring.pass_time(3.0)
+    mesh = wiring["d"].node.mesh()
+    assert len(mesh.links) == 3
+    assert all(link.rtt_s is not None for link in mesh.links)
+    before = [len(announcements(wiring, name, about)) for name in "abcd" for about in "abcd"]
+    wiring.pass_time(20.0)
+    after = [len(announcements(wiring, name, about)) for name in "abcd" for about in "abcd"]
+    assert after == before, "what has not changed is not told again"

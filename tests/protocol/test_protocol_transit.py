@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from broker.errors import Malformed
 from broker.protocol.addresses import address_of, entry_of, read_address
-from broker.protocol.flows import OutFlow
 from broker.protocol.frames import HEADER_BYTES, TTL_DEFAULT, Header, Kind, pack_header, unpack_header
 from broker.protocol.link import CONTROL_FRAMES, QUEUE_BYTES, Link, OutFrame
-from broker.protocol.members import Member, Members
+from broker.protocol.member import Member
+from broker.protocol.members import Members
 from broker.protocol.transit import Transit
 
 OWN = b"own".ljust(16)
@@ -50,9 +50,9 @@ def crossing(hops: dict[int, int | None], *, forward: bool = True) -> tuple[Tran
     }
     for link in links.values():
         link.resume(1, 0)
-    members = Members(Member(OWN, "own", OutFlow(0), forward=forward), {}, Nobody(), {}, blame, nothing)
+    members = Members(Member(OWN, "own", 0, forward=forward), {}, Nobody(), {}, blame, nothing)
     for number, hop in hops.items():
-        member = Member(id_of(number), f"n{number}", OutFlow(1), hop=None if hop is None else links[hop])
+        member = Member(id_of(number), f"n{number}", 1, hop=None if hop is None else links[hop])
         members.members[member.id] = member
     return Transit(members), links
 

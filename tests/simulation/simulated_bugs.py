@@ -17,7 +17,8 @@ from broker.protocol.flows import InFlow, Outcome, OutFlow, Parcel
 from broker.protocol.frames import HEADER_BYTES, Header, Kind, Report, Run, Sync
 from broker.protocol.interests import Interests
 from broker.protocol.link import Link, OutFrame
-from broker.protocol.members import Member, Members
+from broker.protocol.member import Member
+from broker.protocol.members import Members
 from broker.protocol.outbox import Outbox, PendingRun
 from broker.protocol.peerings import Peerings
 from broker.protocol.routes import Lane, Routes

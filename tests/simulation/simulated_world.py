@@ -18,7 +18,7 @@ import broker
 from broker.protocol.addresses import Address, Entry
 from broker.protocol.frames import TTL_DEFAULT, Header
 from broker.protocol.link import Link
-from broker.protocol.members import Member
+from broker.protocol.member import Member
 from broker.testing import Cluster, Conditions, SimulatedEndpoint, SimulatedSubscription
 
 __all__ = [

@@ -1,0 +1,51 @@
+"""Another endpoint of the mesh, as one endpoint knows it."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from broker.protocol.apart import FAR
+from broker.protocol.flows import InFlow, OutFlow
+from broker.protocol.frames import Interest, Neighbour
+from broker.protocol.link import Link
+from broker.protocol.topology import BROKEN
+
+__all__ = ["Member"]
+
+
+class Member(Struct, eq=False):
+    """Another endpoint of the mesh, as we know it."""
+
+    id: bytes
+    name: str
+    flow_number: int  # of our flow to it
+    born: int = 0  # when its process began, in nanoseconds since 1970
+    version: int = 0
+    forward: bool = True
+    neighbours: dict[bytes, Neighbour] = field(default_factory=dict)
+    announcement: bytes = b""  # as it came, to be passed on
+    via: Link | None = None  # the link that first brought word of it
+    interests: set[Interest] = field(default_factory=set)
+    interests_version: int = 0
+    interests_weight: int = 0
+    interests_promised: int = 0  # the version that it had when it last announced itself
+    learned: int = 0  # the version of our interests that it is known to have
+    hop: Link | None = None  # the first link of the way to it; None: there is no way
+    distance: int = FAR
+    apart_since: float | None = None  # since when there is no unbroken way
+    incoming: InFlow | None = None
+    relayed: bool = False  # something that claims to be its has come by way of another
+    mistrusted: bool = False  # it has broken the protocol, and that was told
+    _out: OutFlow | None = None
+
+    @property
+    def out(self) -> OutFlow:
+        """Our flow to it, made when it is first asked for: it takes four times the room of all the rest."""
+        if self._out is None:
+            self._out = OutFlow(self.flow_number)
+        return self._out
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is an unbroken way to it."""
+        return self.distance < BROKEN

@@ -3,6 +3,8 @@
 #   make demo              a manager and three agents with this machine's figures, until Ctrl-C
 #   make demo SECONDS=10   the same for ten seconds
 #   make test              the tests
+#   make simulation SEEDS=376      one simulated life of a mesh again, or several: SEEDS=1000-1099
+#   make soak              thousands of such lives (SEEDS=100000-104999)
 #   make bench             the benchmarks; names the peers that are missing and how to get them
 #   make check             lint, types, contracts and tests
 
@@ -11,7 +13,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test bench check lint types contracts constraints dist clean
+.PHONY: demo test simulation soak bench check lint types contracts constraints dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -32,6 +34,12 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+simulation soak: $(READY)
+	$(BIN)/python tests/simulation/simulated_runs.py $(SEEDS)
+
+simulation: SEEDS ?= 1000-1099
+soak: SEEDS ?= 100000-104999
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all

@@ -43,7 +43,7 @@ from broker.errors import (
 from broker.events import Event, event
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
 from broker.messages import Message
-from broker.node import Peer
+from broker.protocol.survey import Peer
 from broker.protocol.wires import Timing
 from broker.status import (
     EventMisfitted,

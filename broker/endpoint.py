@@ -3,6 +3,8 @@
 It is thin.  The node decides; what it wants done comes out as actions, which :meth:`Endpoint._carry_out` carries out.
 Three kinds of tasks run in the endpoint's nursery: one reader per socket (:mod:`broker.net`), one timer, and one
 flusher, which sends what was published as soon as the loop comes round.
+
+It is long because it is the whole of what a program asks of an endpoint, in one place, and its docstrings say it all.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from broker import events
 from broker.errors import EndpointClosed
 from broker.mesh import Mesh
 from broker.net.interface import NetworkDriver
-from broker.node import Node, Peer
+from broker.node import Node
 from broker.protocol.actions import Changed, Dial, Hangup, Send, Tell, Wake
 from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
+from broker.protocol.survey import Peer
 from broker.protocol.wires import Chance, Timing
 from broker.status import MessagesLost
 from broker.status_reader import StatusReader
@@ -296,6 +299,7 @@ class Endpoint:
             raise trio.WouldBlock
         self._after_publish(code, now)
 
+    @trio.lowlevel.enable_ki_protection
     def _after_publish(self, code: Published, now: int) -> bool:
         """See to it that the batch leaves; returns whether the publisher should let others run."""
         if code is GATHERED and now < self._yield_at:
@@ -326,7 +330,9 @@ class Endpoint:
     def status(self, queue_size: int = 1000) -> StatusReader:
         """Read what happens to peers and messages from now on: enter it with ``async with``, iterate over it.
 
-        A reader that falls ``queue_size`` events behind loses the oldest, and is told how many.
+        A reader that falls ``queue_size`` events behind loses the oldest, and is told how many.  All status events go
+        to the logger ``broker``, too, losses as warnings: there stands also what is told while the endpoint closes,
+        such as messages whose receipt is not known, when its readers have been left already.
         """
         return StatusReader(self, queue_size)
 
@@ -350,6 +356,7 @@ class Endpoint:
 
     # -- carrying out --------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     def _carry_out(self) -> None:
         """Carry out what the node wants, until it wants nothing more."""
         if self._carrying:
@@ -396,6 +403,7 @@ class Endpoint:
         if due < self._timer_scope.deadline:
             self._timer_scope.deadline = due
 
+    @trio.lowlevel.enable_ki_protection
     async def _run_timer(self) -> None:
         while True:
             with trio.CancelScope(deadline=self._node.next_deadline()) as self._timer_scope:
@@ -403,6 +411,7 @@ class Endpoint:
             self._node.tick(trio.current_time())
             self._carry_out()
 
+    @trio.lowlevel.enable_ki_protection
     async def _run_flusher(self) -> None:
         while True:
             await self._published.park()

@@ -10,14 +10,14 @@ It composes the state machines of :mod:`broker.protocol`.  A driver (:class:`bro
 
 ``now`` is the driver's monotonic clock in seconds; chance comes from the ``chance`` given at the start.  So a node that
 is told the same things does the same things.
+
+This module is long because all the machines meet here; what each of them does is told in its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
-
-from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.mesh import Mesh
@@ -32,31 +32,17 @@ from broker.protocol.losses import Losses
 from broker.protocol.members import Member, Members
 from broker.protocol.peerings import Peerings
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
-from broker.protocol.survey import survey
+from broker.protocol.survey import Peer, peer_of, survey
 from broker.protocol.transit import Transit
 from broker.protocol.wires import Chance, Peering, Timing
 from broker.status import PeerAdded, PeerRefused
 from broker.topics import normalize_prefix, normalize_topic
 
-__all__ = ["Node", "Peer"]
+__all__ = ["Node"]
 
 # Members of an enumeration take several times as long to look up: these are what a storm of announcements consists of.
 _MEMBER: Final = int(Kind.MEMBER)
 _INTERESTS: Final = int(Kind.INTERESTS)
-
-
-class Peer(Struct, frozen=True):
-    """A peer as ``endpoint.peers()`` shows it."""
-
-    name: str
-    address: str  # where it was dialled, or where its connection comes from
-    dialled: bool
-    connected: bool  # False while its connection is gone and it may still come back
-    rtt_s: float | None  # the last heartbeat's round trip, in seconds
-    interests: int
-    messages_in: int  # that it published and we received, by whatever way
-    messages_out: int  # that we published and that were for it
-    unacknowledged: int
 
 
 class Node:
@@ -136,14 +122,14 @@ class Node:
         """Follow up a frame: what its acknowledgement allows, and what we owe for it."""
         if not link.settled:
             self._check_settled(link)
-        if self.interests.waiting or self.peerings.closing:
+        if self.peerings.closing:
             self._act(Changed())
         if link.waiting or link.control:
             self._touched[link] = None
             self._pump()
         if link.ack_due:
             self._acknowledge(link)
-        elif link.owes and link.wire is not None and link not in self._owing:
+        elif link not in self._owing and link.owes and link.wire is not None:
             self._owing[link] = now
 
     def _acknowledge(self, link: Link) -> None:
@@ -192,6 +178,7 @@ class Node:
         member = self.members.members.get(address.origin) if own is not None else None
         if own is None or member is None:
             return  # not for us, or from somebody who has gone
+        member.relayed |= link.peer_id != member.id
         try:
             self._take(member, own, header.kind, frame[HEADER_BYTES + address.size :])
         except Malformed as error:
@@ -226,6 +213,7 @@ class Node:
     def tick(self, now: float) -> None:
         """Do what time asks for."""
         self._now = now
+        self.peerings.tick(now)  # first: that a peer is lost is told before what was lost with it
         self._tick_condemned(now)
         self._tick_owing(now)
         self.members.tick(now)
@@ -236,7 +224,6 @@ class Node:
         self.exchange.delivering.tick(now)
         self.interests.tick(now)
         self.losses.tick(now)
-        self.peerings.tick(now)
         self._pump()
 
     def _tick_owing(self, now: float) -> None:
@@ -256,7 +243,7 @@ class Node:
         suspects, self.exchange.delivering.condemned = self.exchange.delivering.condemned, []
         for member, error in suspects:
             neighbour = self.peerings.links.get(member.id)
-            if neighbour is None:
+            if neighbour is None or member.relayed:  # it may have been said in its name
                 self._mistrust(member, error)
             else:
                 self.peerings.condemn(neighbour, error, now)
@@ -407,22 +394,8 @@ class Node:
 
     def peers(self) -> tuple[Peer, ...]:
         """Return the endpoints that we are linked with, in the order in which they were."""
-        return tuple(self._peer(link) for link in self.peerings.links.values() if link.added)
-
-    def _peer(self, link: Link) -> Peer:
-        member = self.members.members.get(link.peer_id)
-        incoming = member.incoming if member is not None else None
-        return Peer(
-            link.peer_name,
-            link.address,
-            link.dialled,
-            link.wire is not None,
-            link.rtt_s,
-            len(member.interests) if member is not None else 0,
-            incoming.messages if incoming is not None else 0,
-            member.out.next_sequence - 1 if member is not None else 0,
-            member.out.unreported if member is not None else 0,
-        )
+        members = self.members.members
+        return tuple(peer_of(link, members.get(link.peer_id)) for link in self.peerings.links.values() if link.added)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

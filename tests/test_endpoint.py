@@ -233,9 +233,14 @@ async def test_a_subscription_is_read_inside_its_block_only(pair: tuple[Endpoint
 
 async def test_a_queue_has_room_for_something(pair: tuple[Endpoint, Endpoint]) -> None:
     one, _ = pair
-    for limits in ({"queue_messages": 0}, {"queue_bytes": 0}):
-        with pytest.raises(ValueError, match="at least one"):
-            one.subscribe("x", **limits)
+    with pytest.raises(ValueError, match="at least one"):
+        one.subscribe("x", queue_messages=0)
+    with pytest.raises(ValueError, match="at least one"):
+        one.subscribe("x", queue_bytes=0)
+    with pytest.raises(ValueError, match="overflow is one of block, drop_oldest, drop_newest"):
+        one.subscribe("x", overflow="drop_all")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="stall_timeout"):
+        one.subscribe("x", stall_timeout=0)
     with pytest.raises(broker.EventDefinitionError, match="not an event class"):
         one.subscribe("x", int)
     with pytest.raises(broker.TopicError):

@@ -44,6 +44,7 @@ class Dialled:
         else:
             self.socket.send(frame, NOBLOCK)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Connect, then read until the wire is closed or cut.
 
@@ -74,7 +75,8 @@ class Dialled:
             for frame in early:
                 self.socket.send(frame, NOBLOCK)
         except zmq.ZMQError:  # cut already: a socket that does not reconnect has no pipe left
-            self.sink.lost(self.number, "cut", "the connection was closed")
+            if not self.tell_loss():
+                self.sink.lost(self.number, "cut", "the connection was closed")
             self.sink.round_done()
 
     async def _resolve(self) -> str:
@@ -105,14 +107,21 @@ class Dialled:
         return True
 
     def _watch(self) -> bool:
+        self.tell_loss()
+        self.sink.round_done()
+        return False
+
+    def tell_loss(self) -> bool:
+        """Tell what the socket says of the wire's end, behind the frames that came before it; False when it lives."""
+        lost = False
         while not self.closed and readable(self._monitor):
             loss = self._loss_in(monitor_event(self._monitor)[0])
             if loss is not None:
                 while self.drain():
                     pass
                 self.sink.lost(self.number, *loss)
-                self.sink.round_done()
-        return False
+                lost = True
+        return lost
 
     def _loss_in(self, event: int) -> tuple[str, str] | None:
         """Say what a monitor's event means for the wire: nothing, or its end with code and reason."""

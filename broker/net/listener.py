@@ -3,13 +3,20 @@
 A ROUTER does not tell when one of its peers goes, its monitor does: by the number of the connection's descriptor, which
 the first frame of a wire tells too.  Numbers are used again, in order; where a connection that never said anything held
 one before, the wrong wire may be given up, and its peer dials again and goes on in the same session.
+
+A ROUTER cannot close one of its connections either, and the other end of one that was hung up may be out of reach and
+never close it.  So it is shut down by its descriptor, once the last frames have had time to leave; to ZeroMQ that looks
+like a connection closed by its peer.  ZeroMQ's own heartbeats would close it too, but abort the process when a
+connection breaks while more frames wait than its socket holds (``Assertion failed: !_io_error``, libzmq 4.3.5).
 """
 
 from __future__ import annotations
 
 import errno
+import socket as stdlib_socket
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import trio
@@ -20,6 +27,7 @@ from broker.net.address import Address
 from broker.net.interface import Sink
 from broker.net.sockets import (
     FRAMES_PER_TURN,
+    LINGER_MS,
     NOBLOCK,
     monitor_event,
     new_monitor,
@@ -55,6 +63,9 @@ class Listener:
         self._attach = attach
         self._wires: dict[bytes, int] = {}
         self._by_descriptor: dict[int, deque[int]] = {}
+        self._connections: dict[int, tuple[int, object]] = {}  # of each wire: its descriptor and its ends
+        self._hung_up: deque[tuple[float, int]] = deque()  # when to shut down which wire
+        self._hangups = trio.lowlevel.ParkingLot()
         self._gone: OrderedDict[bytes, None] = OrderedDict()
         try:
             self.socket.bind(address.text)
@@ -66,12 +77,14 @@ class Listener:
         self._monitor = new_monitor(self.socket, zmq.EVENT_DISCONNECTED)
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Read until the endpoint's tasks are cancelled, then close the sockets."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read_loop, self.socket, self._read)
                 nursery.start_soon(read_loop, self._monitor, self._watch)
+                nursery.start_soon(self._shut_down_what_was_hung_up)
         finally:
             self.closed = True
             self.socket.disable_monitor()
@@ -111,6 +124,7 @@ class Listener:
             pass
         else:
             self._by_descriptor.setdefault(descriptor, deque()).append(number)
+            self._connections[number] = (descriptor, _ends_of(descriptor))
         return number, first.bytes
 
     def _watch(self) -> bool:
@@ -122,15 +136,52 @@ class Listener:
             number = wires.popleft()
             if not wires:
                 del self._by_descriptor[descriptor]
+            del self._connections[number]
             while self.drain():
                 pass
             self.sink.lost(number, "cut", "the connection was closed")
         self.sink.round_done()
         return False
 
-    def forget(self, identity: bytes) -> None:
-        """Ignore what still comes from a wire that was hung up."""
+    def hangup(self, number: int, identity: bytes) -> None:
+        """Ignore what still comes from a wire; close its connection soon, unless its other end does before."""
         self._wires.pop(identity, None)
         self._gone[identity] = None
         if len(self._gone) > _CLOSED_MAX:
             self._gone.popitem(last=False)
+        if number in self._connections:
+            self._hung_up.append((trio.current_time() + LINGER_MS / 1000, number))
+            self._hangups.unpark()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _shut_down_what_was_hung_up(self) -> None:
+        while True:
+            while not self._hung_up:
+                await self._hangups.park()
+            due, number = self._hung_up.popleft()
+            await trio.sleep_until(due)
+            self._watch()
+            if number in self._connections:
+                descriptor, ends = self._connections[number]
+                _shut_down(descriptor, ends)
+
+
+def _copy_of(descriptor: int) -> stdlib_socket.socket:
+    """Return a copy of a connection that ZeroMQ may close at any time; its family is whatever it is."""
+    return stdlib_socket.fromfd(descriptor, stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM)
+
+
+def _ends_of(descriptor: int) -> object:
+    """Return what a connection links; None when it is closed."""
+    try:
+        with _copy_of(descriptor) as connection:
+            return connection.getsockname(), connection.getpeername()
+    except OSError:
+        return None
+
+
+def _shut_down(descriptor: int, ends: object) -> None:
+    """Shut a connection down, unless somebody else has its number now."""
+    with suppress(OSError), _copy_of(descriptor) as connection:
+        if (connection.getsockname(), connection.getpeername()) == ends:
+            connection.shutdown(stdlib_socket.SHUT_RDWR)

@@ -58,19 +58,19 @@ class Network:
     def send(self, number: int, frame: bytes) -> None:
         """Send a frame; one for a wire that is gone is dropped, as the loss of the wire is told already or soon."""
         accepted = self._accepted.get(number)
+        wire = self._dialled.get(number)
         try:
             if accepted is not None:
                 listener, identity = accepted
                 listener.socket.send(identity, NOBLOCK_MORE)
                 listener.socket.send(frame, NOBLOCK)
                 self._touched.add(listener)
-            else:
-                wire = self._dialled.get(number)
-                if wire is not None:
-                    wire.send(frame)
-                    self._touched.add(wire)
-        except zmq.Again:
-            self._sink.lost(number, "cut", "it does not read what it asks for")
+            elif wire is not None:
+                wire.send(frame)
+                self._touched.add(wire)
+        except zmq.Again:  # too many frames wait; a socket that was cut has no place for any and says the same
+            if wire is None or not wire.tell_loss():
+                self._sink.lost(number, "cut", "it does not read what it asks for")
         except zmq.ZMQError:  # a ROUTER no longer knows the identity
             if accepted is not None:
                 accepted[0].drain()  # what the peer said before it went, a goodbye perhaps, counts
@@ -85,7 +85,7 @@ class Network:
         accepted = self._accepted.pop(number, None)
         if accepted is not None:
             listener, identity = accepted
-            listener.forget(identity)
+            listener.hangup(number, identity)
 
     def settle(self) -> bool:
         """Look at every socket that was sent on for frames whose edge that consumed; returns whether there were any."""
@@ -98,6 +98,7 @@ class Network:
                     self._nursery.start_soon(self._drain_rest, socket)
         return found
 
+    @trio.lowlevel.enable_ki_protection
     async def _drain_rest(self, socket: Dialled | Listener) -> None:
         more = True
         while more and not socket.closed:

@@ -22,6 +22,7 @@ from broker.protocol.frames import FRAME_BYTES_MAX
 
 __all__ = [
     "FRAMES_PER_TURN",
+    "LINGER_MS",
     "NOBLOCK",
     "NOBLOCK_MORE",
     "context",
@@ -46,7 +47,7 @@ _RECEIVE_FRAMES_MAX = 128
 # its wire is given up.
 _SEND_FRAMES_MAX = 8192
 # How long a closed socket may take to get its last frames (a REFUSE, a BYE) out.
-_LINGER_MS = 500
+LINGER_MS = 500
 _HANDSHAKE_MS = 3000
 
 _monitors = itertools.count()
@@ -67,7 +68,7 @@ def context() -> zmq.Context[zmq.Socket[bytes]]:
 def _finish() -> None:
     """Let the last frames (a BYE, a REFUSE) out before the process ends, for as long as sockets linger."""
     if _context is not None and _context_pid == os.getpid():
-        _context.destroy(linger=_LINGER_MS)
+        _context.destroy(linger=LINGER_MS)
 
 
 # pyzmq does not wait at the end of the process.
@@ -77,7 +78,7 @@ atexit.register(_finish)
 def new_socket(kind: int) -> zmq.Socket[bytes]:
     """Return a socket with the options that every socket of ours has."""
     socket = context().socket(kind)
-    socket.linger = _LINGER_MS
+    socket.linger = LINGER_MS
     socket.set(zmq.SNDHWM, _SEND_FRAMES_MAX)
     socket.set(zmq.RCVHWM, _RECEIVE_FRAMES_MAX)
     socket.set(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
@@ -119,6 +120,7 @@ def skip_parts(socket: zmq.Socket[bytes]) -> bytes:
     return b""
 
 
+@trio.lowlevel.enable_ki_protection
 async def read_loop(socket: zmq.Socket[bytes], drain: Callable[[], bool]) -> None:
     """Call ``drain`` whenever the socket may have frames, until it is closed.
 

@@ -1,15 +1,27 @@
 """What two endpoints say to each other: state machines without I/O.  DESIGN.md beside this file is the theory.
 
-``frames``         the bytes of a frame, and its payloads
-``link``           one session: sequence numbers, acknowledgements, window, credit
-``wires``          the records of wishes and connections
-``peerings``       what becomes of them: dialling, heartbeats, losses
-``handshake``      how a connection gets its link
-``routes``         who wants what
-``subscriptions``  the queues of what was delivered
-``outbox``         the batch of what was published
-``exchange``       events out and in
-``actions``        what the driver is to do
+one hop
+    ``frames``         the bytes of a frame, and its payloads
+    ``link``           one session: sequence numbers, acknowledgements, window
+    ``wires``          the records of wishes and connections
+    ``peerings``       what becomes of them: dialling, heartbeats, ends; ``deadlines`` keeps what is due
+    ``handshake``      how a connection gets its link
+
+the mesh
+    ``members``        who is in it, and how linked: flooding; ``apart`` keeps those out of reach
+    ``topology``       shortest ways
+    ``interests``      who wants what, announced and acknowledged; ``routes`` looks it up by topic
+    ``addresses``      for whom a frame is; ``transit`` sends and passes on by it
+    ``survey``         all of that as a value for programs
+
+events
+    ``flows``          end to end: numbers, room, what is lost
+    ``outbox``         the batch of what was published
+    ``exchange``       publishing; ``courier`` what leaves by flows, ``delivery`` what comes by them
+    ``subscriptions``  the queues of what was delivered
+    ``losses``         the books of what was lost
+
+``actions``            what the driver is to do
 
 It imports no trio, zmq, lmdb, threading, time, random, logging.
 """

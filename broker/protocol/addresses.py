@@ -25,6 +25,7 @@ __all__ = ["ENTRY_BYTES", "Address", "Entry", "address_of", "entry_of", "read_ad
 _HEAD = struct.Struct(">16sH")
 _ENTRY = struct.Struct(">16sIQ")
 ENTRY_BYTES: Final = _ENTRY.size
+_ALONE_BYTES: Final = _HEAD.size + ENTRY_BYTES
 
 entry_of = _ENTRY.pack
 
@@ -48,6 +49,14 @@ class Address(NamedTuple):
     def size(self) -> int:
         """How many bytes it takes; the body follows."""
         return len(self.head)
+
+    def alone(self, id_: bytes) -> Entry | None:
+        """Return the entry of that endpoint if there is no other: the usual case, without a loop."""
+        head = self.head
+        if len(head) == _ALONE_BYTES and head[_HEAD.size : _HEAD.size + 16] == id_:
+            _, flow, sequence = _ENTRY.unpack_from(head, _HEAD.size)
+            return Entry(id_, flow, sequence, head[_HEAD.size :])
+        return None
 
     def entries(self) -> Iterator[Entry]:
         """Give the entries in turn."""

@@ -142,7 +142,9 @@ class Courier:
 
     def forget(self, member: Member, reason: str) -> None:
         """Count what was for an endpoint that will not come back."""
-        if not member.out.away:
+        if member.out.away:
+            self._losses.add(member.name, "out", "they passed while it was away", member.out.passed)
+        else:
             self.give_up(member, reason)
 
     def is_drained(self, members: Iterable[Member]) -> bool:

@@ -40,7 +40,7 @@ from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.protocol import frames
-from broker.protocol.frames import Batch, Kind, LostEvents, LostTopic, Probe, Report, charge_of
+from broker.protocol.frames import FRAME_BYTES_MAX, Batch, Kind, LostEvents, LostTopic, Probe, Report, charge_of
 
 __all__ = [
     "PARCELS_MAX",
@@ -146,7 +146,8 @@ class OutFlow:
         self._serial = 0
         self._dropped = 0
         self._settling = False  # back from being away: the first answer tells what had arrived
-        self._told = 0  # the last message that was told as lost
+        self._told = 0  # up to this message what was lost is told
+        self._settled = 0  # up to this message what was lost was sent as lost, and can't be recovered
         self._passing: Counter[tuple[str, str]] = Counter()  # what passes while it is away
 
     @property
@@ -210,22 +211,23 @@ class OutFlow:
         outcome.dropped, self._dropped = max(0, report.dropped - self._dropped), max(report.dropped, self._dropped)
         if report.answers and report.answers == self.probe_number and report.received < self._probe_last:
             outcome.send += [item for item in self.sent if item[0] <= self._probe_last]
-        if self._settling and report.answers == self.probe_number:
+        if self._settling and report.answers and report.answers == self.probe_number:
             self._settling = False
-            outcome.lost = sum(parcel.messages for sequence, parcel in self.sent if sequence > self._told)
+            outcome.lost = self._untold()
+            self._told = self._settled = self.next_sequence - 1
         if not self._settling:
             outcome.send += self._release()
         self.probe_at = None
         return outcome
 
     def _forget_until(self, received: int) -> int:
-        """Drop what has arrived; returns how many messages of it were kept as lost."""
+        """Drop what has arrived; returns how many messages of it were kept as lost and not sent as such."""
         marked = 0
         sent = self.sent
         while sent and sent[0][0] + sent[0][1].messages - 1 <= received:
-            _, parcel = sent.popleft()
+            sequence, parcel = sent.popleft()
             self._outstanding -= parcel.charge
-            if parcel.kind == Kind.LOST:
+            if parcel.kind == Kind.LOST and sequence > self._settled:
                 marked += parcel.messages
         return marked
 
@@ -241,7 +243,7 @@ class OutFlow:
 
     def give_up(self) -> int:
         """Keep of everything unreported only what it was; returns how many messages that loses."""
-        lost = self.unreported
+        lost = self.unreported + self._untold()
         numbered = [*self.sent]
         for parcel in self.waiting:
             numbered.append((self.next_sequence, parcel))
@@ -255,6 +257,16 @@ class OutFlow:
         self.away = True
         self._told = self.next_sequence - 1
         return lost
+
+    def _untold(self) -> int:
+        """Return how many messages passed before it came back that it has not settled yet."""
+        passed = [item for item in self.sent if item[0] > self._told and item[1].kind == Kind.LOST]
+        return sum(parcel.messages for _, parcel in passed)
+
+    @property
+    def passed(self) -> int:
+        """Messages that passed while it is away: not told as lost yet."""
+        return self._passing.total()
 
     def come_back(self) -> None:
         """Be heard of again: what passed meanwhile is told behind what was lost before."""
@@ -297,16 +309,20 @@ class InFlow:
         if sequence < self.expected or (sequence <= self._given_up and kind != Kind.LOST):
             self.duplicates += 1
             return False
-        # What waits ahead of it may have been sent later, with room that was there before it was found to be missing.
-        ahead = self._early_bytes if sequence > max(self.early, default=0) else 0
-        if kind == Kind.EVENTS and self._charge + ahead >= self._edge:
-            raise Malformed("more events than there was room given for")
+        if kind == Kind.EVENTS and self._charge + self._early_bytes >= self._edge:
+            self._check_room(sequence)
         if sequence == self.expected:
             return True
         if sequence not in self.early and len(self.early) < PARCELS_MAX:
             self.early[sequence] = (kind, body)
             self._early_bytes += len(body)
         return False
+
+    def _check_room(self, sequence: int) -> None:
+        """Refuse a parcel that had no room when it was sent; one that fills a gap was sent before what waits."""
+        excess = self._charge + self._early_bytes - self._edge
+        if self._charge >= self._edge or sequence > max(self.early, default=0) or excess >= FRAME_BYTES_MAX:
+            raise Malformed("more events than there was room given for")
 
     def advance(self, kind: int, body_bytes: int, messages: int) -> None:
         """Take note of the parcel that was next."""

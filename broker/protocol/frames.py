@@ -264,8 +264,8 @@ class Report(Struct, frozen=True, array_like=True):
 class Probe(Struct, frozen=True, array_like=True):
     """A publisher's question.
 
-    ``oldest`` is the first message that it can still send again, ``given_up`` the last one that it has told as lost: up to
-    there it sends LOST, and whatever else still comes is not to be taken any more.
+    ``oldest`` is the first message that it can still send again, ``given_up`` the last one that it has told as lost: up
+    to there it sends LOST, and whatever else still comes is not to be taken any more.
     """
 
     number: Annotated[int, Meta(ge=1)]

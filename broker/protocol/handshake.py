@@ -60,11 +60,13 @@ class Handshake:
 
     def _take_hello(self, wire: Wire, hello: Hello, now: float) -> None:
         _check_name(hello.name)
+        link = self._owner.links.get(hello.id)
+        if link is not None and link.peer_name != hello.name:
+            raise Malformed(f"{hello.name!r:.100} claims to be the process {link.peer_name!r:.100}")
         refusal = self._judge(hello, now)
         if refusal is not None:
             self._turn_away(wire, hello.name, refusal)
             return
-        link = self._owner.links.get(hello.id)
         # It may not know whom it dials: a link that has lost its wire is brought back all the same.
         if link is not None and hello.session in (link.session, b""):
             if hello.session:

@@ -2,15 +2,17 @@
 
 An endpoint's interests have a version that grows by one with each change.  Changes are flooded as everything else
 that an endpoint tells of itself (:mod:`broker.protocol.members`); a new peer that has none or an old version gets
-them all.  A subscription is **announced** when every endpoint that could be reached when it was made has said that it
-knows it (LEARNED): from then on whatever is published anywhere is addressed to it.
+them all.  A subscription is **announced** when every endpoint that could be reached when it was made, or whose link was
+just beginning, has said that it knows it (LEARNED): from then on whatever is published there is addressed to it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
+
+from msgspec import Struct
 
 from broker.errors import Malformed, TopicError
 from broker.protocol import frames
@@ -31,6 +33,14 @@ _INTERESTS_PER_FRAME: Final = 8_192
 ASK_S: Final = 1.0
 
 
+class _Pending(Struct, eq=False):
+    """What a subscription waits for: who lacks a version of our interests, and links that were just beginning."""
+
+    version: int
+    lacking: dict[Member, None]
+    beginning: list[Link]
+
+
 class Interests:
     """The announcing end and the hearing end."""
 
@@ -47,18 +57,13 @@ class Interests:
         self._transit = transit
         self._act = act
         self._wanted: Counter[Interest] = Counter()
-        self._announced: dict[Subscription, tuple[int, dict[Member, None]]] = {}  # the version, and who lacks it
+        self._announced: dict[Subscription, _Pending] = {}
         self._ask_at = float("inf")
         self._ask_due = False
         self._untold: dict[Member, None] = {}  # whose interests we know, and who could not be told so yet
         self._parts: dict[tuple[Link, bytes], tuple[list[Interest], list[bytes]]] = {}
 
     # -- ours ----------------------------------------------------------------------------------------------------
-
-    @property
-    def waiting(self) -> bool:
-        """Whether anybody waits for a subscription to be known."""
-        return bool(self._announced)
 
     def add(self, subscription: Subscription) -> None:
         """Announce what a subscription wants."""
@@ -69,8 +74,9 @@ class Interests:
             own.interests.add(interest)
             self._announce(added=(interest,), removed=())
         lacking = {m: None for m in self._members.members.values() if m.reachable and m.learned < own.interests_version}
-        if lacking:
-            self._announced[subscription] = (own.interests_version, lacking)
+        beginning = self._members.beginning()
+        if lacking or beginning:
+            self._announced[subscription] = _Pending(own.interests_version, lacking, beginning)
             self._ask_due = True
 
     def remove(self, subscription: Subscription) -> None:
@@ -94,13 +100,18 @@ class Interests:
         pending = self._announced.get(subscription)
         if pending is None:
             return True
-        version, lacking = pending
-        known = self._members.members
-        for member in [m for m in lacking if m.learned >= version or not m.reachable or known.get(m.id) is not m]:
-            del lacking[member]
-        if not lacking:
+        known, lacking = self._members.members, pending.lacking
+        for link in pending.beginning:
+            if link.added and link.peer_id in known:
+                lacking[known[link.peer_id]] = None
+        pending.beginning = [link for link in pending.beginning if link.is_beginning]
+        for member in list(lacking):
+            if member.learned >= pending.version or not member.reachable or known.get(member.id) is not member:
+                del lacking[member]
+        if not (lacking or pending.beginning):
             del self._announced[subscription]
-        return not lacking
+            return True
+        return False
 
     def take_learned(self, member: Member, learned: Learned) -> None:
         """Take note that an endpoint knows our interests up to a version."""
@@ -113,17 +124,21 @@ class Interests:
     # -- others' -------------------------------------------------------------------------------------------------
 
     def send_all(self, link: Link, member: Member) -> None:
-        """Send a peer all that an endpoint wants, in as many frames as it takes."""
-        wanted = tuple(member.interests)
-        for at in range(0, max(len(wanted), 1), _INTERESTS_PER_FRAME):
-            final = at + _INTERESTS_PER_FRAME >= len(wanted)
-            part = wanted[at : at + _INTERESTS_PER_FRAME]
-            update = InterestUpdate(member.id, 0, member.interests_version, final, part, ())
-            self._members.send(link, Kind.INTERESTS, frames.encode(update))
+        """Send a peer all that an endpoint wants."""
+        for payload in _whole(member):
+            self._members.send(link, Kind.INTERESTS, payload)
+
+    def _overrule(self, version: int) -> None:
+        """Have the last word where somebody speaks in our name."""
+        self._own.interests_version = version + 1
+        for payload in _whole(self._own):
+            self._members.flood(Kind.INTERESTS, payload, None)
 
     def take(self, link: Link, payload: bytes) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(InterestUpdate, payload)
+        if update.origin == self._own.id and update.version > self._own.interests_version:
+            self._overrule(update.version)
         member = self._members.members.get(update.origin)
         if member is None or update.version <= member.interests_version:
             return  # an endpoint is announced before its interests: this one has gone; or we have it
@@ -201,12 +216,21 @@ class Interests:
         lacking: dict[Member, None] = {}
         for subscription in list(self._announced):
             if not self.is_announced(subscription):
-                lacking |= self._announced[subscription][1]
+                lacking |= self._announced[subscription].lacking
         for member in lacking:
             self._transit.send(Kind.ASK, b"", ((member, 0, 0),))
-        if lacking:
+        if self._announced:
             self._ask_at = now + ASK_S
 
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do."""
         return float("-inf") if self._ask_due else self._ask_at
+
+
+def _whole(member: Member) -> Iterator[bytes]:
+    """Give all that an endpoint wants, in as many payloads as it takes."""
+    wanted = tuple(member.interests)
+    for at in range(0, max(len(wanted), 1), _INTERESTS_PER_FRAME):
+        final = at + _INTERESTS_PER_FRAME >= len(wanted)
+        part = wanted[at : at + _INTERESTS_PER_FRAME]
+        yield frames.encode(InterestUpdate(member.id, 0, member.interests_version, final, part, ()))

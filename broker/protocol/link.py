@@ -57,11 +57,7 @@ class OutFrame(Struct, eq=False):
     ttl: int = 0
     flags: int = 0
     sequence: int = 0  # given when it first leaves
-
-    @property
-    def size(self) -> int:
-        """The bytes of its payload."""
-        return len(self.head) + len(self.body)
+    size: int = 0  # the bytes of its payload; told by Link.send
 
 
 class Link:
@@ -112,12 +108,18 @@ class Link:
         return not self.waiting and not any(frame.kind >= DATA for frame in self.sent)
 
     @property
+    def is_beginning(self) -> bool:
+        """Whether its peer is there and has not told all yet that it knows."""
+        return not (self.added or self.ended or self.wire is None)
+
+    @property
     def acknowledged(self) -> int:
         """The last sequence number that the peer acknowledged."""
         return self.sent[0].sequence - 1 if self.sent else self._next_sequence - 1
 
     def send(self, frame: OutFrame) -> None:
         """Take a frame to be sent as soon as it may leave; :meth:`pump` makes its bytes."""
+        frame.size = len(frame.head) + len(frame.body)
         if frame.kind >= DATA:
             self.waiting.append(frame)
             self.waiting_bytes += frame.size
@@ -142,7 +144,7 @@ class Link:
         self._next_sequence += 1
         self.sent.append(frame)
         self._sent_bytes += frame.size
-        return self._bytes_of(frame)
+        return self._header(frame.kind, frame.flags, frame.ttl, frame.sequence) + frame.head + frame.body
 
     def _bytes_of(self, frame: OutFrame) -> bytes:
         return self._header(frame.kind, frame.flags, frame.ttl, frame.sequence) + frame.head + frame.body

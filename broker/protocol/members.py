@@ -32,6 +32,9 @@ __all__ = ["EDGES_MAX", "FORGET_S", "MEMBERS_MAX", "Member", "Members", "Watcher
 # Ten times the mesh for which flooding everything to everybody is sensible; about 50 MB.
 MEMBERS_MAX: Final = 10_000
 EDGES_MAX: Final = 200_000
+# What is beyond this part of the limits is kept and not passed on: who cuts off a peer that brought too much must not
+# have brought its other peers as much.
+_PASSED_ON: Final = 0.95
 # An endpoint whose links come and go tells so at most this often; those that begin together are told of together.
 ANNOUNCE_S: Final = 0.1
 _TOGETHER_S: Final = 0.005
@@ -67,6 +70,7 @@ class Member(Struct, eq=False):
     distance: int = FAR
     apart_since: float | None = None  # since when there is no unbroken way
     incoming: InFlow | None = None
+    relayed: bool = False  # something that claims to be its has come by way of another
     mistrusted: bool = False  # it has broken the protocol, and that was told
     _out: OutFlow | None = None
 
@@ -204,6 +208,10 @@ class Members:
         known = [Known(m.id, m.version, m.interests_version) for m in (self.own, *self.members.values())]
         self.send(link, Kind.SYNC, frames.encode(Sync(True, tuple(known))))
 
+    def beginning(self) -> list[Link]:
+        """Return the links whose peers have not told all yet that they know."""
+        return [link for link in self._links.values() if link.is_beginning]
+
     def newer_than(self, sync: Sync) -> tuple[list[Member], list[Member]]:
         """Return whose announcement, and whose interests, the peer lacks.
 
@@ -212,7 +220,11 @@ class Members:
         theirs = {known.id: known for known in sync.known}
         mine = [self.own, *(member for member in self.members.values() if member.version)]
         lists: tuple[list[Member], list[Member]] = ([], [])
-        for member in mine:
+        links = 0
+        for member in mine[: int(_PASSED_ON * MEMBERS_MAX)]:
+            links += len(member.neighbours)
+            if links > _PASSED_ON * EDGES_MAX:
+                break
             known = theirs.get(member.id)
             if known is None:
                 if not sync.complete or not (member is self.own or member.distance < FAR):
@@ -246,18 +258,21 @@ class Members:
             member = self._add(update, link)
         elif member.name != update.name:
             raise Malformed(f"the endpoint {member.name!r} is said to be called {update.name!r:.100}")
-        self._edges += len(update.neighbours) - len(member.neighbours)
+        growth = len(update.neighbours) - len(member.neighbours)
+        grows = growth > 0 or not member.version
+        self._edges += growth
         member.version = update.version
         member.forward = update.forward
         member.neighbours = {neighbour.id: neighbour for neighbour in update.neighbours}
         member.announcement = payload
         member.interests_promised = update.interests
-        self.flood(Kind.MEMBER, payload, link)
         self._graph_changed(now)
+        self._bound(link, now)
+        if not (grows and self._crowded):
+            self.flood(Kind.MEMBER, payload, link)
         if update.gone:
             self.forget(member, "it has left")
             self._forgotten[member.id] = _FOR_GOOD
-        self._bound(link)
 
     def _add(self, update: MemberUpdate, link: Link) -> Member:
         self._flows += 1
@@ -266,12 +281,21 @@ class Members:
         self._forgotten.pop(update.id, None)
         return member
 
-    def _bound(self, link: Link) -> None:
+    @property
+    def _crowded(self) -> bool:
+        return len(self.members) > _PASSED_ON * MEMBERS_MAX or self._edges > _PASSED_ON * EDGES_MAX
+
+    def _forget_out_of_reach(self) -> None:
+        for member in [member for member in self.apart if member.distance == FAR]:
+            self.forget(member, "it cannot be reached, and there are too many endpoints")
+
+    def _bound(self, link: Link, now: float) -> None:
         """Keep the graph within its limits: cut off who brought most of one that is too large."""
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
-        for member in [member for member in self.apart if member.distance == FAR]:
-            self.forget(member, "it cannot be reached, and there are too many endpoints")
+        if now >= self._rest_until:
+            self.compute(now)
+        self._forget_out_of_reach()
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
         brought = Counter(member.via for member in self.members.values() if member.via and not member.via.ended)
@@ -319,6 +343,8 @@ class Members:
             elif member.apart_since is not None:
                 self.apart.discard(member)
                 back.append(member)
+        if self._crowded:
+            self._forget_out_of_reach()
         self._forget_replaced()
         self.apart.look()
         self._ask_for_unknown(now)

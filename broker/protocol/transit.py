@@ -53,7 +53,12 @@ class Transit:
         """
         if not header.ttl:
             raise Malformed("a routed frame that should have gone no further")
-        own: Entry | None = None
+        if address.origin == self._id:  # it has gone round in a circle, or somebody speaks in our name
+            self.dropped += 1
+            return None
+        own = address.alone(self._id)
+        if own is not None:
+            return own
         by_hop: dict[Link, list[bytes]] = {}
         for entry in address.entries():
             if entry.id == self._id:

@@ -3,45 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Awaitable, Callable
 
-import psutil
 import trio
 from interop_programs import Sample
 from interop_roles import checker, publisher, relay, tell
 
 import broker
-
-
-async def read(messages: broker.Subscriber, every: int) -> None:
-    """Check that numbers are consecutive for each source, and tell of every so many."""
-    seen: Counter[str] = Counter()
-    async for message in messages:
-        event = message.event
-        if event.number != seen[event.source]:
-            tell(broken=f"{event.source}: {event.number} instead of {seen[event.source]}")
-        seen[event.source] += 1
-        if seen[event.source] % every == 0:
-            tell(received=seen[event.source], rss=psutil.Process().memory_info().rss)
-
-
-async def reader(address: str, every: str = "1000") -> None:
-    """Listen and read for ever."""
-    async with (
-        broker.Endpoint("child-reader") as endpoint,
-        trio.open_nursery() as nursery,
-        endpoint.subscribe("load/", Sample) as messages,
-    ):
-        nursery.start_soon(tell_status, endpoint)
-        tell(address=await endpoint.listen(address))
-        await read(messages, int(every))
-
-
-async def tell_status(endpoint: broker.Endpoint) -> None:
-    async with endpoint.status() as changes:
-        async for change in changes:
-            tell(status=type(change).__name__, text=str(change))
 
 
 async def writer(address: str, count: str) -> None:
@@ -85,7 +53,6 @@ async def flooding(address: str) -> None:
 
 
 ROLES: dict[str, Callable[..., Awaitable[None]]] = {
-    "reader": reader,
     "writer": writer,
     "echo": echo,
     "waiting": waiting,

@@ -64,14 +64,6 @@ class Cable:
         """Bring it up again."""
         await self._set("up")
 
-    def delay(self, delay_ms: int) -> None:
-        """Let every packet take so long, each way; skips the test when the kernel can't."""
-        for host, interface in self._ends:
-            try:
-                host.run("tc", "qdisc", "add", "dev", interface, "root", "netem", "delay", f"{delay_ms}ms")
-            except OSError as error:
-                pytest.skip(f"packets can't be delayed here: {error}")
-
     async def _set(self, state: str) -> None:
         for host, interface in self._ends:
             await trio.to_thread.run_sync(host.run, "ip", "link", "set", interface, state)

@@ -96,9 +96,13 @@ class Member:
         """How many status events of this name it has told."""
         return sum(status["status"] == name for status in self.statuses)
 
-    def sum(self, name: str) -> int:
-        """The sum of the counts of its status events of this name."""
-        return sum(int(status["count"]) for status in self.statuses if status["status"] == name)
+    def reasons(self, name: str) -> set[str]:
+        """What its status events of this name gave as reason."""
+        return {status["reason"] for status in self.statuses if status["status"] == name}
+
+    def sum(self, name: str, peer: str) -> int:
+        """The sum of the counts of its status events of this name about a peer."""
+        return sum(int(s["count"]) for s in self.statuses if s["status"] == name and s["peer"] == peer)
 
     async def command(self, word: str) -> None:
         """Say a word to it."""
@@ -112,12 +116,16 @@ class Member:
 
     async def kill(self) -> None:
         """``kill -9``, and wait until it is dead."""
-        self._child.kill()
+        self._child.process.kill()
         await self._child.process.wait()
 
     def rss(self) -> int:
         """How much memory it holds now, in bytes."""
         return int(psutil.Process(self._child.process.pid).memory_info().rss)
+
+    def descriptors(self) -> int:
+        """How many files and sockets it has open now."""
+        return psutil.Process(self._child.process.pid).num_fds()
 
     def stop(self) -> None:
         """Let it stand still."""
@@ -149,11 +157,11 @@ async def member(
 
 
 async def assert_all_arrived(publisher: Member, checker: Member) -> None:
-    """Let both end: every number came once, in order, and none is said to be lost."""
+    """Let both end: every number came once, in order, and neither says that any was lost between the two."""
     await checker.report(publisher.name)
     count = await publisher.value("ended")
     await publisher.leave()
     await checker.leave()
     report = checker.reports[publisher.name]
     assert report == {"received": count, "lost": 0, "first": 0, "last": count - 1, "broken": []}
-    assert publisher.count("MessagesLost") == checker.count("MessagesLost") == 0
+    assert publisher.sum("MessagesLost", checker.name) == checker.sum("MessagesLost", publisher.name) == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -54,9 +53,6 @@ class Child:
             told = await self.tells()
             if key in told:
                 return told[key]
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
 
     async def command(self, word: str) -> None:
         """Say something to it; only members (publisher, checker, relay) listen."""

@@ -14,7 +14,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -59,24 +59,25 @@ class Member:
                 for word in words:
                     self.said[word.decode()].set()
 
-    async def tell_status(self, changes: broker.StatusReader) -> None:
-        async for change in changes:
-            tell(status=type(change).__name__, **msgspec.structs.asdict(change))
+    async def tell_status(self, task_status: trio.TaskStatus[None]) -> None:
+        with suppress(broker.EndpointClosed):
+            async with self.endpoint.status() as changes:
+                task_status.started()
+                async for change in changes:
+                    tell(status=type(change).__name__, **msgspec.structs.asdict(change))
 
 
 @asynccontextmanager
 async def member(options: dict[str, Any]) -> AsyncIterator[Member]:
     timing = broker.Timing(**options.get("timing", {}))
-    async with (
-        broker.Endpoint(options["name"], timing=timing, linger_s=20.0) as endpoint,
-        endpoint.status() as changes,
-        trio.open_nursery() as nursery,
-    ):
+    # What the endpoint tells when it is closed is told too: the nursery is around it.
+    async with trio.open_nursery() as outer, broker.Endpoint(options["name"], timing=timing, linger_s=20.0) as endpoint:
         member = Member(endpoint)
-        nursery.start_soon(member.hear)
-        nursery.start_soon(member.tell_status, changes)
-        yield member
-        nursery.cancel_scope.cancel()
+        await outer.start(member.tell_status)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(member.hear)
+            yield member
+            nursery.cancel_scope.cancel()
 
 
 async def relay(text: str) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,6 +17,7 @@ from interop_programs import CHILD, Sample, child, free_of_sockets
 
 import broker
 from broker import Endpoint
+from broker.node import Node
 
 Operation = Callable[[Endpoint, str], Awaitable[object]]
 
@@ -137,7 +139,7 @@ async def test_cancelling_what_waits_leaves_the_endpoint_usable(operation: Opera
 
 async def test_leaving_under_cancellation_is_prompt_even_when_a_peer_is_stopped() -> None:
     with trio.fail_after(30):
-        async with child("reader", "tcp://127.0.0.1:0") as reader:
+        async with child("waiting", "tcp://127.0.0.1:0") as reader:
             address = await reader.tells_of("address")
             with trio.CancelScope() as scope:
                 async with Endpoint("writer", linger_s=1000) as endpoint:
@@ -181,6 +183,35 @@ async def test_ctrl_c_ends_a_program_that_publishes_without_pause() -> None:
             nursery.start_soon(read)
             await check_ctrl_c("flooding", await reader.listen("tcp://127.0.0.1:0"), "ready")
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("where", ["tick", "flush", "receive", "wire_lost"])
+def test_ctrl_c_that_strikes_in_a_task_of_the_endpoints_own_leaves_it_as_keyboardinterrupt_alone(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(Node, where)
+    struck: list[str] = []
+
+    def strike(*arguments: Any) -> None:
+        if not struck:
+            struck.append(where)
+            signal.raise_signal(signal.SIGINT)
+        original(*arguments)
+
+    async def run() -> None:
+        async with Endpoint("one") as one, Endpoint("two", timing=broker.Timing(heartbeat_s=0.05)) as two:
+            address = await one.listen("tcp://127.0.0.1:0")
+            await two.peer(address)
+            monkeypatch.setattr(Node, where, strike)
+            one._published.unpark()  # the flusher's task
+            if where == "wire_lost":
+                two._network.hangup(1)
+            with trio.fail_after(10):
+                await trio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(run)
+    assert struck
 
 
 async def check_ctrl_c(role: str, address: str, ready: str) -> None:

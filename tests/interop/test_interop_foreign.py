@@ -6,14 +6,15 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 import trio
 import zmq
-from interop_programs import Sample, next_status
+from interop_programs import Sample, free_of_sockets, next_status
 
 import broker
+import broker.net.sockets
 from broker import Endpoint
 from broker.protocol import frames
 from broker.protocol.frames import Kind
@@ -168,7 +169,7 @@ async def test_another_version_is_refused_at_once_by_name() -> None:
             address = await one.listen("tcp://127.0.0.1:0")
             with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
                 dealer.connect(address)
-                dealer.send(frames.pack_header(Kind.HELLO, 0, 0, 0, 0, 0) + b"BRKR\x07\x09whatever")
+                dealer.send(frames.pack_header(Kind.HELLO, 0, 0, 0, 0) + b"BRKR\x07\x09whatever")
                 refused = await next_status(changes, broker.PeerRefused)
                 assert refused.code == "version"
                 answer = await trio.to_thread.run_sync(dealer.recv)
@@ -183,8 +184,8 @@ GARBAGE: list[list[bytes]] = [
     [os.urandom(5000)],
     [b"", b""],
     [b"one", b"two", b"three"],
-    [frames.pack_header(Kind.EVENTS, 0, 0, 1, 0, 0)],
-    [frames.pack_header(Kind.HELLO, 0, 0, 0, 0, 0) + b"BRKR\x01\x01\xc1"],
+    [frames.pack_header(Kind.EVENTS, 0, 0, 1, 0)],
+    [frames.pack_header(Kind.HELLO, 0, 0, 0, 0) + b"BRKR\x01\x01\xc1"],
 ]
 
 
@@ -202,6 +203,29 @@ async def test_a_stranger_that_speaks_zeromq_is_refused_and_told_of(kind: int) -
                             stranger.send_multipart(parts)
                             refused = await next_status(changes, broker.PeerRefused)
                             assert refused.code == "protocol"
+            await still_works(one)
+
+
+async def test_strangers_that_are_refused_or_say_nothing_are_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker.net.sockets, "_HANDSHAKE_MS", 200)
+    with trio.fail_after(20), zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+        stranger.set(zmq.RECONNECT_IVL, -1)
+        async with Endpoint("one") as one, AsyncExitStack() as stack:
+            address = await one.listen("tcp://127.0.0.1:0")
+            host, port = address.removeprefix("tcp://").split(":")
+            with stranger.get_monitor_socket(zmq.EVENT_DISCONNECTED) as monitor:
+                before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+                silent = [
+                    await stack.enter_async_context(await trio.open_tcp_stream(host, int(port))) for _ in range(20)
+                ]
+                stranger.connect(address)
+                stranger.send(b"no sense")
+                assert await trio.to_thread.run_sync(monitor.recv_multipart)
+                for stream in silent:
+                    while await stream.receive_some():  # ZeroMQ's greeting, then the end
+                        pass
+                    await stream.aclose()
+                await free_of_sockets(before)
             await still_works(one)
 
 

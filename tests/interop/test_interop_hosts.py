@@ -9,45 +9,24 @@ import trio
 from interop_hosts import Cable, Host, hosts
 from interop_members import QUICK, assert_all_arrived, member
 
-Two = tuple[Host, Host, Cable]
+Hosts = tuple[list[Host], list[Cable]]
 
 
 @pytest.fixture
-def two() -> Iterator[Two]:
-    with hosts(2) as ((here, there), (cable,)):
-        yield here, there, cable
+def two() -> Iterator[Hosts]:
+    with hosts(2) as made:
+        yield made
 
 
 @pytest.fixture
-def two_far_apart(two: Two) -> Two:
-    two[2].delay(50)
-    return two
+def three() -> Iterator[Hosts]:
+    with hosts(3) as made:
+        yield made
 
 
-async def test_a_cable_that_is_pulled_and_plugged_again_loses_nothing(two: Two) -> None:
-    here, there, cable = two
-    with trio.fail_after(60):
-        address = f"tcp://{cable.addresses[1]}:4040"
-        async with (
-            member("checker", listen=[address], inside=there.inside, timing=QUICK) as checker,
-            member("publisher", peer=[address], inside=here.inside, timing=QUICK, size=100) as publisher,
-        ):
-            await checker.more("received", 50_000)
-            await cable.pull()
-            for one in (publisher, checker):
-                await one.status("PeerInterrupted")
-            await publisher.status("PeeringFailed")
-            await cable.plug()
-            for one in (publisher, checker):
-                await one.status("PeerResumed")
-            await checker.more("received", 50_000)
-            await publisher.command("stop")
-            await assert_all_arrived(publisher, checker)
-
-
-async def test_a_cable_that_is_pulled_for_less_than_the_silence_allowed_interrupts_nothing(two: Two) -> None:
+async def test_a_cable_that_is_pulled_for_less_than_the_silence_allowed_interrupts_nothing(two: Hosts) -> None:
     timing = {"heartbeat_s": 0.5, "silence_s": 4.0}
-    here, there, cable = two
+    (here, there), (cable,) = two
     with trio.fail_after(60):
         address = f"tcp://{cable.addresses[1]}:4040"
         async with (
@@ -64,12 +43,24 @@ async def test_a_cable_that_is_pulled_for_less_than_the_silence_allowed_interrup
                 assert one.count("PeerInterrupted") == 0
 
 
-async def test_a_distant_host_is_sent_no_less(two_far_apart: Two) -> None:
-    here, there, cable = two_far_apart
+async def test_each_cable_of_a_relay_between_two_hosts_may_be_pulled_and_plugged_again(three: Hosts) -> None:
+    (here, between, there), cables = three
+    near, far = f"tcp://{cables[0].addresses[1]}:4040", f"tcp://{cables[1].addresses[0]}:4040"
     with trio.fail_after(60):
-        address = f"tcp://{cable.addresses[1]}:4040"
         async with (
-            member("checker", listen=[address], inside=there.inside) as checker,
-            member("publisher", peer=[address], inside=here.inside, count=50_000) as publisher,
+            member("relay", listen=[near, far], inside=between.inside, timing=QUICK) as relay,
+            member("checker", peer=[far], inside=there.inside, timing=QUICK) as checker,
         ):
-            await assert_all_arrived(publisher, checker)
+            await checker.value("joined")
+            async with member("publisher", peer=[near], inside=here.inside, timing=QUICK, size=100) as publisher:
+                for cable, name, end in zip(cables, ("publisher", "checker"), (publisher, checker), strict=True):
+                    await checker.more("received", 50_000)
+                    await cable.pull()
+                    await relay.linked(name, wanted=False)
+                    await end.linked("relay", wanted=False)
+                    await cable.plug()
+                    await relay.linked(name)
+                    await end.linked("relay")
+                    await checker.more("received", 50_000)
+                await publisher.command("stop")
+                await assert_all_arrived(publisher, checker)

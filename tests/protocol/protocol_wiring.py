@@ -17,7 +17,7 @@ from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Timing
 from broker.status import Status
 
-__all__ = ["NOW_NS", "Reading", "Station", "Wiring", "kinds", "read"]
+__all__ = ["NOW_NS", "Block", "Reading", "Station", "Wiring", "kinds", "read"]
 
 NOW_NS = 1_767_225_600_000_000_000
 
@@ -26,6 +26,12 @@ NOW_NS = 1_767_225_600_000_000_000
 class Reading:
     host: str
     value: int
+
+
+@broker.event(name="protocol.Block")
+class Block:
+    number: int
+    body: bytes
 
 
 def read(subscription: Subscription) -> list[broker.Message]:
@@ -69,7 +75,8 @@ class Wiring:
         self.stations = {name: self.add(name, timing) for name in names}
 
     def add(self, name: str, timing: Timing | None = None) -> Station:
-        return Station(Node(name, random.Random(self.random.getrandbits(64)), timing), f"sim://{name}")
+        chance = random.Random(self.random.getrandbits(64))
+        return Station(Node(name, chance, timing, born=round(self.now * 1e9)), f"sim://{name}")
 
     def __getitem__(self, name: str) -> Station:
         return self.stations[name]
@@ -187,6 +194,6 @@ class Wiring:
         self.carry_out()
 
 
-def header(kind: int, *, sequence: int = 0, ack: int = 0, credit: int = 0, flags: int = 0) -> bytes:
+def header(kind: int, *, sequence: int = 0, ack: int = 0, flags: int = 0, ttl: int = 0) -> bytes:
     """Return a frame's header."""
-    return frames.pack_header(kind, flags, 0, sequence, ack, credit)
+    return frames.pack_header(kind, flags, ttl, sequence, ack)

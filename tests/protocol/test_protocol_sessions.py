@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from protocol_wiring import Wiring
+from protocol_wiring import Wiring, read
 
-from broker.protocol.link import CREDIT_BYTES
+from broker.protocol.members import FORGET_S
 from broker.protocol.wires import Timing
-from broker.status import PeerAdded, PeeringFailed, PeerInterrupted, PeerLost, PeerResumed
+from broker.status import MessagesLost, PeerAdded, PeeringFailed, PeerInterrupted, PeerLost, PeerResumed
 
 # -- losing and bringing back ---------------------------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ def test_a_peer_that_falls_silent_is_interrupted_then_lost() -> None:
     assert not wiring["a"].told(PeerLost)
     wiring.pass_time(0.2)
     assert [str(status) for status in wiring["a"].told(PeerLost)] == [
-        "b (sim://b): lost: did not come back within 10 s"
+        "b (sim://b): lost: nothing came for 5.0 s; it did not come back within 10 s"
     ]
 
 
@@ -201,18 +201,42 @@ def test_a_dialler_that_is_offered_a_session_it_has_ended_says_so_and_dials_anew
     assert len(wiring["b"].told(PeerLost)) == 1
 
 
-def test_a_new_session_begins_with_the_credit_that_every_session_begins_with() -> None:
+def test_a_new_session_goes_on_with_the_room_that_its_flow_has() -> None:
     wiring = Wiring("a", "b")
     wiring.join("a", "b")
-    wiring["a"].node.subscribe("x")
+    subscription = wiring["a"].node.subscribe("x")
     wiring.settle()
     wiring.publish("b", "x", *range(1000))
-    wiring.settle()
+    wiring.pass_time(0.5)
+    flow = wiring["b"].node.members.members[wiring["a"].node.id].out
+    room = flow.room
     wiring.cut("a", "b")
     wiring["b"].node.tick(wiring.now + Timing().resume_s)  # b has given the session up, a has not
     wiring.now += 0.06
     wiring["a"].node.tick(wiring.now)
     wiring.settle()
-    link = wiring["b"].link(wiring["a"])
-    assert link.added
-    assert link._credit <= CREDIT_BYTES + link._charged
+    assert wiring["b"].link(wiring["a"]).added
+    assert wiring["b"].node.members.members[wiring["a"].node.id].out is flow
+    assert flow.room == room
+    wiring.publish("b", "x", 1000)
+    wiring.pass_time(0.5)
+    assert [message.event.value for message in read(subscription)] == list(range(1001))
+
+
+# -- endpoints that do not come back ----------------------------------------------------------------------------------
+
+
+def test_what_passed_while_an_endpoint_was_away_is_told_when_it_is_forgotten() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("a", "b")
+    wiring["b"].node.subscribe("x")
+    wiring.settle()
+    wiring["b"].node.unpeer("sim://a")
+    wiring["a"].node.unpeer("sim://b")
+    wiring.publish("a", "x", 1)
+    wiring.pass_time(Timing().resume_s + 1.0)
+    wiring.publish("a", "x", 2, 3)
+    wiring.pass_time(FORGET_S, step=5.0)
+    assert not wiring["a"].node.members.members
+    told = [status for status in wiring["a"].told(MessagesLost) if isinstance(status, MessagesLost)]
+    assert sum(status.count for status in told) == 3

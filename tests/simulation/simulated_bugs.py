@@ -409,4 +409,3 @@ def a_run_loses_its_last_event(patch: pytest.MonkeyPatch) -> None:
         return taken[:-1] if taken is not None and len(taken) > 20 else taken
 
     patch.setattr(Subscription, "take", short)
-

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 __all__ = ["reachable"]
 
 
-def reachable(start: str, edges: Mapping[str, Set[str]], leaves: Set[str]) -> set[str]:
+def reachable(start: str, edges: Mapping[str, AbstractSet[str]], leaves: AbstractSet[str]) -> set[str]:
     """Return who can be reached, where leaves are ends of ways and never parts of them."""
     found: set[str] = set()
     frontier = {start}

@@ -9,7 +9,7 @@ from simulated_world import BLOB_BYTES_MAX, Broken, Program, Publisher, Reader, 
 from broker.messages import Message
 from broker.protocol import flows as flows_module
 from broker.protocol import link as link_module
-from broker.protocol.frames import MESSAGE_CHARGE
+from broker.protocol.frames import MESSAGE_CHARGE, Kind
 from broker.protocol.outbox import BATCH_BYTES
 from broker.status import MessagesLost, MessagesRecovered, PeerAdded, PeeringFailed, PeerLost, PeerRefused
 
@@ -40,7 +40,7 @@ def check_bounds(world: World) -> None:
             # What waited when it was given up joins what was sent.
             if len(flow.sent) > flows_module.PARCELS_MAX + _WAITING_MAX or len(flow.waiting) > _WAITING_MAX:
                 raise Broken(f"{program.name} keeps {len(flow.sent)} parcels for {member.name}")
-            if flow.away and any(parcel.charge for _, parcel in flow.sent):
+            if flow.away and any(parcel.kind != Kind.LOST for _, parcel in flow.sent):
                 raise Broken(f"{program.name} keeps what is for {member.name}, which is away")
         for reader in program.readers:
             _check_queue(program, reader)
@@ -55,7 +55,9 @@ def _check_queue(program: Program, reader: Reader) -> None:
     for entry in subscription._queue:
         by_source[entry.delivery.source] += len(entry.delivery.run.body)
     if max(by_source.values(), default=0) > bound:
-        raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {max(by_source.values())} bytes of one source")
+        raise Broken(
+            f"{program.name}: the queue of {reader.prefix!r} has {max(by_source.values())} bytes of one source"
+        )
     if subscription.overflow != "block" and subscription.pending > subscription.queue_messages:
         raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {subscription.pending} messages")
 

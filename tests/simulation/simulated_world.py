@@ -1,9 +1,9 @@
 """A cluster whose programs keep books: what each published, and what each subscription may expect of it.
 
 The books are what the checker compares the subscriptions' messages with.  They are kept where the promise is made: a
-message is *expected* by a subscription when, at the moment it is published, its publisher knows of the subscription.  And
-a publisher has to know of it from the moment at which the subscriber has seen it acknowledged, for as long as both
-processes live.
+message is *expected* by a subscription when, at the moment it is published, its publisher knows of the subscription.
+And a publisher has to know of it from the moment at which the subscriber has seen it acknowledged, for as long as
+both processes live.
 """
 
 from __future__ import annotations
@@ -230,7 +230,10 @@ class World:
                 elif program.key in reader.known_to:
                     raise Broken(f"{program.name} has forgotten that {other.name} wants {reader.prefix!r}")
                 elif (
-                    reader.handle.announced and program.endpoint.node.id in reader.to_learn and back is not None and back.reachable
+                    reader.handle.announced
+                    and program.endpoint.node.id in reader.to_learn
+                    and back is not None
+                    and back.reachable
                 ):
                     raise Broken(f"{other.name} takes {reader.prefix!r} for known to {program.name}")
         return known

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import attrs
 import msgpack
@@ -14,8 +15,9 @@ import pytest
 import zmq
 
 from benchmarks.__main__ import MODULES
-from benchmarks.harness import Result, Series, in_turns
-from benchmarks.peers import PYZMQ
+from benchmarks.harness import Result, Series, Table, in_turns
+from benchmarks.meshes import SHAPES, SimulatedMesh
+from benchmarks.peers import OURS, PYZMQ
 from benchmarks.processes import BenchmarkFailed, Child, free_port, server
 from benchmarks.streams import stream
 
@@ -144,18 +146,62 @@ def test_a_server_runs_only_inside_its_block() -> None:
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-@pytest.mark.parametrize("name", MODULES)
+def test_a_relay_passes_every_event_on_and_its_processor_time_is_told() -> None:
+    with stream(OURS, relay=True) as relayed:
+        through = relayed.round(500)
+    with stream(OURS) as direct:
+        assert direct.round(500).relay_cpu == 0
+    assert through.count == 500
+    assert min(through.publisher_cpu, through.relay_cpu, through.subscribers_cpu) > 0
+
+
+TABLE = Table(
+    name="scale",
+    title="what a mesh costs",
+    rows=({"mesh": "star", "endpoints": 10, "kB": 1234.5}, {"mesh": "tree", "endpoints": 100, "kB": 0.25}),
+    version="1",
+    figures={"growth": 0.5, "ways, us": 7.0},
+    limits={"growth": 1.0},
+    notes=("simulated",),
+)
+
+
+def test_a_table_without_peers_is_printed_in_columns_and_as_one_object() -> None:
+    lines = TABLE.as_table().splitlines()
+    assert lines[1].split() == ["mesh", "endpoints", "kB"]
+    assert lines[2].split() == ["star", "10", "1,234"]
+    assert "  growth: 0.5 (at most 1)" in lines
+    found = json.loads(TABLE.as_json())
+    assert found["rows"][1] == {"mesh": "tree", "endpoints": 100, "kB": 0.25}
+    assert found["figures"]["growth"] <= found["limits"]["growth"]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_everybody_learns_of_each_change_to_a_simulated_mesh_at_a_cost(name: str) -> None:
+    mesh = SimulatedMesh(SHAPES[name], 8, seed=1)
+    start, idle = mesh.start(), mesh.idle()
+    assert 0 < start.seconds < 1
+    assert idle.frames == 4 * len(mesh.links)  # a heartbeat and its answer from both ends
+    for change in (mesh.join, mesh.subscribe, mesh.cut):
+        cost = change()
+        assert 0 < cost.seconds < 1
+        assert cost.frames > idle.frames
+        assert cost.cpu > 0
+
+
+def test_the_table_of_what_a_mesh_costs_has_a_row_for_each_change_to_each_mesh() -> None:
+    found = _run("scale", "10")
+    assert len(found["rows"]) == 4 * 5
+    assert {row["change"] for row in found["rows"]} == {"start", "idle", "join", "subscribe", "cut"}
+    assert all(found["figures"][name] <= limit for name, limit in found["limits"].items())
+
+
+COMPARISONS = [name for name in MODULES if name != "scale"]
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
 def test_each_benchmark_prints_one_object_with_a_figure_or_a_reason_for_each_peer(name: str) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", name, "--json", "--repeat", "1", "--count", "2000"],
-        capture_output=True,
-        text=True,
-        timeout=RUN_TIMEOUT_S,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
-    assert found["name"] == name
+    found = _run(name, SMALL_COUNTS.get(name, "2000"))
     assert found["ours"] > 0
     measured = {peer for peer, figures in found["peers"].items() if figures["figure"] is not None}
     assert set(found["ratios"]) == measured
@@ -164,6 +210,21 @@ def test_each_benchmark_prints_one_object_with_a_figure_or_a_reason_for_each_pee
     assert found["peers"].keys() >= EXPECTED_PEERS[name]
 
 
+def _run(name: str, count: str) -> dict[str, Any]:
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", name, "--json", "--repeat", "1", "--count", count],
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT_S,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout)
+    assert found["name"] == name
+    return found
+
+
+SMALL_COUNTS = {"simulation": "5"}
 EXPECTED_PEERS = {
     "events": {"pyzmq", "nats", "redis", "codec"},
     "rtt": {"pyzmq", "nats"},
@@ -171,4 +232,6 @@ EXPECTED_PEERS = {
     "subscriptions": {"few"},
     "codec": {"reference", "msgpack", "msgspec"},
     "import": {"parts"},
+    "relay": {"direct"},
+    "simulation": {"real time"},
 }

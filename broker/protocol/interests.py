@@ -106,13 +106,19 @@ class Interests:
             if link.added and link.peer_id in known:
                 lacking[known[link.peer_id]] = None
         pending.beginning = [link for link in pending.beginning if link.is_beginning]
-        for member in list(lacking):
-            if member.learned >= pending.version or not member.reachable or known.get(member.id) is not member:
-                del lacking[member]
-        if not (lacking or pending.beginning):
-            del self._announced[subscription]
-            return True
-        return False
+        while lacking:  # whenever anybody has answered this is asked: a look at the first who has not is enough
+            member = next(iter(lacking))
+            if self._lacks(member, pending.version):
+                return False
+            del lacking[member]
+        if pending.beginning:
+            return False
+        del self._announced[subscription]
+        return True
+
+    def _lacks(self, member: Member, version: int) -> bool:
+        """Whether an endpoint is there and has not said that it knows that version."""
+        return member.learned < version and member.reachable and self._members.members.get(member.id) is member
 
     def take_learned(self, member: Member, learned: Learned) -> None:
         """Take note that an endpoint knows our interests up to a version."""
@@ -217,7 +223,8 @@ class Interests:
         lacking: dict[Member, None] = {}
         for subscription in list(self._announced):
             if not self.is_announced(subscription):
-                lacking |= self._announced[subscription].lacking
+                pending = self._announced[subscription]
+                lacking |= {member: None for member in pending.lacking if self._lacks(member, pending.version)}
         for member in lacking:
             self._transit.send(Kind.ASK, b"", ((member, 0, 0),))
         if self._announced:

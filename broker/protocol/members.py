@@ -14,7 +14,7 @@ until there is newer word of it: others may still have the old.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from broker.errors import Malformed
@@ -148,18 +148,10 @@ class Members:
             if link.added
         )
         own.neighbours = {neighbour.id: neighbour for neighbour in neighbours}
-        own.announcement = frames.encode(
-            MemberUpdate(
-                own.id,
-                own.name,
-                own.version,
-                own.forward,
-                self._leaving,
-                neighbours,
-                own.interests_version,
-                own.born,
-            )
+        update = MemberUpdate(
+            own.id, own.name, own.version, own.forward, self._leaving, neighbours, own.interests_version, own.born
         )
+        own.announcement = frames.encode(update)
         self.flood(Kind.MEMBER, own.announcement, None)
 
     def send(self, link: Link, kind: Kind, payload: bytes) -> None:
@@ -237,12 +229,15 @@ class Members:
         growth = len(update.neighbours) - len(member.neighbours)
         grows = growth > 0 or not member.version
         self._edges += growth
+        neighbours = {neighbour.id: neighbour for neighbour in update.neighbours}
+        same = member.version and member.forward == update.forward and _same_links(member.neighbours, neighbours)
         member.version = update.version
         member.forward = update.forward
-        member.neighbours = {neighbour.id: neighbour for neighbour in update.neighbours}
+        member.neighbours = neighbours
         member.announcement = payload
         member.interests_promised = update.interests
-        self._graph_changed(now)
+        if not same or member.interests_version < update.interests:
+            self._graph_changed(now)  # else it has measured round trips
         self._bound(link, now)
         if not (grows and self._crowded):
             self.flood(Kind.MEMBER, payload, link)
@@ -391,6 +386,10 @@ class Members:
         if self._compute_at is not None and self._compute_at < due:
             due = self._compute_at
         return due
+
+
+def _same_links(before: Mapping[bytes, Neighbour], after: Mapping[bytes, Neighbour]) -> bool:
+    return before.keys() == after.keys() and all(before[id_].up == edge.up for id_, edge in after.items())
 
 
 def _microseconds(rtt_s: float | None) -> int:

@@ -16,7 +16,7 @@ import zmq
 
 from benchmarks.__main__ import MODULES
 from benchmarks.harness import Result, Series, Table, in_turns
-from benchmarks.meshes import SHAPES, SimulatedMesh
+from benchmarks.meshes import SHAPES, WINDOW_S, SimulatedMesh
 from benchmarks.peers import OURS, PYZMQ
 from benchmarks.processes import BenchmarkFailed, Child, free_port, server
 from benchmarks.streams import stream
@@ -181,7 +181,7 @@ def test_everybody_learns_of_each_change_to_a_simulated_mesh_at_a_cost(name: str
     mesh = SimulatedMesh(SHAPES[name], 8, seed=1)
     start, idle = mesh.start(), mesh.idle()
     assert 0 < start.seconds < 1
-    assert idle.frames == 4 * len(mesh.links)  # a heartbeat and its answer from both ends
+    assert idle.frames == 4 * WINDOW_S * len(mesh.links)  # a heartbeat a second and its answer from both ends
     for change in (mesh.join, mesh.subscribe, mesh.cut):
         cost = change()
         assert 0 < cost.seconds < 1

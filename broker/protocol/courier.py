@@ -42,7 +42,6 @@ class Courier:
         self._pending: dict[Member, None] = {}  # flows that may have something unreported
         self._due = float("inf")
         self._now = 0.0
-        self.resent = 0
 
     def send(self, members: Sequence[Member], parcel: Parcel) -> None:
         """Send a parcel to each of them, or keep it for those who have no room."""

@@ -33,13 +33,11 @@ class Losses:
     def __init__(self, act: Callable[[Action], None]) -> None:
         self._act = act
         self._accounts: dict[tuple[str, str, str], _Account] = {}
-        self.total = 0
 
     def add(self, peer: str, direction: str, reason: str, count: int, topics: Iterable[str] = ()) -> None:
         """Take note of a loss; direction is "in" or "out"."""
         if not count:
             return
-        self.total += count
         account = self._accounts.setdefault((peer, direction, reason), _Account())
         if not account.count:
             self._act(Changed())  # there is a deadline

@@ -24,6 +24,7 @@ from broker.mesh import Mesh
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Send, Tell
 from broker.protocol.addresses import Entry, read_address
+from broker.protocol.announcements import announcement_of
 from broker.protocol.exchange import Exchange
 from broker.protocol.frames import ACK_NOW, DATA, HEADER_BYTES, ROUTED, Header, Interest, Kind, Learned, Report, Sync
 from broker.protocol.interests import Interests
@@ -165,7 +166,7 @@ class Node:
     def _take_sync(self, link: Link, sync: Sync) -> None:
         members, interested = self.members.newer_than(sync)
         for member in members:
-            self.members.send(link, Kind.MEMBER, member.announcement)
+            self.members.send(link, Kind.MEMBER, announcement_of(member))
         for member in interested:
             self.interests.send_all(link, member)
         if sync.complete:

@@ -10,6 +10,7 @@ one hop
 the mesh
     ``member``         an endpoint as we know it
     ``members``        who is in it, and how linked: flooding; ``apart`` keeps those out of reach
+    ``announcements``  what they tell of themselves
     ``topology``       shortest ways
     ``interests``      who wants what, announced and acknowledged; ``routes`` looks it up by topic
     ``addresses``      for whom a frame is; ``transit`` sends and passes on by it

@@ -213,7 +213,11 @@ class Neighbour(Struct, frozen=True, array_like=True, gc=False):
 
 
 class MemberUpdate(Struct, frozen=True, array_like=True):
-    """An endpoint of the mesh as it describes itself; a greater version takes the place of a smaller one."""
+    """An endpoint of the mesh as it describes itself; a greater version takes the place of a smaller one.
+
+    With a ``base`` only the links that have changed since that version are told: an endpoint with a thousand links does
+    not tell everybody of all of them because of one.
+    """
 
     id: Id
     name: Name
@@ -223,6 +227,8 @@ class MemberUpdate(Struct, frozen=True, array_like=True):
     neighbours: Annotated[tuple[Neighbour, ...], Meta(max_length=10_000)]
     interests: Unsigned = 0  # the version that its interests have reached
     born: Unsigned = 0  # when its process began, in nanoseconds since 1970: of two of one name the later one is meant
+    base: Unsigned = 0  # 0: ``neighbours`` are all of them
+    removed: Annotated[tuple[Id, ...], Meta(max_length=10_000)] = ()  # whom it is linked with no longer
 
 
 class Known(Struct, frozen=True, array_like=True, gc=False):

@@ -23,7 +23,6 @@ class Member(Struct, eq=False):
     version: int = 0
     forward: bool = True
     neighbours: dict[bytes, Neighbour] = field(default_factory=dict)
-    announcement: bytes = b""  # as it came, to be passed on
     via: Link | None = None  # the link that first brought word of it
     interests: set[Interest] = field(default_factory=set)
     interests_version: int = 0

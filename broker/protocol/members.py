@@ -14,11 +14,12 @@ until there is newer word of it: others may still have the old.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from broker.errors import Malformed
 from broker.protocol import frames
+from broker.protocol.announcements import announcement, merged, microseconds, same_links
 from broker.protocol.apart import FAR, FORGET_S, Apart
 from broker.protocol.frames import Kind, Known, MemberUpdate, Neighbour, Sync
 from broker.protocol.link import Link, OutFrame
@@ -93,6 +94,7 @@ class Members:
         self.in_flux = False  # it has changed since
         self._unknown: dict[bytes, float] = {}  # linked with somebody, not announced: when to ask for them
         self._leaving = False
+        self._told_version = 0  # the last of ours that everybody has been told; 0: tell all anew
 
     # -- our own announcement ------------------------------------------------------------------------------------
 
@@ -127,7 +129,7 @@ class Members:
         told = self.own.neighbours.get(link.peer_id)
         if told is None or link.rtt_s is None or self._announce_at is not None:
             return
-        rtt_us, since_s = _microseconds(link.rtt_s), now - self._announced_at
+        rtt_us, since_s = microseconds(link.rtt_s), now - self._announced_at
         if not told.rtt_us:
             self._announce_at = max(now, self._announced_at) + _MEASURE_S
         elif since_s >= _REMEASURE_S and max(rtt_us, told.rtt_us) > 2 * min(rtt_us, told.rtt_us) + 1000:
@@ -140,19 +142,18 @@ class Members:
         self._announce()
 
     def _announce(self) -> None:
-        own = self.own
-        own.version += 1
-        neighbours = tuple(
-            Neighbour(link.peer_id, link.wire is not None, _microseconds(link.rtt_s))
+        """Tell everybody what has changed about our links; all of it where nobody can know the version before."""
+        own, base = self.own, 0 if self._leaving else self._told_version
+        own.version = self._told_version = max(own.version, self._told_version) + 1
+        told = own.neighbours if base else {}
+        own.neighbours = {
+            link.peer_id: Neighbour(link.peer_id, link.wire is not None, microseconds(link.rtt_s))
             for link in self._links.values()
-            if link.added
-        )
-        own.neighbours = {neighbour.id: neighbour for neighbour in neighbours}
-        update = MemberUpdate(
-            own.id, own.name, own.version, own.forward, self._leaving, neighbours, own.interests_version, own.born
-        )
-        own.announcement = frames.encode(update)
-        self.flood(Kind.MEMBER, own.announcement, None)
+            if link.added and not self._leaving
+        }
+        changed = tuple(edge for edge in own.neighbours.values() if told.get(edge.id) != edge)
+        removed = tuple(id_ for id_ in told if id_ not in own.neighbours)
+        self.flood(Kind.MEMBER, announcement(own, changed, gone=self._leaving, base=base, removed=removed), None)
 
     def send(self, link: Link, kind: Kind, payload: bytes) -> None:
         """Send a frame of the mesh's own over a link."""
@@ -211,7 +212,7 @@ class Members:
         update = frames.decode(MemberUpdate, payload)
         if update.id == self.own.id:
             if update.version > self.own.version:  # somebody speaks in our name: our own word has to be the last
-                self.own.version = update.version
+                self.own.version, self._told_version = update.version, 0
                 self.links_changed(now)
             return
         member = self.members.get(update.id)
@@ -220,21 +221,24 @@ class Members:
             return
         if not update.name.isprintable():
             raise Malformed(f"an endpoint's name is not printable text: {update.name!r:.100}")
+        if member is not None and member.name != update.name:
+            raise Malformed(f"the endpoint {member.name!r} is said to be called {update.name!r:.100}")
+        if update.base and (member is None or member.version != update.base):
+            have = (0, 0) if member is None else (member.version, member.interests_version)
+            self.send(link, Kind.SYNC, frames.encode(Sync(False, (Known(update.id, *have),))))
+            return
         if member is None:
             if update.gone:
                 return
             member = self._add(update, link)
-        elif member.name != update.name:
-            raise Malformed(f"the endpoint {member.name!r} is said to be called {update.name!r:.100}")
-        growth = len(update.neighbours) - len(member.neighbours)
+        neighbours = merged(member.neighbours, update) if update.base else {edge.id: edge for edge in update.neighbours}
+        growth = len(neighbours) - len(member.neighbours)
         grows = growth > 0 or not member.version
         self._edges += growth
-        neighbours = {neighbour.id: neighbour for neighbour in update.neighbours}
-        same = member.version and member.forward == update.forward and _same_links(member.neighbours, neighbours)
+        same = member.version and member.forward == update.forward and same_links(member.neighbours, neighbours)
         member.version = update.version
         member.forward = update.forward
         member.neighbours = neighbours
-        member.announcement = payload
         member.interests_promised = update.interests
         if not same or member.interests_version < update.interests:
             self._graph_changed(now)  # else it has measured round trips
@@ -386,12 +390,3 @@ class Members:
         if self._compute_at is not None and self._compute_at < due:
             due = self._compute_at
         return due
-
-
-def _same_links(before: Mapping[bytes, Neighbour], after: Mapping[bytes, Neighbour]) -> bool:
-    return before.keys() == after.keys() and all(before[id_].up == edge.up for id_, edge in after.items())
-
-
-def _microseconds(rtt_s: float | None) -> int:
-    """Return a round trip as it is announced: at least 1, as 0 stands for one that is not known."""
-    return 0 if rtt_s is None else max(1, round(min(rtt_s, 4000.0) * 1e6))

@@ -318,3 +318,29 @@ def test_round_trips_are_known_to_everybody_soon_after_they_were_measured() -> N
     wiring.pass_time(20.0)
     after = [len(announcements(wiring, name, about)) for name in "abcd" for about in "abcd"]
     assert after == before, "what has not changed is not told again"
+
+
+def test_one_link_more_of_many_is_told_in_a_frame_that_does_not_grow_with_them() -> None:
+    names = "abcdefghijklmnopqrst"
+    wiring = meshed(*(f"a{name}" for name in names[1:]))
+    wiring.pass_time(3.0)
+    before = len(announcements(wiring, "a", "a"))
+    wiring.stations["z"] = wiring.add("z")
+    wiring.join("z", "a")
+    wiring.pass_time(1.0)
+    update = announcements(wiring, "a", "a")[before]
+    assert [edge.id for edge in update.neighbours] == [wiring["z"].node.id]
+    assert set(known(wiring, "t")["a"].neighbours) == set(wiring["a"].node.members.own.neighbours)
+    assert len(known(wiring, "z")) == len(names)
+
+
+def test_who_lacks_the_version_before_a_change_asks_for_all_of_it() -> None:
+    wiring = meshed("ab", "bc", "cd")
+    member = known(wiring, "a")["c"]
+    links = dict(member.neighbours)
+    member.version -= 1
+    member.neighbours.clear()
+    wiring["c"].node.members.links_changed(wiring.now)
+    wiring.pass_time(0.5)
+    assert member.neighbours == links
+    assert known(wiring, "a")["d"].distance == 3

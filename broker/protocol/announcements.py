@@ -1,0 +1,60 @@
+"""What an endpoint tells of itself and its links: made, put together, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from broker.protocol import frames
+from broker.protocol.frames import MemberUpdate, Neighbour
+from broker.protocol.member import Member
+
+__all__ = ["announcement", "announcement_of", "merged", "microseconds", "same_links"]
+
+
+def same_links(before: Mapping[bytes, Neighbour], after: Mapping[bytes, Neighbour]) -> bool:
+    """Whether ways are the same over both: to the same endpoints, with and without connections."""
+    return before.keys() == after.keys() and all(before[id_].up == edge.up for id_, edge in after.items())
+
+
+def microseconds(rtt_s: float | None) -> int:
+    """Return a round trip as it is announced: at least 1, as 0 stands for one that is not known."""
+    return 0 if rtt_s is None else max(1, round(min(rtt_s, 4000.0) * 1e6))
+
+
+def announcement_of(member: Member) -> bytes:
+    """Return all that is known of an endpoint and its links, as it would announce it."""
+    return announcement(member, tuple(member.neighbours.values()))
+
+
+def announcement(
+    member: Member,
+    neighbours: tuple[Neighbour, ...],
+    *,
+    gone: bool = False,
+    base: int = 0,
+    removed: tuple[bytes, ...] = (),
+) -> bytes:
+    """Return the payload of a MEMBER frame: with these of its links, and what has changed since the version ``base``."""
+    update = MemberUpdate(
+        member.id,
+        member.name,
+        member.version,
+        member.forward,
+        gone,
+        neighbours,
+        max(member.interests_promised, member.interests_version),
+        member.born,
+        base,
+        removed,
+    )
+    return frames.encode(update)
+
+
+def merged(known: Mapping[bytes, Neighbour], update: MemberUpdate) -> dict[bytes, Neighbour]:
+    """Return an endpoint's links after a change of them."""
+    merged = dict(known)
+    for edge in update.neighbours:
+        merged[edge.id] = edge
+    for id_ in update.removed:
+        merged.pop(id_, None)
+    return merged

@@ -34,7 +34,7 @@ def announcement(
     base: int = 0,
     removed: tuple[bytes, ...] = (),
 ) -> bytes:
-    """Return the payload of a MEMBER frame: with these of its links, and what has changed since the version ``base``."""
+    """Return the payload of a MEMBER frame, with these of its links; with a ``base``, those that have changed since."""
     update = MemberUpdate(
         member.id,
         member.name,

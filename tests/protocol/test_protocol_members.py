@@ -328,8 +328,8 @@ def test_one_link_more_of_many_is_told_in_a_frame_that_does_not_grow_with_them()
     wiring.stations["z"] = wiring.add("z")
     wiring.join("z", "a")
     wiring.pass_time(1.0)
-    update = announcements(wiring, "a", "a")[before]
-    assert [edge.id for edge in update.neighbours] == [wiring["z"].node.id]
+    flooded = [update for update in announcements(wiring, "a", "a")[before:] if update.base]
+    assert {edge.id for update in flooded for edge in update.neighbours} == {wiring["z"].node.id}
     assert set(known(wiring, "t")["a"].neighbours) == set(wiring["a"].node.members.own.neighbours)
     assert len(known(wiring, "z")) == len(names)
 
@@ -337,10 +337,10 @@ def test_one_link_more_of_many_is_told_in_a_frame_that_does_not_grow_with_them()
 def test_who_lacks_the_version_before_a_change_asks_for_all_of_it() -> None:
     wiring = meshed("ab", "bc", "cd")
     member = known(wiring, "a")["c"]
-    links = dict(member.neighbours)
+    links = set(member.neighbours)
     member.version -= 1
     member.neighbours.clear()
     wiring["c"].node.members.links_changed(wiring.now)
     wiring.pass_time(0.5)
-    assert member.neighbours == links
+    assert set(member.neighbours) == links
     assert known(wiring, "a")["d"].distance == 3

@@ -426,6 +426,7 @@ class Node:
         for member in self.members.members.values():
             self.exchange.courier.forget(member, "our endpoint was closed before they were known to have arrived")
         self.losses.tell_all()
+        self.exchange.delivering.report_all()
         self.members.leave()
         self._pump()
         self.peerings.part_all(reason)

@@ -226,6 +226,12 @@ class Delivering:
         flow.share = max(ROOM_MIN, min(ROOM_MAX, ROOM_TOTAL // max(1, self._flows)))
         self._transit.send(Kind.REPORT, frames.encode(flow.report()), ((member, flow.number, 0),))
 
+    def report_all(self) -> None:
+        """Send every report that is owed: the endpoint closes, and its publishers are not to take it for lost."""
+        for member in list(self._owing):
+            if member.incoming is not None:
+                self._report(member, member.incoming)
+
     def tick(self, now: float) -> None:
         """Send the reports that are owed; see whose patience is at its end."""
         for member, since in list(self._owing.items()):

@@ -283,3 +283,16 @@ def test_what_was_interrupted_arrives_once_and_in_order_when_the_link_is_back() 
         wiring.pass_time(6.0)
     assert values(read(subscription)) == list(range(sent))
     assert sent > 100
+
+
+def test_what_was_received_just_before_its_receiver_left_is_not_told_as_lost() -> None:
+    wiring = Wiring("a", "b")
+    wiring.join("a", "b")
+    wiring["b"].node.subscribe("x")
+    wiring.pass_time(0.5)
+    wiring.publish("a", "x", 1, 2, 3)
+    wiring.settle()
+    wiring["b"].node.close()
+    wiring.settle()
+    wiring.pass_time(2.0)
+    assert not wiring["a"].told(MessagesLost)

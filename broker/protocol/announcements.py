@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from broker.protocol import frames
 from broker.protocol.frames import MemberUpdate, Neighbour
+from broker.protocol.link import Link
 from broker.protocol.member import Member
 
-__all__ = ["announcement", "announcement_of", "merged", "microseconds", "same_links"]
+__all__ = ["announcement", "announcement_of", "merged", "neighbour_over", "same_links"]
 
 
 def same_links(before: Mapping[bytes, Neighbour], after: Mapping[bytes, Neighbour]) -> bool:
@@ -16,9 +17,13 @@ def same_links(before: Mapping[bytes, Neighbour], after: Mapping[bytes, Neighbou
     return before.keys() == after.keys() and all(before[id_].up == edge.up for id_, edge in after.items())
 
 
-def microseconds(rtt_s: float | None) -> int:
-    """Return a round trip as it is announced: at least 1, as 0 stands for one that is not known."""
-    return 0 if rtt_s is None else max(1, round(min(rtt_s, 4000.0) * 1e6))
+def neighbour_over(link: Link, told: Neighbour | None) -> Neighbour:
+    """Return a link as it is announced, with the round trip that was told before unless it is quite another now."""
+    up = link.wire is not None
+    rtt_us = 0 if link.rtt_s is None else max(1, round(min(link.rtt_s, 4000.0) * 1e6))  # 0: not known
+    if told is not None and told.rtt_us and max(rtt_us, told.rtt_us) <= 2 * min(rtt_us, told.rtt_us) + 1000:
+        return told if told.up == up else Neighbour(link.peer_id, up, told.rtt_us)
+    return Neighbour(link.peer_id, up, rtt_us)
 
 
 def announcement_of(member: Member) -> bytes:

@@ -19,9 +19,9 @@ from typing import Final, Protocol
 
 from broker.errors import Malformed
 from broker.protocol import frames
-from broker.protocol.announcements import announcement, merged, microseconds, same_links
+from broker.protocol.announcements import announcement, merged, neighbour_over, same_links
 from broker.protocol.apart import FAR, FORGET_S, Apart
-from broker.protocol.frames import Kind, Known, MemberUpdate, Neighbour, Sync
+from broker.protocol.frames import Kind, Known, MemberUpdate, Sync
 from broker.protocol.link import Link, OutFrame
 from broker.protocol.member import Member
 from broker.protocol.topology import BROKEN, shortest_ways
@@ -129,10 +129,9 @@ class Members:
         told = self.own.neighbours.get(link.peer_id)
         if told is None or link.rtt_s is None or self._announce_at is not None:
             return
-        rtt_us, since_s = microseconds(link.rtt_s), now - self._announced_at
         if not told.rtt_us:
             self._announce_at = max(now, self._announced_at) + _MEASURE_S
-        elif since_s >= _REMEASURE_S and max(rtt_us, told.rtt_us) > 2 * min(rtt_us, told.rtt_us) + 1000:
+        elif now >= self._announced_at + _REMEASURE_S and neighbour_over(link, told) != told:
             self._announce_at = now
         self._changed()
 
@@ -147,7 +146,7 @@ class Members:
         own.version = self._told_version = max(own.version, self._told_version) + 1
         told = own.neighbours if base else {}
         own.neighbours = {
-            link.peer_id: Neighbour(link.peer_id, link.wire is not None, microseconds(link.rtt_s))
+            link.peer_id: neighbour_over(link, told.get(link.peer_id))
             for link in self._links.values()
             if link.added and not self._leaving
         }

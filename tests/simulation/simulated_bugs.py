@@ -1,4 +1,7 @@
-"""Bugs planted on purpose, one at a time: the checker has to catch each of them within a few lives."""
+"""Bugs planted on purpose, one at a time: the checker has to catch each of them within a few lives.
+
+It is long because it is a list.
+"""
 
 from __future__ import annotations
 

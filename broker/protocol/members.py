@@ -210,9 +210,7 @@ class Members:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(MemberUpdate, payload)
         if update.id == self.own.id:
-            if update.version > self.own.version:  # somebody speaks in our name: our own word has to be the last
-                self.own.version, self._told_version = update.version, 0
-                self.links_changed(now)
+            self._overrule(update.version, now)
             return
         member = self.members.get(update.id)
         known = self._forgotten.get(update.id, 0) if member is None else member.version
@@ -245,8 +243,15 @@ class Members:
         if not (grows and self._crowded):
             self.flood(Kind.MEMBER, payload, link)
         if update.gone:
-            self.forget(member, "it has left")
+            if member.id in self.members:  # else it has just made way
+                self.forget(member, "it has left")
             self._forgotten[member.id] = _FOR_GOOD
+
+    def _overrule(self, version: int, now: float) -> None:
+        """Have the last word where somebody speaks in our name."""
+        if version > self.own.version:
+            self.own.version, self._told_version = version, 0
+            self.links_changed(now)
 
     def _add(self, update: MemberUpdate, link: Link) -> Member:
         self._flows += 1

@@ -10,7 +10,7 @@ from protocol_wiring import Wiring, header, read
 from broker.protocol import frames
 from broker.protocol.frames import Interest, InterestUpdate, Kind, MemberUpdate, Neighbour, Sync
 from broker.protocol.member import Member
-from broker.protocol.members import FORGET_S, MEMBERS_MAX
+from broker.protocol.members import EDGES_MAX, FORGET_S, MEMBERS_MAX
 from broker.protocol.wires import Timing
 from broker.status import PeerLost
 
@@ -344,3 +344,18 @@ def test_who_lacks_the_version_before_a_change_asks_for_all_of_it() -> None:
     wiring.pass_time(0.5)
     assert set(member.neighbours) == links
     assert known(wiring, "a")["d"].distance == 3
+
+
+def test_a_goodbye_from_out_of_reach_while_there_are_too_many_is_no_accident() -> None:
+    wiring = meshed("ab")
+    wiring.pass_time(0.1)
+    node = wiring["a"].node
+    links = tuple(Neighbour(bytes(15) + bytes((number,)), True) for number in (1, 2))
+    tell(wiring, "a", "b", MemberUpdate(bytes(16), "ghost", 1, True, False, links))
+    wiring.now += 0.2
+    node.tick(wiring.now)
+    node.members._edges = EDGES_MAX + 1
+    tell(wiring, "a", "b", MemberUpdate(bytes(16), "ghost", 2, True, True, links))
+    assert "ghost" not in known(wiring, "a")
+    tell(wiring, "a", "b", MemberUpdate(bytes(16), "ghost", 3, True, False, ()))
+    assert "ghost" not in known(wiring, "a"), "it has left for good"

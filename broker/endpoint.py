@@ -242,7 +242,8 @@ class Endpoint:
     ) -> Subscriber:
         """Receive the messages whose topic starts with ``prefix``, of the event classes (or names) given; none: of any.
 
-        Enter it with ``async with``: that returns once every endpoint of the mesh knows of it.  When its queue has
+        Enter it with ``async with``: that returns once every endpoint of the mesh that can be reached knows of it, or
+        has kept silent for half a minute.  When its queue has
         reached ``queue_messages`` or ``queue_bytes`` because the reader is slow, ``overflow`` says what happens:
         "block": publishers wait, but no longer than the reader takes nothing for ``stall_timeout`` seconds
         (:data:`math.inf`: for ever), then messages are dropped until it has caught up to half; "drop_oldest" and

@@ -26,12 +26,14 @@ from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit
 from broker.topics import normalize_prefix
 
-__all__ = ["ASK_S", "Interests"]
+__all__ = ["ASKS_MAX", "ASK_S", "Interests"]
 
 # Interests in one frame: with prefixes of 255 bytes still below FRAME_BYTES_MAX.
 _INTERESTS_PER_FRAME: Final = 8_192
 # Who has not said that it knows a subscription is asked so often: its word may be lost with a relay.
 ASK_S: Final = 1.0
+# So often; then it is not waited for any more: a peer that keeps silent must not keep a program from subscribing.
+ASKS_MAX: Final = 30
 
 
 class _Pending(Struct, eq=False):
@@ -40,6 +42,7 @@ class _Pending(Struct, eq=False):
     version: int
     lacking: dict[Member, None]
     beginning: list[Link]
+    asked: int = 0
 
 
 class Interests:
@@ -224,6 +227,11 @@ class Interests:
         for subscription in list(self._announced):
             if not self.is_announced(subscription):
                 pending = self._announced[subscription]
+                pending.asked += 1
+                if pending.asked > ASKS_MAX:
+                    del self._announced[subscription]
+                    self._act(Changed())
+                    continue
                 lacking |= {member: None for member in pending.lacking if self._lacks(member, pending.version)}
         for member in lacking:
             self._transit.send(Kind.ASK, b"", ((member, 0, 0),))

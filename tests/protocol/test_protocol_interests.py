@@ -8,6 +8,7 @@ from protocol_wiring import NOW_NS, Reading, Wiring, header, kinds, read
 from broker.errors import TopicError
 from broker.protocol import frames
 from broker.protocol.frames import Interest, InterestUpdate, Kind
+from broker.protocol.interests import ASK_S, ASKS_MAX
 from broker.protocol.member import Member
 from broker.protocol.routes import ROUTES_MAX, Routes
 from broker.protocol.subscriptions import Subscription
@@ -222,3 +223,31 @@ def test_a_change_of_interests_takes_effect_between_two_events_of_a_batch() -> N
     assert node.publish("x/y", Reading("a", 3), NOW_NS)
     node.flush()
     assert [message.event.value for message in read(second)] == [2, 3]
+
+
+def test_who_never_answers_holds_a_subscription_up_for_a_limited_time() -> None:
+    wiring = Wiring("a", "b", "mute")
+    wiring.join("a", "b")
+    wiring.join("a", "mute")
+    wiring.pass_time(0.5)
+    wiring["mute"].node.interests.tell_learned = lambda member: None  # type: ignore[method-assign]
+    node = wiring["a"].node
+    subscription = node.subscribe("x")
+    wiring.pass_time(ASKS_MAX * ASK_S / 2)
+    assert not node.is_announced(subscription)
+    wiring.pass_time(ASKS_MAX * ASK_S)
+    assert node.is_announced(subscription)
+    assert wiring["b"].node.readers("x") == 1
+
+
+def test_a_peer_that_never_tells_what_it_knows_holds_a_subscription_up_for_a_limited_time() -> None:
+    wiring = Wiring("a", "mute")
+    wiring["mute"].node._take_sync = lambda link, sync: None  # type: ignore[method-assign]
+    wiring.peer("mute", "a")
+    wiring.settle()
+    node = wiring["a"].node
+    subscription = node.subscribe("x")
+    wiring.pass_time(ASKS_MAX * ASK_S / 2)
+    assert not node.is_announced(subscription)
+    wiring.pass_time(ASKS_MAX * ASK_S)
+    assert node.is_announced(subscription)

@@ -113,3 +113,120 @@ class AuthorizationFailed(PeeringError):
 
 class DuplicateName(PeeringError):
     """Another endpoint of that name is already there, or the address is our own."""
+
+
+# -- journals --------------------------------------------------------------------------------------------------------
+
+
+class JournalError(BrokerError):
+    """A journal that cannot be opened, read or written.  ``path`` is its file."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class JournalFull(JournalError, OSError):
+    """There is no room to write: the disk is full, or the journal's own limit is reached.  Reading goes on."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class JournalUnreadable(JournalError, OSError):
+    """The file cannot be opened: no permission, no such directory, a disk that fails."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class JournalDamaged(JournalError, ValueError):
+    """The file is not what was written: truncated, or changed."""
+
+
+class JournalMismatch(JournalError, ValueError):
+    """The file is something else: no journal, another store's, of a newer version."""
+
+
+class JournalBusy(JournalError):
+    """Another process, or another handle of this one, has the journal open for writing."""
+
+
+# -- stores ----------------------------------------------------------------------------------------------------------
+
+
+class StoreError(BrokerError):
+    """Something that a store cannot do.  ``store`` is its name."""
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(f"store {store!r}: {reason}")
+        self.store = store
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"store {self.store!r}: {self.reason}"
+
+
+class NoSuchKey(StoreError, KeyError):
+    """There is no entry of that key."""
+
+
+class NoSuchElement(StoreError, LookupError):
+    """The entry is there, and has no such element: an index out of range, a member or key that it lacks."""
+
+
+class KeyExists(StoreError):
+    """``put_unique`` of a key that there is."""
+
+
+class ValueDiffers(StoreError):
+    """``compare_and_swap``, or a condition of a batch, expected another value than there is."""
+
+
+class TypeClash(StoreError, TypeError):
+    """The operation does not go with the type of the value: an increment of a str."""
+
+
+class OutOfRange(StoreError, OverflowError):
+    """The result is a number that cannot be carried."""
+
+
+class StoreFull(StoreError):
+    """The master has no room to write; reads go on, and writes too once there is room."""
+
+
+class StaleData(StoreError):
+    """The clone has not heard of its master for longer than ``stale_after``, or never."""
+
+
+class NotMaster(StoreError):
+    """Only the master does that."""
+
+
+class MasterExists(StoreError):
+    """Another endpoint of the mesh is the store's master."""
+
+
+class StoreInUse(StoreError):
+    """This endpoint has a master or a clone of that store already."""
+
+
+class MasterUnavailable(StoreError):
+    """No master could be reached in time; the write was not applied."""
+
+
+class OutcomeUnknown(StoreError):
+    """The master was asked to write and did not answer in time: the write may be applied, or not."""
+
+
+class NotReplicated(StoreError):
+    """The write is applied and kept at the master, but fewer clones than asked for confirmed it in time."""
+
+
+class ChangesLost(StoreError):
+    """A watch cannot go on: the operations behind its position are no longer kept.  Read the store, then watch anew."""
+
+
+class StoreClosed(StoreError, RuntimeError):
+    """The handle was used before it was entered or after it was left."""

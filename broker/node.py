@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from broker.errors import Malformed
+from broker.errors import BrokerError, Malformed
+from broker.journaling import Journal
 from broker.mesh import Mesh
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Send, Tell
@@ -38,6 +39,11 @@ from broker.protocol.survey import Peer, peer_of, survey
 from broker.protocol.transit import Transit
 from broker.protocol.wires import Chance, Peering, Timing
 from broker.status import PeerAdded, PeerRefused
+from broker.stores.clone import Clone
+from broker.stores.master import Master
+from broker.stores.requests import Request
+from broker.stores.stores import Stores
+from broker.stores.wire import STORES, STORES_END
 from broker.topics import normalize_prefix, normalize_topic
 
 __all__ = ["Node"]
@@ -70,6 +76,7 @@ class Node:
         self.exchange.flush_due = self.flush
         self.interests = Interests(self.members, self.exchange.routes, self.transit, act)
         self.publish = self.exchange.publish
+        self.stores = Stores(self.members, self.transit, chance, act)
         self._owing: dict[Link, float] = {}  # links that owe an acknowledgement, and since when
         self._condemned: list[tuple[Link, Malformed]] = []
 
@@ -189,7 +196,9 @@ class Node:
             self._mistrust(member, error)
 
     def _take(self, member: Member, entry: Entry, kind: int, body: bytes) -> None:
-        if kind >= DATA:
+        if STORES <= kind < STORES_END:
+            self.stores.take(member, entry.flow, kind, body, self._now)
+        elif kind >= DATA:
             self.exchange.delivering.take(member, entry, kind, body, self._now)
         elif kind == Kind.REPORT:
             self.exchange.courier.take_report(member, entry.flow, frames.decode(Report, body), self._now)
@@ -225,6 +234,7 @@ class Node:
         self.exchange.courier.tick(now)
         self.exchange.delivering.tick(now)
         self.interests.tick(now)
+        self.stores.tick(now)
         self.losses.tick(now)
         self._pump()
 
@@ -258,6 +268,7 @@ class Node:
             self.exchange.courier.next_deadline(),
             self.exchange.delivering.next_deadline(),
             self.interests.next_deadline(),
+            self.stores.next_deadline(),
             self.losses.next_deadline(),
             self.peerings.next_deadline(),
         )
@@ -325,11 +336,18 @@ class Node:
         """Drop what concerns an endpoint that is no longer part of the mesh."""
         self.exchange.forget(member, reason)
         self.interests.forget(member)
+        self.stores.member_forgotten(member)
 
     def ways_changed(self) -> None:
         """Find out what was lost on ways that are no more."""
         self.exchange.courier.ways_changed(self._now)
         self.interests.ways_changed()
+        self.stores.ways_changed(self._now)
+
+    def masters_changed(self) -> None:
+        """Let clones find their masters."""
+        self.stores.masters_changed()
+        self._act(Changed())
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -371,6 +389,48 @@ class Node:
     def drained(self, subscription: Subscription) -> None:
         """Take note that a reader has drained a queue that holds somebody."""
         self.exchange.delivering.drained(subscription)
+        self._pump()
+
+    # -- stores ------------------------------------------------------------------------------------------------------
+
+    def attach_master(self, store: str, journal: Journal, now: float, time_ns: int, **options: int) -> Master:
+        """Become a store's master; ``time_ns`` is the wall clock, in nanoseconds since 1970."""
+        self._now = now
+        try:
+            return self.stores.attach_master(store, journal, now, time_ns, **options)
+        finally:
+            self._pump()
+
+    def attach_clone(self, store: str, journal: Journal, now: float, **options: int) -> Clone:
+        """Begin to follow a store."""
+        self._now = now
+        try:
+            return self.stores.attach_clone(store, journal, now, **options)
+        finally:
+            self._pump()
+
+    def detach_store(self, store: str, now: float) -> None:
+        """End a master or a clone."""
+        self._now = now
+        self.stores.detach(store, now)
+        self._pump()
+
+    def submit(self, owner: Master | Clone, request: Request, now: float) -> None:
+        """Take a request; see to it that :meth:`flush_stores` is called when others have had their say, too."""
+        self._now = now
+        request.writer = self.name
+        owner.submit(request, now)
+
+    def flush_stores(self, now: float) -> None:
+        """Commit and send what was asked of stores."""
+        self._now = now
+        self.stores.flush(now)
+        self._pump()
+
+    def carried_out(self, owner: object, error: BrokerError | None, now: float) -> None:
+        """Take note that work on a journal is done, or could not be done."""
+        self._now = now
+        self.stores.carried_out(owner, error, now)
         self._pump()
 
     # -- what a program asks -------------------------------------------------------------------------------------------
@@ -423,6 +483,7 @@ class Node:
 
     def close(self, reason: str = "its endpoint was closed") -> None:
         """Say goodbye to everybody; what is not known to have arrived is told as lost."""
+        self.stores.close(self._now)
         for member in self.members.members.values():
             self.exchange.courier.forget(member, "our endpoint was closed before they were known to have arrived")
         self.losses.tell_all()

@@ -20,6 +20,11 @@ __all__ = [
     "PeeringFailed",
     "Status",
     "StatusLost",
+    "StoreConflict",
+    "StoreFailing",
+    "StoreForked",
+    "StoreRecovered",
+    "StoreSynced",
 ]
 
 
@@ -157,3 +162,62 @@ class StatusLost(Status, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.count} status events lost: read them faster"
+
+
+class StoreFailing(Status, frozen=True):
+    """A store could not be written to disk.  Reading goes on; writes are refused until it works again."""
+
+    store: str
+    reason: str
+    lost: int  # writes that had been answered as applied, and are not
+
+    def __str__(self) -> str:
+        lost = f"; {self.lost} writes that had been applied are lost" if self.lost else ""
+        return f"store {self.store!r} could not be written: {self.reason}{lost}"
+
+
+class StoreRecovered(Status, frozen=True):
+    """A store that could not be written can be again."""
+
+    store: str
+
+    def __str__(self) -> str:
+        return f"store {self.store!r} is written again"
+
+
+class StoreSynced(Status, frozen=True):
+    """A clone has what its master had when it asked: by the log from where it was, or by a snapshot."""
+
+    store: str
+    master: str
+    snapshot: bool
+
+    def __str__(self) -> str:
+        return f"store {self.store!r}: in step with {self.master}, by {'a snapshot' if self.snapshot else 'the log'}"
+
+
+class StoreForked(Status, frozen=True):
+    """What a clone had is not of its master's history: the master was restored from a backup, or is another.
+
+    The clone's contents are replaced by the master's, in whole.
+    """
+
+    store: str
+    master: str
+    had: str  # the clone's position
+
+    def __str__(self) -> str:
+        return f"store {self.store!r}: {self.had} is not of the history of {self.master}; its contents replace ours"
+
+
+class StoreConflict(Status, frozen=True):
+    """Two endpoints are master of one store: ``yielding`` writes nothing until one of them ends."""
+
+    store: str
+    master: str
+    yielding: str
+
+    def __str__(self) -> str:
+        return (
+            f"store {self.store!r} has two masters, {self.master} and {self.yielding}: {self.yielding} writes nothing"
+        )

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from broker.journaling import Work
 from broker.protocol.subscriptions import Subscription
 from broker.status import Status
 
-__all__ = ["Action", "Changed", "Dial", "Hangup", "Send", "Tell", "Wake"]
+__all__ = [
+    "Action",
+    "Answered",
+    "CarryOut",
+    "Changed",
+    "Dial",
+    "Hangup",
+    "Send",
+    "StoreChanged",
+    "Tell",
+    "Wake",
+]
 
 
 class Send(NamedTuple):
@@ -46,4 +58,23 @@ class Changed(NamedTuple):
     """Something that a program may wait for has changed: a peer, an acknowledgement, room to publish."""
 
 
-Action = Send | Dial | Hangup | Wake | Tell | Changed
+class CarryOut(NamedTuple):
+    """Carry out that work on the journal of ``owner``, in a thread; then say ``node.carried_out(owner, error)``."""
+
+    owner: object
+    work: Work
+
+
+class Answered(NamedTuple):
+    """The store's request is answered: its outcome is in it."""
+
+    request: object
+
+
+class StoreChanged(NamedTuple):
+    """Something of that store has changed that a program may wait for: contents, position, who its master is."""
+
+    store: str
+
+
+Action = Send | Dial | Hangup | Wake | Tell | Changed | CarryOut | Answered | StoreChanged

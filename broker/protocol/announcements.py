@@ -51,6 +51,7 @@ def announcement(
         member.born,
         base,
         removed,
+        member.masters,
     )
     return frames.encode(update)
 

@@ -53,6 +53,7 @@ __all__ = [
     "Probe",
     "Refusal",
     "Report",
+    "Role",
     "Run",
     "Sync",
     "Welcome",
@@ -105,7 +106,7 @@ class Kind(IntEnum):
     EVENTS = 32
     LOST = 33  # in the place of events that are not kept any more: how many there were, of which topics
     PROBE = 34  # behind everything that was sent: what has been received?
-    # 35-47 events, 48-63 stores, 64-79 log streams: reserved for what is to come
+    # 48-63 stores: broker.stores.wire.  35-47 events, 64-79 log streams: reserved for what is to come
 
 
 # The first kind that keeps its order behind what waits, and the first that is routed.
@@ -212,6 +213,14 @@ class Neighbour(Struct, frozen=True, array_like=True, gc=False):
     rtt_us: Annotated[int, Meta(ge=0, le=1 << 32)] = 0  # microseconds; 0: not known
 
 
+class Role(Struct, frozen=True, array_like=True, gc=False):
+    """An endpoint is master of a store: its name, its journal's id, and since when (nanoseconds since 1970)."""
+
+    store: Name
+    journal: Id
+    since: Unsigned
+
+
 class MemberUpdate(Struct, frozen=True, array_like=True):
     """An endpoint of the mesh as it describes itself; a greater version takes the place of a smaller one.
 
@@ -229,6 +238,7 @@ class MemberUpdate(Struct, frozen=True, array_like=True):
     born: Unsigned = 0  # when its process began, in nanoseconds since 1970: of two of one name the later one is meant
     base: Unsigned = 0  # 0: ``neighbours`` are all of them
     removed: Annotated[tuple[Id, ...], Meta(max_length=10_000)] = ()  # whom it is linked with no longer
+    masters: Annotated[tuple[Role, ...], Meta(max_length=1000)] = ()  # all, whatever the base
 
 
 class Known(Struct, frozen=True, array_like=True, gc=False):

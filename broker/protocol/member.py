@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from broker.protocol.apart import FAR
 from broker.protocol.flows import InFlow, OutFlow
-from broker.protocol.frames import Interest, Neighbour
+from broker.protocol.frames import Interest, Neighbour, Role
 from broker.protocol.link import Link
 from broker.protocol.topology import BROKEN
 
@@ -29,6 +29,7 @@ class Member(Struct, eq=False):
     interests_weight: int = 0
     interests_promised: int = 0  # the version that it had when it last announced itself
     learned: int = 0  # the version of our interests that it is known to have
+    masters: tuple[Role, ...] = ()  # the stores that it is master of
     hop: Link | None = None  # the first link of the way to it; None: there is no way
     distance: int = FAR
     apart_since: float | None = None  # since when there is no unbroken way

@@ -63,6 +63,9 @@ class Watcher(Protocol):
     def ways_changed(self) -> None:
         """Ways have been worked out anew."""
 
+    def masters_changed(self) -> None:
+        """An endpoint is master of other stores than before."""
+
 
 class Members:
     """The mesh as one endpoint sees it."""
@@ -104,6 +107,13 @@ class Members:
         if self._announce_at is None or soon < self._announce_at:
             self._announce_at = soon
         self._graph_changed(now)
+
+    def masters_changed(self, now: float) -> None:
+        """Take note that this endpoint is master of other stores than before."""
+        soon = max(now, self._announced_at + ANNOUNCE_S)
+        if self._announce_at is None or soon < self._announce_at:
+            self._announce_at = soon
+        self._changed()
 
     def link_added(self, link: Link, now: float) -> None:
         """Let ways lead over a new link."""
@@ -237,6 +247,7 @@ class Members:
         member.forward = update.forward
         member.neighbours = neighbours
         member.interests_promised = update.interests
+        self._take_masters(member, update)
         if not same or member.interests_version < update.interests:
             self._graph_changed(now)  # else it has measured round trips
         self._bound(link, now)
@@ -246,6 +257,11 @@ class Members:
             if member.id in self.members:  # else it has just made way
                 self.forget(member, "it has left")
             self._forgotten[member.id] = _FOR_GOOD
+
+    def _take_masters(self, member: Member, update: MemberUpdate) -> None:
+        if member.masters != update.masters:
+            member.masters = update.masters
+            self._watcher.masters_changed()
 
     def _overrule(self, version: int, now: float) -> None:
         """Have the last word where somebody speaks in our name."""

@@ -21,14 +21,21 @@ from collections.abc import Callable
 from typing import Any
 
 from broker import events
+from broker.journaling import MemoryJournal
 from broker.messages import Message
 from broker.node import Node
-from broker.protocol.actions import Action, Dial, Hangup, Send, Tell, Wake
+from broker.protocol.actions import Action, Answered, CarryOut, Dial, Hangup, Send, StoreChanged, Tell, Wake
 from broker.protocol.exchange import Published
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Timing
 from broker.status import Status
+from broker.stores.clone import Clone
+from broker.stores.entries import TABLES
+from broker.stores.master import Master
+from broker.stores.requests import Request
+from broker.testing.disk import SimulatedDisk
 from broker.testing.fabric import Conditions, Fabric
+from broker.testing.stores import SimulatedStore
 
 __all__ = ["Cluster", "SimulatedEndpoint", "SimulatedSubscription"]
 
@@ -48,6 +55,7 @@ class Cluster:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._calls = 0
         self.fabric = Fabric(self, self.random.getrandbits(64), conditions)
+        self.disk = SimulatedDisk(self.random.getrandbits(64))
 
     def now(self) -> float:
         """Return the virtual time in seconds; it begins at 0."""
@@ -121,6 +129,8 @@ class SimulatedEndpoint:
         chance = random.Random(cluster.random.getrandbits(64))
         self.node = Node(name, chance, cluster.timing, born=self._time_ns(), **node_options)
         self._readers: dict[Subscription, SimulatedSubscription] = {}
+        self._stores: dict[str, SimulatedStore] = {}
+        self._waiting: dict[Request, Callable[[Request], None]] = {}
         self._tick_at = float("inf")
         self._carrying = False
         cluster.fabric.listen(self, self.address)
@@ -163,6 +173,52 @@ class SimulatedEndpoint:
         self.round_done()
         return code is not Published.BLOCKED
 
+    def master(self, store: str, *, durable: bool = False, **options: int) -> SimulatedStore:
+        """Become a store's master; ``durable``: on the endpoint's disk, as it was left there.
+
+        ``options`` are those of :meth:`broker.node.Node.attach_master`.
+        """
+        now = self.cluster.now()
+        journal = self._journal(store, durable=durable)
+        machine = self.node.attach_master(store, journal, now, self._time_ns(), **options)
+        return self._add_store(store, machine)
+
+    def clone(self, store: str, *, durable: bool = False, **options: int) -> SimulatedStore:
+        """Follow a store; ``durable``: on the endpoint's disk, as it was left there."""
+        machine = self.node.attach_clone(store, self._journal(store, durable=durable), self.cluster.now(), **options)
+        return self._add_store(store, machine)
+
+    def _journal(self, store: str, *, durable: bool) -> MemoryJournal:
+        if durable:
+            return self.cluster.disk.open(self.name, store, len(TABLES))
+        return MemoryJournal(self.cluster.random.randbytes(16), len(TABLES))
+
+    def _add_store(self, store: str, machine: Master | Clone) -> SimulatedStore:
+        handle = self._stores[store] = SimulatedStore(self, machine)
+        self.round_done()
+        return handle
+
+    def detach(self, store: str) -> None:
+        """End a master or a clone; what its disk has not done is lost."""
+        handle = self._stores.pop(store)
+        handle.crash()
+        self.node.detach_store(store, self.cluster.now())
+        self.round_done()
+
+    def submit(self, machine: Master | Clone, request: Request, answered: Callable[[Request], None]) -> None:
+        """Ask something of a store; ``answered`` is called when its outcome is known."""
+        self._waiting[request] = answered
+        self.node.submit(machine, request, self.cluster.now())
+        # It leaves when the loop comes round: after everything else that happens now.
+        self.cluster.call_at(self.cluster.now(), self.flush_stores)
+        self.round_done()
+
+    def flush_stores(self) -> None:
+        """Commit and send what was asked of stores."""
+        if self.alive and not self.paused:
+            self.node.flush_stores(self.cluster.now())
+            self.round_done()
+
     def _time_ns(self) -> int:
         return _EPOCH_NS + round(self.cluster.now() * 1e9)
 
@@ -181,6 +237,8 @@ class SimulatedEndpoint:
     def crash(self) -> None:
         """Die at once, as by kill -9; see :meth:`Cluster.restart`."""
         self.alive = False
+        for store in self._stores.values():
+            store.crash()
         self.cluster.fabric.detach(self)
 
     # -- what the fabric tells (broker.testing.fabric.Port) --------------------------------------------------------
@@ -225,6 +283,14 @@ class SimulatedEndpoint:
                     self._readers[subscription].read()
             case Tell(status):
                 self.status.append(status)
+            case CarryOut(owner, work):
+                for store in self._stores.values():
+                    if store.machine is owner:
+                        store.carry_out(work)
+            case Answered(request) if isinstance(request, Request) and request in self._waiting:
+                self._waiting.pop(request)(request)
+            case StoreChanged(store) if store in self._stores:
+                self._stores[store].changed()
 
     def _schedule_tick(self) -> None:
         due = self.node.next_deadline()

@@ -30,6 +30,9 @@ class Nobody:
     def ways_changed(self) -> None:
         raise AssertionError
 
+    def masters_changed(self) -> None:
+        raise AssertionError
+
 
 def id_of(number: int) -> bytes:
     return number.to_bytes(16, "big")

@@ -1,0 +1,176 @@
+"""The rows that a store keeps: keys, entries, elements.
+
+==========  ==============================  =========================================================================
+table       key                             row
+==========  ==============================  =========================================================================
+ENTRIES     the key, packed                 kind (1 byte), expiry (8: nanoseconds since 1970, 0: never), then
+                                            WHOLE: the value, packed;
+                                            SET, DICT, LIST: id (8), count (8), first index (8) of its elements
+ELEMENTS    id (8), then the member or key  a dict's value, packed; empty for a set's member
+            packed, or a list's index (8)   a list's element, packed
+EXPIRIES    expiry (8), the key, packed     empty
+WRITERS     writer (16), number (8)         what came of a write that was forwarded (:mod:`broker.stores.writers`)
+==========  ==============================  =========================================================================
+
+All numbers are big-endian.  A value is kept whole until it is a list, dict or set of more than
+:data:`WHOLE_BYTES_MAX`, or until an element of it is changed; then it is **spread** over rows of its own, so that a
+further change costs what the element costs.  Replicas do so at the same operation: their rows are the same, byte for
+byte, and that is what snapshots carry.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from broker.errors import NotCarried
+from broker.values import pack, unpack
+
+__all__ = [
+    "DICT",
+    "ELEMENTS",
+    "ENTRIES",
+    "EXPIRIES",
+    "LIST",
+    "SET",
+    "TABLES",
+    "WHOLE",
+    "WHOLE_BYTES_MAX",
+    "WRITERS",
+    "Entry",
+    "elements_of",
+    "gather",
+    "index_row",
+    "pack_key",
+    "read_entry",
+    "spread_kind",
+    "unpack_key",
+]
+
+ENTRIES: Final = 0
+ELEMENTS: Final = 1
+EXPIRIES: Final = 2
+WRITERS: Final = 3
+TABLES: Final = ("entries", "elements", "expiries", "writers")
+
+WHOLE: Final = 0
+SET: Final = 1
+DICT: Final = 2
+LIST: Final = 3
+
+# A value of this size costs about as much to write again as the two rows of an element.
+WHOLE_BYTES_MAX: Final = 1024
+
+_ENTRY = struct.Struct(">BQ")
+_SPREAD = struct.Struct(">BQQQQ")
+_HEAD: Final = _ENTRY.size
+# Where a list's first element goes: it may grow at both ends.
+FIRST_INDEX: Final = 1 << 63
+
+_encode = msgspec.msgpack.Encoder().encode
+_unpack_str = msgspec.msgpack.Decoder(str).decode
+
+
+class Entry(Struct):
+    """An entry's row, read: a whole value's bytes, or where its elements are."""
+
+    kind: int
+    expiry: int
+    value: bytes = b""
+    id: int = 0
+    count: int = 0
+    first: int = FIRST_INDEX
+
+    def row(self) -> bytes:
+        """Return its bytes."""
+        if self.kind == WHOLE:
+            return _ENTRY.pack(WHOLE, self.expiry) + self.value
+        return _SPREAD.pack(self.kind, self.expiry, self.id, self.count, self.first)
+
+    @property
+    def prefix(self) -> bytes:
+        """What the keys of its elements begin with."""
+        return self.id.to_bytes(8, "big")
+
+
+def read_entry(row: bytes) -> Entry:
+    """Read an entry's row; raises ValueError when it is none."""
+    if row and row[0] == WHOLE and len(row) > _HEAD:
+        return Entry(WHOLE, int.from_bytes(row[1:9], "big"), row[_HEAD:])
+    if len(row) == _SPREAD.size and row[0] in {SET, DICT, LIST}:
+        kind, expiry, id_, count, first = _SPREAD.unpack(row)
+        return Entry(kind, expiry, b"", id_, count, first)
+    raise ValueError(f"not an entry: {row[:40]!r}")
+
+
+def whole_row(expiry: int, value: bytes) -> bytes:
+    """Return the row of a value that is kept whole."""
+    return _ENTRY.pack(WHOLE, expiry) + value
+
+
+def index_row(prefix: bytes, index: int) -> bytes:
+    """Return the key of a list's element."""
+    return prefix + index.to_bytes(8, "big")
+
+
+def pack_key(key: object) -> bytes:
+    """Return a key's bytes: the same for the same key, and for no other.
+
+    Keys are told apart by type, too: 1, 1.0, True and Count(1) are four keys.  Raises NotCarried for what cannot be
+    carried, and for what is no key in Python either: a list, a dict, a set.
+    """
+    if type(key) is str and key.isascii() and len(key) < 65536:
+        return _encode(key)
+    try:
+        hash(key)
+    except TypeError:
+        reason = f"a {type(key).__name__} cannot be a key: use a tuple or a frozenset"
+        raise NotCarried(reason, "key") from None
+    return pack(key)
+
+
+def unpack_key(data: bytes) -> Any:
+    """Return the key of these bytes."""
+    if 0xA0 <= data[0] <= 0xBF or 0xD9 <= data[0] <= 0xDB:
+        return _unpack_str(data)
+    return unpack(data)
+
+
+def spread_kind(value: bytes) -> int:
+    """Return what a packed value would be if it were spread: SET, DICT or LIST; WHOLE: it never is."""
+    head = value[0]
+    if 0x90 <= head <= 0x9F or head in {0xDC, 0xDD}:
+        return LIST
+    if 0x80 <= head <= 0x8F or head in {0xDE, 0xDF}:
+        return DICT
+    if 0xC7 <= head <= 0xC9 or 0xD4 <= head <= 0xD8:
+        code = value[1] if head >= 0xD4 else value[1 + (1 << (head - 0xC7))]
+        return SET if code == 2 else WHOLE  # the ext type of sets: broker/values/DESIGN.md
+    return WHOLE
+
+
+def elements_of(value: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Take a packed list, dict or set apart: give what identifies each element in its rows, and its row."""
+    whole = unpack(value)
+    if type(whole) is dict:
+        for key, item in whole.items():
+            yield pack_key(key), pack(item)
+    elif type(whole) is set:
+        for member in whole:
+            yield pack_key(member), b""
+    else:
+        for index, item in enumerate(whole):
+            yield index_row(b"", FIRST_INDEX + index), pack(item)
+
+
+def gather(kind: int, rows: Iterator[tuple[bytes, bytes]]) -> Any:
+    """Return the set, dict or list of these rows of ELEMENTS."""
+    if kind == DICT:
+        return {unpack_key(key[8:]): unpack(value) for key, value in rows}
+    if kind == SET:
+        return {unpack_key(key[8:]) for key, _ in rows}
+    return [unpack(value) for _, value in rows]

@@ -1,0 +1,248 @@
+"""The clones of one master: what each has, what it lacks, and what is on its way to it.
+
+A follower gets the log behind its position, a frame at a time, at most :data:`WINDOW_BYTES` beyond what it has said
+that it keeps; so a slow clone holds nothing but its own cursor, and costs no memory.  One whose position is not of
+this log, or is no longer in it, gets a snapshot first, in chunks that are kept until it has them.  A clone that lacks
+what it should have says so, and gets it again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from msgspec import Struct, field
+
+from broker.journaling import Journal, Snapshot
+from broker.protocol.member import Member
+from broker.stores import wire
+from broker.stores.entries import ELEMENTS, ENTRIES
+from broker.stores.wire import Applied, Chunk, Follow, Followed, NotHere, Operations, StoreKind, Tip
+
+__all__ = ["FRAME_BYTES", "LOST_S", "TIP_S", "WINDOW_BYTES", "Followers", "Sender"]
+
+# What a clone commits at once: large enough that a frame's cost is nothing beside its records'.
+FRAME_BYTES: Final = 256 << 10
+# What may be under way to one clone: 20 ms of the fastest stream; a clone's disk takes less for a commit.
+WINDOW_BYTES: Final = 4 << 20
+# A master that has nothing to say says so this often; after so long without a word each takes the other for gone.
+TIP_S: Final = 0.5
+LOST_S: Final = 10.0
+
+
+class Sender(Protocol):
+    """Sends frames into the mesh."""
+
+    def send(self, kind: int, body: bytes, targets: Iterable[tuple[Member, int, int]], flags: int = 0) -> None:
+        """Send one body to (member, serial, 0) each."""
+
+
+class Follower(Struct, eq=False):
+    """One clone."""
+
+    member: Member
+    serial: int
+    cursor: int  # the last record that was sent to it
+    acked: int  # the last record that it keeps
+    heard: float
+    told: float = float("-inf")  # when it was last sent anything
+    under_way: deque[tuple[int, int]] = field(default_factory=deque)  # (last sequence, bytes) of each frame
+    bytes_under_way: int = 0
+    snapshot: Snapshot | None = None
+    chunks: deque[tuple[int, bytes]] = field(default_factory=deque)  # sent and not confirmed
+    chunks_sent: int = 0
+    complete: bool = True  # all chunks were sent
+
+
+class Followers:
+    """All clones of one master."""
+
+    def __init__(self, name: str, journal: Journal, sender: Sender) -> None:
+        self._name = name
+        self._journal = journal
+        self._sender = sender
+        self.followers: dict[bytes, Follower] = {}  # by endpoint
+        self.snapshots = 0
+        self.resumed = 0
+        self._tip_at = float("inf")
+
+    # -- beginning and end -----------------------------------------------------------------------------------------
+
+    def follow(self, member: Member, follow: Follow, now: float) -> None:
+        """Begin with a clone, or begin anew."""
+        former = self.followers.get(member.id)
+        if former is not None and former.serial >= follow.serial:
+            if former.serial == follow.serial:
+                former.heard = now
+            return
+        self._end(former)
+        have = None if follow.have is None else follow.have.position()
+        tip = self._journal.position
+        ours = have is not None and have.journal == tip.journal
+        start, forked = tip, False
+        if have is not None and ours:
+            checksum = self._journal.checksum_at(have.sequence)
+            forked = have.sequence > tip.sequence or checksum not in {None, have.checksum}
+            if checksum == have.checksum:
+                start = have
+                self.resumed += 1
+        follower = Follower(member, follow.serial, start.sequence, start.sequence, now)
+        if start is not have:
+            self.snapshots += 1
+            follower.acked = 0
+            follower.snapshot = self._journal.snapshot((ENTRIES, ELEMENTS))
+            follower.complete = False
+            follower.cursor = follower.snapshot.position.sequence
+            start = follower.snapshot.position
+        self.followers[member.id] = follower
+        self._tip_at = min(self._tip_at, now + TIP_S)
+        answer = Followed(
+            self._name,
+            follow.serial,
+            follower.snapshot is not None,
+            forked or (have is not None and not ours),
+            wire.where(start),
+            self._journal.count(ENTRIES),
+            tip.sequence,
+        )
+        self._send(follower, StoreKind.FOLLOWED, wire.encode(answer), now)
+
+    def unfollow(self, member: Member, serial: int) -> None:
+        """End with a clone."""
+        follower = self.followers.get(member.id)
+        if follower is not None and follower.serial <= serial:
+            self.forget(member)
+
+    def forget(self, member: Member) -> None:
+        """End with a clone, whatever it says."""
+        self._end(self.followers.pop(member.id, None))
+
+    def close(self) -> None:
+        """End with all."""
+        for follower in self.followers.values():
+            self._end(follower)
+        self.followers.clear()
+
+    def _end(self, follower: Follower | None) -> None:
+        if follower is not None and follower.snapshot is not None:
+            follower.snapshot.close()
+            follower.snapshot = None
+
+    # -- what they have --------------------------------------------------------------------------------------------
+
+    def applied(self, member: Member, applied: Applied, now: float) -> bool:
+        """Take note of what a clone has; whether it has more than before."""
+        follower = self.followers.get(member.id)
+        if follower is None or follower.serial != applied.serial:
+            return False
+        follower.heard = now
+        while follower.chunks and follower.chunks[0][0] <= applied.chunks:
+            follower.bytes_under_way -= len(follower.chunks.popleft()[1])
+        while follower.under_way and follower.under_way[0][0] <= applied.sequence:
+            follower.bytes_under_way -= follower.under_way.popleft()[1]
+        advanced = follower.acked < applied.sequence <= follower.cursor
+        if advanced:
+            follower.acked = applied.sequence
+        if applied.lost:
+            self._send_again(follower, applied, now)
+        return advanced
+
+    def _send_again(self, follower: Follower, applied: Applied, now: float) -> None:
+        for _, body in follower.chunks:
+            self._send(follower, StoreKind.SNAPSHOT, body, now)
+        if follower.complete and not follower.chunks and follower.acked <= applied.sequence < follower.cursor:
+            follower.cursor = applied.sequence
+            follower.under_way.clear()
+            follower.bytes_under_way = 0
+
+    def confirmed(self, replicas: int) -> int:
+        """Return the sequence up to which so many clones have everything; 0: there are not so many."""
+        if replicas > len(self.followers):
+            return 0
+        return sorted((follower.acked for follower in self.followers.values()), reverse=True)[replicas - 1]
+
+    # -- what they lack --------------------------------------------------------------------------------------------
+
+    def _send(self, follower: Follower, kind: StoreKind, body: bytes, now: float) -> None:
+        follower.told = now
+        self._sender.send(kind, body, ((follower.member, follower.serial, 0),))
+
+    def pump(self, now: float) -> None:
+        """Send what there is to send; clones at the same place share frames."""
+        tip = self._journal.position.sequence
+        places: dict[int, list[Follower]] = {}
+        for follower in self.followers.values():
+            if not follower.complete:
+                self._pump_snapshot(follower, now)
+            if follower.complete and follower.cursor < tip and follower.bytes_under_way < WINDOW_BYTES:
+                places.setdefault(follower.cursor, []).append(follower)
+        while places:
+            after, followers = places.popitem()
+            try:
+                last = self._send_records(after, followers, tip, now)
+            except LookupError:  # trimmed meanwhile
+                for follower in followers:
+                    self._restart(follower, now)
+                continue
+            if last < tip:
+                ready = [follower for follower in followers if follower.bytes_under_way < WINDOW_BYTES]
+                if ready:
+                    places.setdefault(last, []).extend(ready)
+
+    def _send_records(self, after: int, followers: list[Follower], tip: int, now: float) -> int:
+        records = self._journal.read(after, FRAME_BYTES)
+        last = records[-1]
+        bodies = [record.body for record in records]
+        body = wire.encode(Operations(self._name, after, last.checksum, bodies, tip))
+        for follower in followers:
+            follower.cursor = last.sequence
+            follower.under_way.append((last.sequence, len(body)))
+            follower.bytes_under_way += len(body)
+            follower.told = now
+        targets = [(follower.member, follower.serial, 0) for follower in followers]
+        self._sender.send(StoreKind.OPERATIONS, body, targets)
+        return last.sequence
+
+    def _pump_snapshot(self, follower: Follower, now: float) -> None:
+        snapshot = follower.snapshot
+        while snapshot is not None and follower.bytes_under_way < WINDOW_BYTES and not follower.complete:
+            rows = snapshot.read(FRAME_BYTES)
+            follower.chunks_sent += 1
+            chunk = Chunk(self._name, follower.chunks_sent, not rows, rows, self._journal.position.sequence)
+            body = wire.encode(chunk)
+            follower.chunks.append((follower.chunks_sent, body))
+            follower.bytes_under_way += len(body)
+            self._send(follower, StoreKind.SNAPSHOT, body, now)
+            if not rows:
+                follower.complete = True
+                self._end(follower)
+
+    def _restart(self, follower: Follower, now: float) -> None:
+        """Let a clone ask again, because the log no longer goes far enough back for it."""
+        notice = NotHere(self._name, "the log no longer goes back as far")
+        self._send(follower, StoreKind.NOT_HERE, wire.encode(notice), now)
+        self.forget(follower.member)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Give signs of life; forget who gives none."""
+        if now < self._tip_at:
+            return
+        tip = self._journal.position.sequence
+        for follower in list(self.followers.values()):
+            if now >= follower.heard + LOST_S:
+                self.forget(follower.member)
+            elif now >= follower.told + TIP_S / 2:
+                sign = Tip(self._name, follower.cursor, follower.chunks_sent, tip)
+                self._send(follower, StoreKind.TIP, wire.encode(sign), now)
+        self._tip_at = now + TIP_S if self.followers else float("inf")
+
+    def next_deadline(self) -> float:
+        """Return when :meth:`tick` has something to do."""
+        return self._tip_at
+
+    def survey(self) -> list[tuple[str, int, bool]]:
+        """Return who follows: its endpoint's name, the last record that it keeps, whether it loads a snapshot."""
+        return [(f.member.name, f.acked, not f.complete or bool(f.chunks)) for f in self.followers.values()]

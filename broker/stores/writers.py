@@ -1,0 +1,90 @@
+"""Writes that clones forward: each is taken once, however often it is asked for.
+
+A writer numbers its requests 1, 2, 3... and repeats those that are not answered: after a reconnect, after the master
+was started again, after a while.  The master takes the next number and no other, and keeps what came of each until the
+writer no longer asks for it (``oldest``), as rows that are committed with their effect; so it answers again what it
+has done before, also when it has died in between.  What failed has had no effect; whether it is answered from memory
+or decided anew after a restart makes no difference to anybody.
+
+A writer that was not heard of for :data:`REMEMBER_NS` is forgotten.  Its own patience is much shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct, field
+
+from broker.journaling import Journal
+from broker.stores import wire
+from broker.stores.entries import WRITERS
+from broker.stores.wire import Commands, Item, Outcome
+
+__all__ = ["REMEMBER_NS", "Writers"]
+
+# A day, in nanoseconds.
+REMEMBER_NS: Final = 24 * 3600 * 1_000_000_000
+
+
+class _Writer(Struct, eq=False):
+    """One writer, as the master knows it: the last number taken, and what came of those it may ask for again."""
+
+    last: int = 0
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    heard_ns: int = 0
+
+
+class Writers:
+    """Those who forward to one master."""
+
+    def __init__(self, journal: Journal, now_ns: int) -> None:
+        self._writers: dict[bytes, _Writer] = {}
+        self.duplicates = 0  # requests that came again
+        for key, row in journal.rows(WRITERS):
+            writer = self._writers.setdefault(key[:16], _Writer())
+            outcome = wire.decode(Outcome, row[8:])
+            writer.outcomes[outcome.number] = outcome
+            writer.last = max(writer.last, outcome.number)
+            writer.heard_ns = max(writer.heard_ns, int.from_bytes(row[:8], "big"))
+        self._forget_after_ns = now_ns
+
+    def take(self, commands: Commands, now_ns: int) -> tuple[list[Item], list[Outcome], list[bytes]]:
+        """Take requests: which are new, the answers to those that were here before, and rows to remove."""
+        writer = self._writers.setdefault(commands.writer, _Writer())
+        writer.heard_ns = now_ns
+        fresh: list[Item] = []
+        again: list[Outcome] = []
+        for item in commands.items:
+            if item.number == max(writer.last + 1, commands.oldest):
+                writer.last = item.number
+                fresh.append(item)
+            elif item.number <= writer.last:
+                self.duplicates += 1
+                if item.number in writer.outcomes:
+                    again.append(writer.outcomes[item.number])
+        settled = [number for number in writer.outcomes if number < min(commands.oldest, writer.last)]
+        for number in settled:
+            del writer.outcomes[number]
+        return fresh, again, [_row(commands.writer, number) for number in settled]
+
+    def answered(self, writer: bytes, outcome: Outcome) -> None:
+        """Take note of what came of a request."""
+        if writer in self._writers:
+            self._writers[writer].outcomes[outcome.number] = outcome
+
+    def forgotten(self, now_ns: int) -> Iterator[bytes]:
+        """Forget who was silent for long; give the rows to remove."""
+        for id_, writer in list(self._writers.items()):
+            if writer.heard_ns + REMEMBER_NS < now_ns:
+                del self._writers[id_]
+                yield from (_row(id_, number) for number in writer.outcomes)
+
+
+def row_of(writer: bytes, outcome: Outcome, now_ns: int) -> tuple[bytes, bytes]:
+    """Return the row of WRITERS that keeps an outcome."""
+    return _row(writer, outcome.number), now_ns.to_bytes(8, "big") + wire.encode(outcome)
+
+
+def _row(writer: bytes, number: int) -> bytes:
+    return writer + number.to_bytes(8, "big")

@@ -1,0 +1,78 @@
+"""A simulated disk: journals that outlive the endpoints of a cluster, with a disk's delays and failures.
+
+What :class:`broker.journaling.Journal` promises holds here as on a real disk: a commit is done or not done.  A crash
+while one is on its way leaves either, by chance; parts of a snapshot that were put aside are gone after it.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Final
+
+from broker.errors import JournalFull
+from broker.journaling import MemoryJournal, Work
+
+__all__ = ["SimulatedDisk", "SimulatedJournal"]
+
+# A commit with its syncs: from a good solid-state disk to a busy spinning one, in seconds.
+_FAST_S: Final = 0.0005
+_SLOW_S: Final = 0.02
+
+
+class SimulatedJournal(MemoryJournal):
+    """A journal on a simulated disk."""
+
+    volatile = False
+
+    def put_aside_nothing(self) -> None:
+        """Forget what was put aside for a swap, as a crash does."""
+        self._aside = []
+
+
+class SimulatedDisk:
+    """The journals of all endpoints of a cluster, by endpoint and store."""
+
+    def __init__(self, seed: int) -> None:
+        self.full: set[str] = set()  # the endpoints whose disks refuse to write
+        self.commits = 0
+        self._random = random.Random(seed)
+        self._journals: dict[tuple[str, str], SimulatedJournal] = {}
+
+    def open(self, endpoint: str, store: str, tables: int) -> SimulatedJournal:
+        """Return an endpoint's journal of a store, as it was left; a new one if there is none."""
+        journal = self._journals.get((endpoint, store))
+        if journal is None:
+            journal = SimulatedJournal(self._random.randbytes(16), tables)
+            self._journals[endpoint, store] = journal
+        return journal
+
+    def backup(self, endpoint: str, store: str) -> SimulatedJournal:
+        """Return a copy of a journal as it is now; see :meth:`restore`.  KeyError: there is none."""
+        return copy.deepcopy(self._journals[endpoint, store])
+
+    def restore(self, endpoint: str, store: str, backup: SimulatedJournal) -> None:
+        """Put a copy of a backup in a journal's place.  The endpoint must not be running."""
+        self._journals[endpoint, store] = copy.deepcopy(backup)
+
+    def remove(self, endpoint: str, store: str) -> None:
+        """Lose a journal for good."""
+        self._journals.pop((endpoint, store), None)
+
+    def delay(self) -> float:
+        """Return how long the next piece of work takes, in seconds."""
+        return self._random.uniform(_FAST_S, _SLOW_S) if self._random.random() < 0.1 else _FAST_S
+
+    def carry_out(self, endpoint: str, journal: SimulatedJournal, work: Work) -> JournalFull | None:
+        """Do a piece of work, or fail as a disk does."""
+        self.commits += 1
+        if endpoint in self.full:
+            return JournalFull(f"sim://{endpoint}", "no space left on device")
+        journal.carry_out(work)
+        return None
+
+    def crash(self, journal: SimulatedJournal, work: Work | None) -> None:
+        """Die while a piece of work may be on its way: it is done, or not."""
+        if work is not None and self._random.random() < 0.5:
+            journal.carry_out(work)
+        journal.put_aside_nothing()

@@ -25,20 +25,35 @@ from broker.errors import EndpointClosed
 from broker.mesh import Mesh
 from broker.net.interface import NetworkDriver
 from broker.node import Node
-from broker.protocol.actions import Changed, Dial, Hangup, Send, Tell, Wake
+from broker.protocol.actions import (
+    Action,
+    Answered,
+    CarryOut,
+    Changed,
+    Dial,
+    Hangup,
+    Send,
+    StoreChanged,
+    Tell,
+    Wake,
+)
 from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
 from broker.protocol.survey import Peer
 from broker.protocol.wires import Chance, Timing
-from broker.status import MessagesLost
+from broker.status import MessagesLost, StoreConflict, StoreFailing, StoreForked
 from broker.status_reader import StatusReader
+from broker.store_driver import StoreDriver
+from broker.store_roles import StoreClone, StoreMaster
+from broker.stores.retention import LOG_BYTES
 from broker.subscriber import Subscriber
 from broker.topics import normalize_prefix
 
 __all__ = ["Endpoint"]
 
 _log = logging.getLogger("broker")
+_WARNINGS: Final = (MessagesLost, StoreConflict, StoreFailing, StoreForked)
 
 # A lone event leaves at once; one that follows another this closely joins a batch.
 _LONE_NS: Final = 100_000
@@ -80,7 +95,8 @@ class Endpoint:
             name = f"{os.uname().nodename or 'host'}-{os.getpid()}"
         if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
             raise ValueError(f"an endpoint's name is printable text of 1 to 255 bytes: {name!r:.100}")
-        self._node = Node(name, chance or random.SystemRandom(), timing, forward=forward, born=time_ns())
+        self._chance = chance or random.SystemRandom()
+        self._node = Node(name, self._chance, timing, forward=forward, born=time_ns())
         self._exchange = self._node.exchange
         self._publish = self._exchange.publish
         self._make_network = network
@@ -90,6 +106,7 @@ class Endpoint:
         self._tentative: dict[str, int] = {}  # wishes not fulfilled yet: how many calls of peer() wait for them
         self._readers: dict[Subscription, Subscriber] = {}
         self._status_readers: set[StatusReader] = set()
+        self._store_driver = StoreDriver(self)
         self._published = trio.lowlevel.ParkingLot()  # where the flusher waits
         self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
         self._turn_due = False  # a publisher has to let others run before it goes on
@@ -155,6 +172,8 @@ class Endpoint:
                 reader.end()
             for status_reader in self._status_readers:
                 status_reader.end()
+            for store in list(self._store_driver.handles.values()):
+                store.end()
             self._network.close()
 
     def _check_open(self) -> None:
@@ -337,6 +356,58 @@ class Endpoint:
         """
         return StatusReader(self, queue_size)
 
+    # -- stores ------------------------------------------------------------------------------------------------------
+
+    def master(
+        self,
+        store: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        log_bytes: int = LOG_BYTES,
+        timeout: float = 10.0,
+        write_timeout: float = 30.0,
+    ) -> StoreMaster:
+        """Be the authority of a store: enter it with ``async with``, as often in a mesh as there is no other.
+
+        ``path`` is its file, made if there is none; without one it is kept in memory.  ``log_bytes`` is how much of
+        the operations' log is kept for clones and watches to go on from; ``timeout`` how long entering may wait for
+        another master to be gone; ``write_timeout`` how long a write may take before it raises.
+
+        Entering raises MasterExists, StoreInUse, and JournalError for a file that cannot be used: JournalMismatch,
+        JournalDamaged, JournalBusy, JournalUnreadable.
+        """
+        return StoreMaster(self, store, path, timeout=timeout, log_bytes=log_bytes, write_timeout=write_timeout)
+
+    def clone(
+        self,
+        store: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        stale_after: float | None = None,
+        log_bytes: int = LOG_BYTES,
+        timeout: float = 5.0,
+        write_timeout: float = 30.0,
+    ) -> StoreClone:
+        """Have a replica of a store, wherever in the mesh its master is or will be: enter it with ``async with``.
+
+        Entering waits until it has what the master has, at most ``timeout`` seconds; then it goes on to try (see
+        :meth:`StoreClone.synced`).  With a ``path`` it goes on after a restart from where it was.  Other arguments as
+        for :meth:`master`; ``stale_after``: see :class:`StoreClone`.
+        """
+        return StoreClone(
+            self,
+            store,
+            path,
+            timeout=timeout,
+            stale_after=stale_after,
+            log_bytes=log_bytes,
+            write_timeout=write_timeout,
+        )
+
+    def stores(self) -> dict[str, tuple[str, ...]]:
+        """Return the stores that have a master in the mesh, each with the endpoint that is it (two: a conflict)."""
+        return {store: tuple(names) for store, names in sorted(self._node.stores.survey().items())}
+
     # -- what the network tells (broker.net.network.Sink) --------------------------------------------------------------
 
     def accepted(self, address: str) -> int:
@@ -387,14 +458,16 @@ class Endpoint:
             self._changed.unpark_all()
         self._set_timer(changed)
 
-    def _carry_out_rare(self, action: object) -> None:
+    def _carry_out_rare(self, action: Action) -> None:
         match action:
+            case CarryOut() | Answered() | StoreChanged():
+                self._store_driver.carry_out(action)
             case Dial(number, address):
                 self._network.dial(number, address)
             case Hangup(number):
                 self._network.hangup(number)
             case Tell(status):
-                level = logging.WARNING if isinstance(status, MessagesLost) else logging.DEBUG
+                level = logging.WARNING if isinstance(status, _WARNINGS) else logging.DEBUG
                 _log.log(level, "%s: %s", self.name, status)
                 for reader in self._status_readers:
                     reader.put(status)
@@ -417,6 +490,7 @@ class Endpoint:
         while True:
             await self._published.park()
             self._node.flush()
+            self._node.flush_stores(trio.current_time())
             self._carry_out()
 
     async def _until(self, condition: Callable[[], bool]) -> None:

@@ -182,6 +182,9 @@ class Journal(Protocol):
         Raises :class:`broker.errors.JournalError` when it could not be done; then nothing of it was.
         """
 
+    def refresh(self) -> None:
+        """Let reading see what :meth:`carry_out` has done: call it in the thread that reads."""
+
     def close(self) -> None:
         """Let go of it."""
 
@@ -297,6 +300,9 @@ class MemoryJournal:
         self._log.clear()
         self._log_bytes = 0
         self._position, self._base = position, position.checksum
+
+    def refresh(self) -> None:
+        """Reading sees everything as it is."""
 
     def close(self) -> None:
         """Nothing is held."""

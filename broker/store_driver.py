@@ -1,0 +1,82 @@
+"""What carries out what stores want done: commits in threads, answers to tasks that wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from broker.errors import JournalError
+from broker.journaling import Work
+from broker.protocol.actions import Action, Answered, CarryOut, StoreChanged
+from broker.stores.clone import Clone
+from broker.stores.master import Master
+from broker.stores.requests import Request
+
+if TYPE_CHECKING:
+    from broker.endpoint import Endpoint
+    from broker.store import Store
+
+__all__ = ["StoreDriver"]
+
+
+class StoreDriver:
+    """The trio side of all stores of one endpoint."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self.handles: dict[str, Store] = {}  # those that are attached
+        self.opening: set[str] = set()  # stores whose journals are just being opened
+        self._tasks: dict[Request, trio.lowlevel.Task] = {}  # who waits for what
+
+    def carry_out(self, action: Action) -> None:
+        """Do what a store wants done, as far as it can be done at once."""
+        match action:
+            case CarryOut(owner, work):
+                assert isinstance(owner, Master | Clone)
+                self._endpoint._nursery.start_soon(self._carry_out_work, owner, work)
+            case Answered(request):
+                assert isinstance(request, Request)
+                task = self._tasks.pop(request, None)
+                if task is not None:
+                    trio.lowlevel.reschedule(task)
+            case StoreChanged(store):
+                handle = self.handles.get(store)
+                if handle is not None:
+                    handle.changed.unpark_all()
+            case _:
+                raise AssertionError(action)
+
+    async def _carry_out_work(self, owner: Master | Clone, work: Work) -> None:
+        """Do a piece of a journal's work in a thread: one at a time, its owner sees to that."""
+        journal = owner.journal
+        handle = self.handles.get(owner.name)
+        error: JournalError | None = None
+        with trio.CancelScope(shield=True):  # it is not left half done
+            async with handle.disk if handle is not None else trio.Lock():
+                try:
+                    await trio.to_thread.run_sync(journal.carry_out, work)
+                except JournalError as failed:
+                    error = failed
+                journal.refresh()
+        self._endpoint._node.carried_out(owner, error, trio.current_time())
+        self._endpoint._carry_out()
+
+    async def ask(self, machine: Master | Clone, request: Request) -> None:
+        """Have a request decided, and wait for its outcome; the endpoint's flusher sees to its leaving."""
+        endpoint = self._endpoint
+        endpoint._node.submit(machine, request, trio.current_time())
+        endpoint._published.unpark()
+        endpoint._carry_out()
+        if request.done:
+            await trio.lowlevel.checkpoint()
+            return
+        self._tasks[request] = trio.lowlevel.current_task()
+
+        def give_up(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._tasks.pop(request, None)
+            if isinstance(machine, Clone):
+                machine.forwarding.withdraw(request)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(give_up)

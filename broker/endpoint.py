@@ -490,7 +490,9 @@ class Endpoint:
         while True:
             await self._published.park()
             self._node.flush()
-            self._node.flush_stores(trio.current_time())
+            if self._store_driver.flush_due:
+                self._store_driver.flush_due = False
+                self._node.flush_stores(trio.current_time())
             self._carry_out()
 
     async def _until(self, condition: Callable[[], bool]) -> None:

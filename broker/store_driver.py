@@ -27,6 +27,7 @@ class StoreDriver:
         self._endpoint = endpoint
         self.handles: dict[str, Store] = {}  # those that are attached
         self.opening: set[str] = set()  # stores whose journals are just being opened
+        self.flush_due = False  # the flusher has been told that something was asked of a store
         self._tasks: dict[Request, trio.lowlevel.Task] = {}  # who waits for what
 
     def carry_out(self, action: Action) -> None:
@@ -66,11 +67,9 @@ class StoreDriver:
         """Have a request decided, and wait for its outcome; the endpoint's flusher sees to its leaving."""
         endpoint = self._endpoint
         endpoint._node.submit(machine, request, trio.current_time())
-        endpoint._published.unpark()
-        endpoint._carry_out()
-        if request.done:
-            await trio.lowlevel.checkpoint()
-            return
+        if not self.flush_due:
+            self.flush_due = True
+            endpoint._published.unpark()
         self._tasks[request] = trio.lowlevel.current_task()
 
         def give_up(_raise_cancel: object) -> trio.lowlevel.Abort:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from broker import errors
 from broker.errors import StoreError
@@ -50,16 +51,12 @@ class Request(Struct, eq=False):
     error: StoreError | None = None
     done: bool = False
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes."""
-        return 64 + sum([_size(command) for command in self.commands])
+    size: int = 0  # about how many bytes it takes
 
-
-def _size(command: Command) -> int:
-    return 32 + sum(
-        [len(part) for part in (getattr(command, name) for name in command.__struct_fields__) if type(part) is bytes]
-    )
+    def __post_init__(self) -> None:
+        self.size = 64 * (1 + len(self.commands)) + sum(
+            [len(part) for command in self.commands for part in astuple(command) if part.__class__ is bytes]
+        )
 
 
 def outcome_of(request: Request, number: int) -> Outcome:

@@ -274,10 +274,12 @@ class Node:
         )
 
     def next_acknowledgement(self) -> float:
-        """Return when to tick because of what frames brought: word that is owed, a peer to be cut off."""
+        """Return when to tick because of what frames or stores brought: word that is owed, a peer to be cut off."""
         if self._condemned or self.exchange.delivering.condemned:
             return float("-inf")
         report = self.exchange.delivering.next_report()
+        if self.stores.any:
+            report = min(report, self.stores.next_deadline())
         for since in self._owing.values():  # the first one owes longest
             return min(report, since + ACK_DELAY_S)
         return report

@@ -142,7 +142,7 @@ class StoreClone(Store):
             self._readable = True
         elif self.staleness > self._stale_after:
             reason = (
-                f"the clone has not heard of its master for {self.staleness:.1f} s, more than {self._stale_after:g} s"
+                f"the clone may have missed something for {self.staleness:.1f} s, more than {self._stale_after:g} s"
             )
             raise StaleData(self.name, reason)
 

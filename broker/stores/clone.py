@@ -318,13 +318,15 @@ class Clone:
     def _settle_tips(self) -> None:
         if self._loading is not None or not self.following:
             return
-        committed = self._committed
+        committed, before = self._committed, self.current_at
         while self._tips and self._tips[0][0] <= committed:
             self.current_at = self._tips.popleft()[1]
-            if not self._told_synced and self.master is not None:
-                self._told_synced = self.synced_once = True
-                self._act(Tell(StoreSynced(self.name, self.master.name, self._by_snapshot)))
-                self._act(StoreChanged(self.name))
+        if self.current_at == before:
+            return
+        self._act(StoreChanged(self.name))
+        if not self._told_synced and self.master is not None:
+            self._told_synced = self.synced_once = True
+            self._act(Tell(StoreSynced(self.name, self.master.name, self._by_snapshot)))
 
     # -- commits ---------------------------------------------------------------------------------------------------
 

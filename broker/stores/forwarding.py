@@ -46,6 +46,7 @@ class Forwarding:
         self._asked_bytes = 0
         self._number = 0
         self._repeat_at = float("inf")
+        self._patience_at = float("inf")  # not before this has anybody waited too long
 
     @property
     def has_room(self) -> bool:
@@ -61,6 +62,7 @@ class Forwarding:
         """Take a request; :meth:`pump` sends it."""
         self._waiting.append(request)
         self._waiting_bytes += request.size
+        self._patience_at = min(self._patience_at, request.deadline)
 
     def withdraw(self, request: Request) -> None:
         """Forget a request that nobody waits for any more, if it was not sent yet."""
@@ -130,6 +132,14 @@ class Forwarding:
 
     def tick(self, master: Member | None, now: float) -> None:
         """Ask again; give up what has waited too long."""
+        if now >= self._patience_at:
+            self._give_up(now)
+        if now >= self._repeat_at:
+            self._repeat_at = now + REPEAT_S if self._asked else float("inf")
+            if master is not None:
+                self.repeat(master, now)
+
+    def _give_up(self, now: float) -> None:
         for request in [request for request in self._waiting if now >= request.deadline]:
             self.withdraw(request)
             request.error = MasterUnavailable(self._name, "no master could be reached in time; nothing was written")
@@ -139,22 +149,15 @@ class Forwarding:
             self._asked_bytes -= request.size
             request.error = OutcomeUnknown(self._name, "the master did not answer in time: it may be written, or not")
             self._answer(request)
-        if now >= self._repeat_at:
-            self._repeat_at = now + REPEAT_S if self._asked else float("inf")
-            if master is not None:
-                self.repeat(master, now)
+        waiting = [request.deadline for request in self._waiting]
+        self._patience_at = min([float("inf"), *waiting, *map(self._patience, self._asked.values())])
 
     def _patience(self, request: Request) -> float:
         return request.deadline + (_SLACK_S if request.replicas > DURABLE else 0.0)
 
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do."""
-        due = self._repeat_at
-        for request in self._waiting:
-            due = min(due, request.deadline)
-        for request in self._asked.values():
-            due = min(due, self._patience(request))
-        return due
+        return min(self._repeat_at, self._patience_at)
 
     def close(self) -> None:
         """Answer who still waits."""

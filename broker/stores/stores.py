@@ -45,6 +45,11 @@ class Stores:
         self._look = False  # who is master of what may have changed
         self._now = 0.0
 
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self.masters or self.clones)
+
     # -- what a program asks ---------------------------------------------------------------------------------------
 
     def check_free(self, store: str) -> None:

@@ -239,3 +239,46 @@ def demo(seconds: float | None, agents: int, as_json: bool) -> int:
 
     watch = Demo(seconds, agents, as_json)
     return run(watch, at_first_signal=watch.stop)
+
+
+@app.group()
+def journal() -> None:
+    """Look at a journal's file: a store's or a log stream's, also while it is in use."""
+
+
+@journal.command()
+@click.argument("path", metavar="PATH")
+def verify(path: str) -> int:
+    """Check the journal in the file PATH: every record, row and page.
+
+    In a terminal it tells in words what was found, elsewhere as a JSON object with "position", "records", "rows",
+    "pages" and "problems".  Exit codes: 0 no problem; 1 problems; 2 it cannot be read, or is no journal.
+    """
+    from broker.cli.journal import Verify
+
+    return run(Verify(path))
+
+
+# \b keeps click from filling the lines below it.
+_DUMP_HELP = """Write out what is in the journal in the file PATH, each part as a JSON object on a line.
+
+\b
+  {"journal": NAME, "kind": ..., "role": ..., "position": ..., "first": ..., ...}    first of all
+  {"record": SEQUENCE, "checksum": HEX, "body": ...}
+  {"row": TABLE, "key": ..., "value": ...}
+
+What is no value stands as hexadecimal digits: "body_hex", "key_hex", "value_hex".  A journal in use is copied first.
+"""
+
+
+@journal.command(name="dump", help=_DUMP_HELP)
+@click.argument("path", metavar="PATH")
+@click.option("--log", "only_log", is_flag=True, help="The records, without the rows.")
+@click.option("--rows", "only_rows", is_flag=True, help="The rows, without the records.")
+def dump_journal(path: str, only_log: bool, only_rows: bool) -> int:
+    """Write out what is in the journal in the file PATH."""
+    from broker.cli.journal import Dump
+
+    if only_log and only_rows:
+        raise click.UsageError("--log and --rows exclude each other; without either both are written")
+    return run(Dump(path, not only_rows, not only_log))

@@ -1,0 +1,114 @@
+"""A walk over all pages that an LMDB file's trees use, by plain reading: LMDB trusts them, and we do not.
+
+It finds pages that lie behind the file's end, and pages whose inner offsets lead out of them: both would kill a process
+in which LMDB follows them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from struct import Struct as Layout
+from struct import calcsize
+from typing import Final, NamedTuple
+
+from broker.journal.head import Meta, Tree
+
+__all__ = ["PageDamaged", "walk"]
+
+_WORD: Final = "Q" if calcsize("P") == 8 else "I"
+_PAGE: Final = Layout(f"={_WORD}HHHH")  # number, pad, flags, and where the free space begins and ends
+_PAGES: Final = Layout(f"={_WORD}HHI")  # of an overflow page: number, pad, flags, how many pages
+_NODE: Final = Layout("=HHHH")  # size or child (low, high), flags or the child's highest bits, size of the key
+_TREE: Final = Layout(f"=IHH5{_WORD}")
+_NUMBER: Final = Layout(f"={_WORD}")
+_BRANCH, _LEAF, _OVERFLOW = 0x01, 0x02, 0x04
+_BIG, _SUBTREE = 0x01, 0x02
+_EMPTY: Final = (1 << (8 * calcsize("P"))) - 1
+_DEPTH_MAX: Final = 32  # LMDB's cursors go no deeper
+
+
+class PageDamaged(ValueError):
+    """A page that is not there, or not what was written."""
+
+
+class _File(NamedTuple):
+    fd: int
+    page_bytes: int
+    last_page: int
+
+    def read(self, number: int) -> bytes:
+        if number > self.last_page:
+            raise PageDamaged(f"page {number} is asked for, and the last is {self.last_page}")
+        data = os.pread(self.fd, self.page_bytes, number * self.page_bytes)
+        if len(data) < self.page_bytes:
+            raise PageDamaged(f"the file ends before page {number}")
+        return data
+
+
+def walk(fd: int, meta: Meta) -> int:
+    """Look at each page that is in use; returns how many.  Raises :class:`PageDamaged` at the first that is bad.
+
+    The file may be written to meanwhile if a read transaction holds the pages of ``meta``.
+    """
+    file = _File(fd, meta.page_bytes, meta.last_page)
+    return sum(1 for tree in (meta.free, meta.main) for _ in _tree(file, tree.root, tree.depth))
+
+
+def _tree(file: _File, root: int, depth: int) -> Iterator[int]:
+    if root == _EMPTY:
+        return
+    if not 0 < depth <= _DEPTH_MAX:
+        raise PageDamaged(f"a tree of depth {depth}")
+    waiting = [(root, 1)]
+    while waiting:
+        number, level = waiting.pop()
+        page = file.read(number)
+        flags, offsets = _layout(page, number)
+        yield number
+        if bool(flags & _BRANCH) != (level < depth):
+            raise PageDamaged(f"page {number} does not stand where it belongs in its tree")
+        for offset in offsets:
+            low, high, node_flags, key_bytes = _NODE.unpack_from(page, offset)
+            if flags & _BRANCH:
+                waiting.append((low | high << 16 | node_flags << 32, level + 1))
+                continue
+            size = low | high << 16
+            start = offset + _NODE.size + key_bytes
+            inline = _NUMBER.size if node_flags & _BIG else size
+            if start + inline > file.page_bytes:
+                raise PageDamaged(f"page {number} has a row that leads out of it")
+            if node_flags & _BIG:
+                yield _overflow(file, _NUMBER.unpack_from(page, start)[0], size)
+            elif node_flags & _SUBTREE:
+                yield from _subtree(file, page, start, size)
+
+
+def _layout(page: bytes, number: int) -> tuple[int, tuple[int, ...]]:
+    """Return the page's flags and the offsets of its nodes."""
+    own, _, flags, lower, upper = _PAGE.unpack_from(page)
+    if own != number or flags & 0x0F not in (_BRANCH, _LEAF):
+        raise PageDamaged(f"page {number} is not what was written")
+    if not _PAGE.size <= lower <= upper <= len(page) or lower % 2:
+        raise PageDamaged(f"page {number} has its rows in no possible place")
+    count = (lower - _PAGE.size) // 2
+    offsets = Layout(f"={count}H").unpack_from(page, _PAGE.size)
+    if offsets and (min(offsets) < upper or max(offsets) > len(page) - _NODE.size):
+        raise PageDamaged(f"page {number} has a row that leads out of it")
+    return flags, offsets
+
+
+def _overflow(file: _File, number: int, size: int) -> int:
+    own, _, flags, count = _PAGES.unpack_from(file.read(number))
+    if own != number or not flags & _OVERFLOW or count * file.page_bytes < size + _PAGE.size:
+        raise PageDamaged(f"page {number} of a long value is not what was written")
+    file.read(number + count - 1)
+    return number
+
+
+def _subtree(file: _File, page: bytes, start: int, size: int) -> Iterator[int]:
+    if size != _TREE.size:
+        raise PageDamaged("a tree's root is not what was written")
+    fields = _TREE.unpack_from(page, start)
+    tree = Tree(fields[1], fields[2], fields[6], fields[7])
+    return _tree(file, tree.root, tree.depth)

@@ -368,8 +368,7 @@ async def test_the_end_of_a_store_ends_its_watches(ends: tuple[Endpoint, Endpoin
     async with trio.open_nursery() as nursery, one.master("short") as master:
 
         async def read() -> None:
-            async for change in master.watch():
-                seen.append(change.key)
+            seen.extend([change.key async for change in master.watch()])
 
         nursery.start_soon(read)
         await trio.testing.wait_all_tasks_blocked()

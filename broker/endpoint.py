@@ -363,20 +363,30 @@ class Endpoint:
         store: str,
         *,
         path: str | os.PathLike[str] | None = None,
+        limit_bytes: int | None = None,
         log_bytes: int = LOG_BYTES,
         timeout: float = 10.0,
         write_timeout: float = 30.0,
     ) -> StoreMaster:
         """Be the authority of a store: enter it with ``async with``, as often in a mesh as there is no other.
 
-        ``path`` is its file, made if there is none; without one it is kept in memory.  ``log_bytes`` is how much of
-        the operations' log is kept for clones and watches to go on from; ``timeout`` how long entering may wait for
-        another master to be gone; ``write_timeout`` how long a write may take before it raises.
+        ``path`` is its file, made if there is none, which may grow to ``limit_bytes`` (None: as far as the disk goes;
+        then writes raise StoreFull); without one it is kept in memory.  ``log_bytes`` is how much of the operations'
+        log is kept for clones and watches to go on from; ``timeout`` how long entering may wait for another master to
+        be gone; ``write_timeout`` how long a write may take before it raises.
 
         Entering raises MasterExists, StoreInUse, and JournalError for a file that cannot be used: JournalMismatch,
         JournalDamaged, JournalBusy, JournalUnreadable.
         """
-        return StoreMaster(self, store, path, timeout=timeout, log_bytes=log_bytes, write_timeout=write_timeout)
+        return StoreMaster(
+            self,
+            store,
+            path,
+            timeout=timeout,
+            limit_bytes=limit_bytes,
+            log_bytes=log_bytes,
+            write_timeout=write_timeout,
+        )
 
     def clone(
         self,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Store", "StoreFollower", "StoreInfo"]
 
+# A smaller file has no room for the tables and the log.
+_LIMIT_BYTES_MIN: Final = 1 << 20
 # How long leaving a store waits for what was asked of it.
 _LINGER_S: Final = 2.0
 _MISSING: Final = object()
@@ -82,6 +84,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
         *,
         log_bytes: int,
         write_timeout: float,
+        limit_bytes: int | None = None,
     ) -> None:
         if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
             raise ValueError(f"a store's name is printable text of 1 to 255 bytes: {name!r:.100}")
@@ -89,12 +92,17 @@ class Store(StoreWriting, Mapping[Any, Any]):
             raise ValueError(f"write_timeout is a positive number of seconds, not {write_timeout!r}")
         if log_bytes < 0:
             raise ValueError(f"log_bytes is a number of bytes, not {log_bytes!r}")
+        if limit_bytes is not None and limit_bytes < _LIMIT_BYTES_MIN:
+            raise ValueError(
+                f"limit_bytes is at least {_LIMIT_BYTES_MIN}, not {limit_bytes!r}; None: as the disk allows"
+            )
         self.name = name
         self.changed = trio.lowlevel.ParkingLot()
         self.disk = trio.Lock()  # of whoever does something with the journal's file in a thread
         self._endpoint = endpoint
         self._path = None if path is None else Path(path)
         self._log_bytes = log_bytes
+        self._limit_bytes = limit_bytes
         self._write_timeout = write_timeout
         self._machine: Master | Clone | None = None
         self._cache: dict[str | bytes, Any] = {}
@@ -150,7 +158,9 @@ class Store(StoreWriting, Mapping[Any, Any]):
         path = self._path
 
         def open_it() -> DiskJournal:
-            return open_journal(path, kind="store", name=self.name, role=self._role, tables=TABLES)
+            return open_journal(
+                path, kind="store", name=self.name, role=self._role, tables=TABLES, limit_bytes=self._limit_bytes
+            )
 
         return await trio.to_thread.run_sync(open_it)
 

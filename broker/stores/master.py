@@ -283,13 +283,16 @@ class Master:
         self.failing = str(error)
         self._retry_at = now + _RETRY_S
         lost = 0
+        requests: list[Request] = []
         for request in batch.requests:
+            if request.error is not None:  # it may have failed because of what is not so now
+                requests.append(request)
+                continue
             lost += request.done
-            if request.error is None:
-                request.error = kind(self.name, f"nothing was written: {error}")
+            request.error = kind(self.name, f"nothing was written: {error}")
             self._answer(request)
         self._act(Tell(StoreFailing(self.name, str(error), lost)))
-        requests = self._batch.requests
+        requests += self._batch.requests
         self._draft, self._batch = Draft(self.journal), _Batch([])
         if not self.ready:
             self._log((Epoch(self.journal.position.epoch + 1, b"again"),), "")

@@ -375,12 +375,18 @@ class Master:
         if not self.ready or not self.has_room:
             return  # it asks again
         self._members[commands.writer] = member
-        fresh, again, settled = self._writers.take(commands, self._time_ns(now))
-        for row in settled:
+        taken = self._writers.take(commands, self._time_ns(now))
+        for row in taken.settled:
             self._draft.set_row(WRITERS, row, None)
-        if again:
-            self._outcomes.setdefault(commands.writer, []).extend(again)
-        for item in fresh:
+        if taken.again:
+            self._outcomes.setdefault(commands.writer, []).extend(taken.again)
+        for item, outcome in taken.unconfirmed:
+            assert outcome.position is not None
+            request = self._request(member, commands.writer, item, now)
+            request.position, request.results = outcome.position.position(), outcome.results
+            self._unconfirmed.append(request)
+        self._confirm()
+        for item in taken.fresh:
             self.submit(self._request(member, commands.writer, item, now), now)
 
     def _request(self, member: Member, writer: bytes, item: Item, now: float) -> Request:

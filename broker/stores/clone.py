@@ -202,6 +202,8 @@ class Clone:
         self._ask_at = float("inf")
         self._told_synced, self._by_snapshot = False, followed.snapshot
         start = followed.start.position()
+        if followed.forked:
+            self.current_at = float("-inf")  # of this history it never had anything
         if followed.forked and self._have is not None and self.master is not None:
             self._act(Tell(StoreForked(self.name, self.master.name, str(self._have))))
         if followed.snapshot:

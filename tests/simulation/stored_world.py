@@ -274,7 +274,7 @@ class StoredWorld(World):
     def _check_staleness(self, life: Life, slack: float | None = None) -> None:
         """Check that a clone has all that its master had committed ``staleness`` seconds ago."""
         master = self.master_of(life.machine)
-        if master is None or not master.role.master or not master.active:
+        if master is None or not master.role.master or not master.active or not life.machine.following:
             return
         then = self.cluster.now() - life.handle.staleness - (self.transit_s if slack is None else slack)
         if then < master.began:
@@ -284,8 +284,9 @@ class StoredWorld(World):
             if at > then:
                 break
             ought = sequence
-        have = life.node.sequence if life.node is not None else 0
-        if ought and (have < ought or life.node is None):
+        same = life.node and master.node and self.histories[life.role.store].descends(master.node, life.node)
+        have = life.node.sequence if life.node is not None and same else 0
+        if have < ought:
             raise Broken(
                 f"{life} says it is {life.handle.staleness:.3f} s behind, and lacks {have + 1} to {ought} of {master.name}"
             )

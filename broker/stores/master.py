@@ -264,12 +264,16 @@ class Master:
             self._act(Tell(StoreRecovered(self.name)))
         for request in batch.requests:
             self._committed(request)
-        if not self._draft.changes_anything:  # what changes nothing rests on nothing else
+        self._release()
+        self._confirm()
+        self._act(StoreChanged(self.name))
+
+    def _release(self) -> None:
+        """Answer what was decided, if it changes nothing: it waits for no commit."""
+        if not self._draft.changes_anything:
             requests, self._batch = self._batch.requests, _Batch([])
             for request in requests:
                 self._committed(request)
-        self._confirm()
-        self._act(StoreChanged(self.name))
 
     def _committed(self, request: Request) -> None:
         if request.error is None and request.replicas > DURABLE:
@@ -301,8 +305,10 @@ class Master:
             self._decide(request, time_ns)
             self._batch.requests.append(request)
             self._batch.size += request.size
+        self._release()
         if self._batch.requests:
             self._retry_at = now  # somebody waits for the answer
+        self._confirm()
         self._act(StoreChanged(self.name))
 
     def _confirm(self) -> None:

@@ -286,6 +286,7 @@ class Master:
         kind = StoreFull if isinstance(error, JournalFull) else StoreError
         self.failing = str(error)
         self._retry_at = now + _RETRY_S
+        self._expire_at = None
         lost = 0
         requests: list[Request] = []
         for request in batch.requests:
@@ -335,10 +336,7 @@ class Master:
 
     def _expire(self, now: float) -> None:
         """Remove entries whose time has come, as operations in the log."""
-        self._expire_at = float("inf")  # until the commit is done
-        if self._uncommitted:
-            self._expire_at = now + 0.001
-            return
+        self._expire_at = float("inf")  # until a commit is done, or has failed
         time_ns = self._time_ns(now)
         operations: list[Operation] = []
         for row, _ in self.journal.rows(EXPIRIES):
@@ -349,7 +347,7 @@ class Master:
                 operations.append(operation)
         if operations:
             self._log(tuple(operations), "", time_ns)
-        else:
+        elif not self._uncommitted:
             self._expire_at = now + 0.001
 
     # -- frames ----------------------------------------------------------------------------------------------------

@@ -433,9 +433,9 @@ class Master:
         for request in left:
             request.error = NotReplicated(self.name, "its master was closed before enough clones confirmed it")
             self._answer(request)
-        for request in self._batch.requests:
-            request.error = request.error or StoreClosed(self.name, "its master was closed before it was committed")
+        for request in [request for request in self._batch.requests if not request.done]:
+            request.error = StoreClosed(self.name, "its master was closed before it was committed")
             self._answer(request)
-        self._batch = _Batch([])
+        self._draft, self._batch = Draft(self.journal), _Batch([])  # what was answered so is not written after all
         self.pump(self._now)
         self.followers.close()

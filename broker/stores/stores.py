@@ -228,7 +228,7 @@ class Stores:
             return
         member, role = found
         yields = (master.started_ns, own.id) > (role.since, member.id)
-        if master.opponent != member.name:
+        if master.opponent != member.name or yields != (master.rival is not None):
             master.opponent = member.name
             names = (member.name, own.name) if yields else (own.name, member.name)
             self._act(Tell(StoreConflict(store, *names)))

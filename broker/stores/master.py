@@ -105,8 +105,11 @@ class Master:
         self._expire_at: float | None = None  # None: not looked up since the last commit
         self._forget_writers_at = now + _FORGET_WRITERS_S
         self._closed = False
-        epoch = journal.position.epoch + 1
-        self._log((Epoch(epoch, salt),), "")
+        self._salt = salt
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self._log((Epoch(self.journal.position.epoch + 1, self._salt),), "")
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -296,16 +299,17 @@ class Master:
             lost += request.done
             request.error = kind(self.name, f"nothing was written: {error}")
             self._answer(request)
-        self._act(Tell(StoreFailing(self.name, str(error), lost)))
         requests += self._batch.requests
         self._draft, self._batch = Draft(self.journal), _Batch([])
         if not self.ready:
-            self._log((Epoch(self.journal.position.epoch + 1, b"again"),), "")
+            self._begin_epoch()
         time_ns = self._time_ns(now)
         for request in requests:
             self._decide(request, time_ns)
+            lost += request.done and request.error is not None
             self._batch.requests.append(request)
             self._batch.size += request.size
+        self._act(Tell(StoreFailing(self.name, str(error), lost)))
         self._release()
         if self._batch.requests:
             self._retry_at = now  # somebody waits for the answer

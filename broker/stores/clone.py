@@ -396,8 +396,11 @@ class Clone:
         self._loading = None
         held = list(self._held)
         self._held.clear()
-        for _, body in held:
-            self._take_operations(body, self._now)
+        try:
+            for _, body in held:
+                self._take_operations(body, self._now)
+        except Malformed:
+            self._begin_anew()  # whoever sent it can no longer be told
 
     # -- requests --------------------------------------------------------------------------------------------------
 

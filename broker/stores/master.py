@@ -35,7 +35,7 @@ from broker.stores import wire
 from broker.stores.contents import Contents
 from broker.stores.deciding import Decider, erase_expired
 from broker.stores.draft import Draft
-from broker.stores.entries import EXPIRIES, WRITERS
+from broker.stores.entries import EXPIRIES, WHOLE_BYTES_MAX, WRITERS
 from broker.stores.followers import Followers, Sender
 from broker.stores.operations import OPERATIONS_MAX, Epoch, Operation, encode_body
 from broker.stores.requests import APPLIED, DURABLE, Request, outcome_of
@@ -184,7 +184,8 @@ class Master:
     def _decide(self, request: Request, time_ns: int) -> None:
         request.results, request.error, request.position = [], None, None
         draft = self._draft
-        single = len(request.commands) == 1
+        # What may fail when it is half done (a value that is spread, a record that is too large) is drafted apart.
+        single = len(request.commands) == 1 and request.size <= WHOLE_BYTES_MAX
         decider = Decider(self.name, draft if single else Draft(self.journal, draft), time_ns)
         try:
             for command in request.commands:

@@ -36,6 +36,7 @@ class StoredFaults(Faults):
             (self.crash_a_clone, 2),
             (self.crash_while_paused, 1),
             (self.fill_a_disk, 3),
+            (self.slow_a_disk, 3),
             (self.back_up, 4),
             (self.restore, 3),
             (self.move_a_master, 2),
@@ -50,6 +51,8 @@ class StoredFaults(Faults):
         super().mend()
         if self.world.disk.full and self.random.random() < 0.7:
             self.world.disk.full.discard(self.random.choice(sorted(self.world.disk.full)))
+        if self.world.disk.busy and self.random.random() < 0.3:
+            self.world.disk.busy.clear()
         if self.attach_later:
             name, role = self.attach_later.pop(self.random.randrange(len(self.attach_later)))
             self._attach(name, role)
@@ -57,6 +60,7 @@ class StoredFaults(Faults):
     def mend_all(self) -> None:
         """End all of them."""
         self.world.disk.full.clear()
+        self.world.disk.busy.clear()
         self.world.heal()
         later, self.attach_later = self.attach_later, []
         for name, role in later:
@@ -118,6 +122,12 @@ class StoredFaults(Faults):
             return False
         self.world.disk.full.add(life.name)
         return True
+
+    def slow_a_disk(self) -> bool:
+        life = self._life(lambda life: life.role.durable)
+        if life is not None:
+            self.world.disk.busy.add(life.name)
+        return life is not None
 
     def back_up(self) -> bool:
         life = self._life(lambda life: life.role.master and life.role.durable)

@@ -45,6 +45,7 @@ class Scenario:
             (self.ask_everybody, 4),
             (self.ask_impatiently, 5),
             (self.ask_together, 4),
+            (self.ask_steadily, 2),
             (self.read, 5),
             (self.faults.any, 14),
             (self.faults.mend, 14),
@@ -258,6 +259,19 @@ class Scenario:
             if life.active:
                 tag, commands = self.requests.put("e0", self.random.choice((0, 50_000_000)))
                 self.world.ask(life, tag, commands, DURABLE)
+
+    def ask_steadily(self) -> None:
+        """Let there always be something to be committed for a while, and an entry whose time comes meanwhile."""
+        if life := self._some_life():
+            tag, commands = self.requests.put("e3", 20_000_000)
+            self.world.ask(life, tag, commands, DURABLE)
+            for _ in range(60):
+                if not life.active:
+                    return
+                tag, commands = self.requests.put("t0")
+                self.world.ask(life, tag, commands, DURABLE)
+                self.world.cluster.run(0.03)
+            self.world.check()
 
     def read(self) -> None:
         if life := self._some_life():

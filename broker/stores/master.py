@@ -288,6 +288,7 @@ class Master:
     def _failed(self, error: BrokerError, batch: _Batch, now: float) -> None:
         """Answer those whose commit failed; decide again what was decided on top of it."""
         kind = StoreFull if isinstance(error, JournalFull) else StoreError
+        news = not self.failing
         self.failing = str(error)
         self._retry_at = now + _RETRY_S
         self._expire_at = None
@@ -310,7 +311,8 @@ class Master:
             lost += request.done and request.error is not None
             self._batch.requests.append(request)
             self._batch.size += request.size
-        self._act(Tell(StoreFailing(self.name, str(error), lost)))
+        if news or lost:
+            self._act(Tell(StoreFailing(self.name, str(error), lost)))
         self._release()
         if self._batch.requests:
             self._retry_at = now  # somebody waits for the answer

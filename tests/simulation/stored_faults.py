@@ -37,6 +37,7 @@ class StoredFaults(Faults):
             (self.crash_while_paused, 1),
             (self.fill_a_disk, 3),
             (self.slow_a_disk, 3),
+            (self.lose_frames, 4),
             (self.back_up, 4),
             (self.restore, 3),
             (self.move_a_master, 2),
@@ -53,6 +54,8 @@ class StoredFaults(Faults):
             self.world.disk.full.discard(self.random.choice(sorted(self.world.disk.full)))
         if self.world.disk.busy and self.random.random() < 0.3:
             self.world.disk.busy.clear()
+        if self.world.lossy and self.random.random() < 0.3:
+            self.world.lossy.clear()
         if self.attach_later:
             name, role = self.attach_later.pop(self.random.randrange(len(self.attach_later)))
             self._attach(name, role)
@@ -61,6 +64,7 @@ class StoredFaults(Faults):
         """End all of them."""
         self.world.disk.full.clear()
         self.world.disk.busy.clear()
+        self.world.lossy.clear()
         self.world.heal()
         later, self.attach_later = self.attach_later, []
         for name, role in later:
@@ -113,6 +117,12 @@ class StoredFaults(Faults):
             self.world.crash(life.program)
             self.world.start(life.name)
         return True
+
+    def lose_frames(self) -> bool:
+        life = self._life(lambda _: True)
+        if life is not None:
+            self.world.lossy.add(life.name)
+        return life is not None
 
     # -- disks -------------------------------------------------------------------------------------------------------
 

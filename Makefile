@@ -4,6 +4,7 @@
 #   make demo SECONDS=10   the same for ten seconds
 #   make test              the tests
 #   make simulation SEEDS=376      one simulated life of a mesh again, or several: SEEDS=1000-1099
+#   make simulation SEEDS=5 ONLY=stores      of one kind only: meshes (of events), or stores
 #   make soak              thousands of such lives (SEEDS=100000-104999)
 #   make bench             the benchmarks; names the peers that are missing and how to get them
 #   make check             lint, types, contracts and tests
@@ -36,7 +37,7 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 simulation soak: $(READY)
-	$(BIN)/python tests/simulation/simulated_runs.py $(SEEDS)
+	$(BIN)/python tests/simulation/simulated_runs.py $(SEEDS) $(if $(ONLY),--only $(ONLY))
 
 simulation: SEEDS ?= 1000-1099
 soak: SEEDS ?= 100000-104999

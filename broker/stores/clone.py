@@ -202,6 +202,8 @@ class Clone:
         self._ask_at = float("inf")
         self._told_synced, self._by_snapshot = False, followed.snapshot
         start = followed.start.position()
+        if followed.forked:
+            self.current_at = float("-inf")  # of this history it never had anything
         if followed.forked and self._have is not None and self.master is not None:
             self._act(Tell(StoreForked(self.name, self.master.name, str(self._have))))
         if followed.snapshot:
@@ -396,8 +398,11 @@ class Clone:
         self._loading = None
         held = list(self._held)
         self._held.clear()
-        for _, body in held:
-            self._take_operations(body, self._now)
+        try:
+            for _, body in held:
+                self._take_operations(body, self._now)
+        except Malformed:
+            self._begin_anew()  # whoever sent it can no longer be told
 
     # -- requests --------------------------------------------------------------------------------------------------
 

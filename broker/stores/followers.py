@@ -77,6 +77,8 @@ class Followers:
                 former.heard = now
             return
         self._end(former)
+        for other in [other for other in self.followers.values() if other.member.name == member.name]:
+            self.forget(other.member)  # a former life of the same endpoint: it is not to count as another clone
         have = None if follow.have is None else follow.have.position()
         tip = self._journal.position
         ours = have is not None and have.journal == tip.journal

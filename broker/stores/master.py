@@ -35,7 +35,7 @@ from broker.stores import wire
 from broker.stores.contents import Contents
 from broker.stores.deciding import Decider, erase_expired
 from broker.stores.draft import Draft
-from broker.stores.entries import EXPIRIES, WRITERS
+from broker.stores.entries import EXPIRIES, WHOLE_BYTES_MAX, WRITERS
 from broker.stores.followers import Followers, Sender
 from broker.stores.operations import OPERATIONS_MAX, Epoch, Operation, encode_body
 from broker.stores.requests import APPLIED, DURABLE, Request, outcome_of
@@ -105,8 +105,11 @@ class Master:
         self._expire_at: float | None = None  # None: not looked up since the last commit
         self._forget_writers_at = now + _FORGET_WRITERS_S
         self._closed = False
-        epoch = journal.position.epoch + 1
-        self._log((Epoch(epoch, salt),), "")
+        self._salt = salt
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self._log((Epoch(self.journal.position.epoch + 1, self._salt),), "")
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -181,7 +184,8 @@ class Master:
     def _decide(self, request: Request, time_ns: int) -> None:
         request.results, request.error, request.position = [], None, None
         draft = self._draft
-        single = len(request.commands) == 1
+        # What may fail when it is half done (a value that is spread, a record that is too large) is drafted apart.
+        single = len(request.commands) == 1 and request.size <= WHOLE_BYTES_MAX
         decider = Decider(self.name, draft if single else Draft(self.journal, draft), time_ns)
         try:
             for command in request.commands:
@@ -264,12 +268,16 @@ class Master:
             self._act(Tell(StoreRecovered(self.name)))
         for request in batch.requests:
             self._committed(request)
-        if not self._draft.changes_anything:  # what changes nothing rests on nothing else
+        self._release()
+        self._confirm()
+        self._act(StoreChanged(self.name))
+
+    def _release(self) -> None:
+        """Answer what was decided, if it changes nothing: it waits for no commit."""
+        if not self._draft.changes_anything:
             requests, self._batch = self._batch.requests, _Batch([])
             for request in requests:
                 self._committed(request)
-        self._confirm()
-        self._act(StoreChanged(self.name))
 
     def _committed(self, request: Request) -> None:
         if request.error is None and request.replicas > DURABLE:
@@ -280,26 +288,35 @@ class Master:
     def _failed(self, error: BrokerError, batch: _Batch, now: float) -> None:
         """Answer those whose commit failed; decide again what was decided on top of it."""
         kind = StoreFull if isinstance(error, JournalFull) else StoreError
+        news = not self.failing
         self.failing = str(error)
         self._retry_at = now + _RETRY_S
+        self._expire_at = None
         lost = 0
+        requests: list[Request] = []
         for request in batch.requests:
+            if request.error is not None:  # it may have failed because of what is not so now
+                requests.append(request)
+                continue
             lost += request.done
-            if request.error is None:
-                request.error = kind(self.name, f"nothing was written: {error}")
+            request.error = kind(self.name, f"nothing was written: {error}")
             self._answer(request)
-        self._act(Tell(StoreFailing(self.name, str(error), lost)))
-        requests = self._batch.requests
+        requests += self._batch.requests
         self._draft, self._batch = Draft(self.journal), _Batch([])
         if not self.ready:
-            self._log((Epoch(self.journal.position.epoch + 1, b"again"),), "")
+            self._begin_epoch()
         time_ns = self._time_ns(now)
         for request in requests:
             self._decide(request, time_ns)
+            lost += request.done and request.error is not None
             self._batch.requests.append(request)
             self._batch.size += request.size
+        if news or lost:
+            self._act(Tell(StoreFailing(self.name, str(error), lost)))
+        self._release()
         if self._batch.requests:
             self._retry_at = now  # somebody waits for the answer
+        self._confirm()
         self._act(StoreChanged(self.name))
 
     def _confirm(self) -> None:
@@ -326,10 +343,7 @@ class Master:
 
     def _expire(self, now: float) -> None:
         """Remove entries whose time has come, as operations in the log."""
-        self._expire_at = float("inf")  # until the commit is done
-        if self._uncommitted:
-            self._expire_at = now + 0.001
-            return
+        self._expire_at = float("inf")  # until a commit is done, or has failed
         time_ns = self._time_ns(now)
         operations: list[Operation] = []
         for row, _ in self.journal.rows(EXPIRIES):
@@ -340,7 +354,7 @@ class Master:
                 operations.append(operation)
         if operations:
             self._log(tuple(operations), "", time_ns)
-        else:
+        elif not self._uncommitted:
             self._expire_at = now + 0.001
 
     # -- frames ----------------------------------------------------------------------------------------------------
@@ -372,12 +386,18 @@ class Master:
         if not self.ready or not self.has_room:
             return  # it asks again
         self._members[commands.writer] = member
-        fresh, again, settled = self._writers.take(commands, self._time_ns(now))
-        for row in settled:
+        taken = self._writers.take(commands, self._time_ns(now))
+        for row in taken.settled:
             self._draft.set_row(WRITERS, row, None)
-        if again:
-            self._outcomes.setdefault(commands.writer, []).extend(again)
-        for item in fresh:
+        if taken.again:
+            self._outcomes.setdefault(commands.writer, []).extend(taken.again)
+        for item, outcome in taken.unconfirmed:
+            assert outcome.position is not None
+            request = self._request(member, commands.writer, item, now)
+            request.position, request.results = outcome.position.position(), outcome.results
+            self._unconfirmed.append(request)
+        self._confirm()
+        for item in taken.fresh:
             self.submit(self._request(member, commands.writer, item, now), now)
 
     def _request(self, member: Member, writer: bytes, item: Item, now: float) -> Request:
@@ -420,9 +440,9 @@ class Master:
         for request in left:
             request.error = NotReplicated(self.name, "its master was closed before enough clones confirmed it")
             self._answer(request)
-        for request in self._batch.requests:
-            request.error = request.error or StoreClosed(self.name, "its master was closed before it was committed")
+        for request in [request for request in self._batch.requests if not request.done]:
+            request.error = StoreClosed(self.name, "its master was closed before it was committed")
             self._answer(request)
-        self._batch = _Batch([])
+        self._draft, self._batch = Draft(self.journal), _Batch([])  # what was answered so is not written after all
         self.pump(self._now)
         self.followers.close()

@@ -198,15 +198,18 @@ class Stores:
     # -- who is master of what -------------------------------------------------------------------------------------
 
     def _find(self, store: str) -> tuple[Member, Role] | None:
-        """Return the endpoint that is master of a store, of those that can be reached; of several the elder."""
-        found: tuple[Member, Role] | None = None
+        """Return the endpoint that is master of a store, of those that can be reached; of several the elder.
+
+        Of two lives of one endpoint, the later: the other one has died, and that has not come round yet.
+        """
+        lives: dict[str, tuple[Member, Role]] = {}
         for member in self._members.members.values():
-            if not member.masters or not member.reachable:
+            if not member.masters or not member.reachable or member.name == self._members.own.name:
                 continue
             for role in member.masters:
-                if role.store == store and (found is None or _rank(member, role) < _rank(*found)):
-                    found = (member, role)
-        return found
+                if role.store == store and (member.name not in lives or lives[member.name][0].born < member.born):
+                    lives[member.name] = (member, role)
+        return min(lives.values(), key=lambda life: _rank(*life), default=None)
 
     def settle(self, now: float) -> None:
         """Announce what has begun; look for masters where that may have changed."""
@@ -230,7 +233,7 @@ class Stores:
             return
         member, role = found
         yields = (master.started_ns, own.id) > (role.since, member.id)
-        if master.opponent != member.name:
+        if master.opponent != member.name or yields != (master.rival is not None):
             master.opponent = member.name
             names = (member.name, own.name) if yields else (own.name, member.name)
             self._act(Tell(StoreConflict(store, *names)))

@@ -3,8 +3,9 @@
 A writer numbers its requests 1, 2, 3... and repeats those that are not answered: after a reconnect, after the master
 was started again, after a while.  The master takes the next number and no other, and keeps what came of each until the
 writer no longer asks for it (``oldest``), as rows that are committed with their effect; so it answers again what it
-has done before, also when it has died in between.  What failed has had no effect; whether it is answered from memory
-or decided anew after a restart makes no difference to anybody.
+has done before, also when it has died in between; whether clones had confirmed it by then it finds out anew.  What
+failed has had no effect; whether it is answered from memory or decided anew after a restart makes no difference to
+anybody.
 
 A writer that was not heard of for :data:`REMEMBER_NS` is forgotten.  Its own patience is much shorter.
 """
@@ -12,13 +13,14 @@ A writer that was not heard of for :data:`REMEMBER_NS` is forgotten.  Its own pa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
 from broker.journaling import Journal
 from broker.stores import wire
 from broker.stores.entries import WRITERS
+from broker.stores.requests import DURABLE
 from broker.stores.wire import Commands, Item, Outcome
 
 __all__ = ["REMEMBER_NS", "Writers"]
@@ -32,7 +34,17 @@ class _Writer(Struct, eq=False):
 
     last: int = 0
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    kept: dict[int, Outcome] = field(default_factory=dict)  # by a former life of the master, maybe not told yet
     heard_ns: int = 0
+
+
+class Taken(NamedTuple):
+    """What becomes of requests that have come."""
+
+    fresh: list[Item]
+    again: list[Outcome]  # of those that were answered before
+    unconfirmed: list[tuple[Item, Outcome]]  # done by a former life of the master; whether clones have it is not known
+    settled: list[bytes]  # rows to remove
 
 
 class Writers:
@@ -44,29 +56,36 @@ class Writers:
         for key, row in journal.rows(WRITERS):
             writer = self._writers.setdefault(key[:16], _Writer())
             outcome = wire.decode(Outcome, row[8:])
-            writer.outcomes[outcome.number] = outcome
+            writer.kept[outcome.number] = outcome
             writer.last = max(writer.last, outcome.number)
             writer.heard_ns = max(writer.heard_ns, int.from_bytes(row[:8], "big"))
         self._forget_after_ns = now_ns
 
-    def take(self, commands: Commands, now_ns: int) -> tuple[list[Item], list[Outcome], list[bytes]]:
-        """Take requests: which are new, the answers to those that were here before, and rows to remove."""
+    def take(self, commands: Commands, now_ns: int) -> Taken:
+        """Take requests, each once."""
         writer = self._writers.setdefault(commands.writer, _Writer())
         writer.heard_ns = now_ns
-        fresh: list[Item] = []
-        again: list[Outcome] = []
+        taken = Taken([], [], [], [])
         for item in commands.items:
-            if item.number == max(writer.last + 1, commands.oldest):
-                writer.last = item.number
-                fresh.append(item)
-            elif item.number <= writer.last:
+            number = item.number
+            if number == max(writer.last + 1, commands.oldest):
+                writer.last = number
+                taken.fresh.append(item)
+            elif number <= writer.last:
                 self.duplicates += 1
-                if item.number in writer.outcomes:
-                    again.append(writer.outcomes[item.number])
-        settled = [number for number in writer.outcomes if number < min(commands.oldest, writer.last)]
-        for number in settled:
-            del writer.outcomes[number]
-        return fresh, again, [_row(commands.writer, number) for number in settled]
+                kept = writer.kept.pop(number, None)
+                if kept is not None and item.replicas > DURABLE and not kept.code:
+                    taken.unconfirmed.append((item, kept))
+                    continue
+                if kept is not None:
+                    writer.outcomes[number] = kept
+                if number in writer.outcomes:
+                    taken.again.append(writer.outcomes[number])
+        for outcomes in (writer.outcomes, writer.kept):
+            for number in [number for number in outcomes if number < min(commands.oldest, writer.last)]:
+                del outcomes[number]
+                taken.settled.append(_row(commands.writer, number))
+        return taken
 
     def answered(self, writer: bytes, outcome: Outcome) -> None:
         """Take note of what came of a request."""
@@ -78,7 +97,7 @@ class Writers:
         for id_, writer in list(self._writers.items()):
             if writer.heard_ns + REMEMBER_NS < now_ns:
                 del self._writers[id_]
-                yield from (_row(id_, number) for number in writer.outcomes)
+                yield from (_row(id_, number) for number in (*writer.outcomes, *writer.kept))
 
 
 def row_of(writer: bytes, outcome: Outcome, now_ns: int) -> tuple[bytes, bytes]:

@@ -18,6 +18,8 @@ __all__ = ["SimulatedDisk", "SimulatedJournal"]
 # A commit with its syncs: from a good solid-state disk to a busy spinning one, in seconds.
 _FAST_S: Final = 0.0005
 _SLOW_S: Final = 0.02
+# On a disk that has too much to do.
+_BUSY_S: Final = 0.15
 
 
 class SimulatedJournal(MemoryJournal):
@@ -35,6 +37,7 @@ class SimulatedDisk:
 
     def __init__(self, seed: int) -> None:
         self.full: set[str] = set()  # the endpoints whose disks refuse to write
+        self.busy: set[str] = set()  # those whose disks are slow
         self.commits = 0
         self._random = random.Random(seed)
         self._journals: dict[tuple[str, str], SimulatedJournal] = {}
@@ -59,8 +62,10 @@ class SimulatedDisk:
         """Lose a journal for good."""
         self._journals.pop((endpoint, store), None)
 
-    def delay(self) -> float:
+    def delay(self, endpoint: str) -> float:
         """Return how long the next piece of work takes, in seconds."""
+        if endpoint in self.busy:
+            return self._random.uniform(_SLOW_S, _BUSY_S)
         return self._random.uniform(_FAST_S, _SLOW_S) if self._random.random() < 0.1 else _FAST_S
 
     def carry_out(self, endpoint: str, journal: SimulatedJournal, work: Work) -> JournalFull | None:
@@ -71,8 +76,8 @@ class SimulatedDisk:
         journal.carry_out(work)
         return None
 
-    def crash(self, journal: SimulatedJournal, work: Work | None) -> None:
+    def crash(self, endpoint: str, journal: SimulatedJournal, work: Work | None) -> None:
         """Die while a piece of work may be on its way: it is done, or not."""
-        if work is not None and self._random.random() < 0.5:
+        if work is not None and endpoint not in self.full and self._random.random() < 0.5:
             journal.carry_out(work)
         journal.put_aside_nothing()

@@ -89,7 +89,7 @@ class SimulatedStore:
         def done() -> None:
             if self._crashed:
                 return
-            if self.endpoint.paused:  # the thread goes on, its process does not hear of it yet
+            if self.endpoint.paused:  # no thread of it goes on
                 cluster.call_at(cluster.now() + 0.05, done)
                 return
             self._work = None
@@ -99,7 +99,7 @@ class SimulatedStore:
             self.endpoint.node.carried_out(self.machine, error, cluster.now())
             self.endpoint.round_done()
 
-        cluster.call_at(cluster.now() + cluster.disk.delay(), done)
+        cluster.call_at(cluster.now() + cluster.disk.delay(self.endpoint.name), done)
 
     def crash(self) -> None:
         """Die: what is on its way to the disk is done, or not."""
@@ -107,7 +107,7 @@ class SimulatedStore:
             self._crashed = True
             journal = self.machine.journal
             if isinstance(journal, SimulatedJournal):
-                self.endpoint.cluster.disk.crash(journal, self._work)
+                self.endpoint.cluster.disk.crash(self.endpoint.name, journal, self._work)
 
     def changed(self) -> None:
         """Take note that something has changed."""

@@ -21,7 +21,7 @@ from broker.protocol.peerings import Peerings
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit
 
-__all__ = ["LEAST", "counting"]
+__all__ = ["LEAST", "Counting", "counting", "look"]
 
 # How often the ordinary lives have to reach each of these at least: about a tenth of what they do.
 LEAST: dict[str, int] = {
@@ -61,14 +61,14 @@ LEAST: dict[str, int] = {
 }
 
 
-class _Counting:
+class Counting:
     """Wraps methods so that they count what they are called for."""
 
     def __init__(self, patch: pytest.MonkeyPatch, counts: Counter[str]) -> None:
         self.patch = patch
         self.counts = counts
 
-    def calls(self, kind: type, name: str, what: str, when: Callable[..., Any] = lambda *_, **__: True) -> None:
+    def calls(self, kind: Any, name: str, what: str, when: Callable[..., Any] = lambda *_, **__: True) -> None:
         """Count the calls for which ``when`` holds beforehand."""
         original = getattr(kind, name)
 
@@ -79,7 +79,7 @@ class _Counting:
 
         self.patch.setattr(kind, name, wrapped)
 
-    def results(self, kind: type, name: str, look: Callable[..., str | None]) -> None:
+    def results(self, kind: Any, name: str, look: Callable[..., str | None]) -> None:
         """Count what ``look`` makes of the result and the arguments."""
         original = getattr(kind, name)
 
@@ -98,7 +98,7 @@ def counting() -> Iterator[Counter[str]]:
     """Count what happens inside all nodes."""
     counts: Counter[str] = Counter()
     with pytest.MonkeyPatch.context() as patch:
-        wrap = _Counting(patch, counts)
+        wrap = Counting(patch, counts)
         _count_links(wrap)
         _count_flows(wrap)
         _count_mesh(wrap)
@@ -106,7 +106,13 @@ def counting() -> Iterator[Counter[str]]:
         yield counts
 
 
-def _count_links(wrap: _Counting) -> None:
+def look(scenario: Any, counts: Counter[str]) -> None:
+    """Count what a life has come to."""
+    counts["publisher blocked"] += scenario.world.blocked
+    counts.update({f"fault: {kind}": count for kind, count in scenario.faults.counts.items()})
+
+
+def _count_links(wrap: Counting) -> None:
     def dropped(new: bool, link: Link, header: Header, payload_bytes: int) -> str | None:
         return None if new else "frame dropped that had come before"
 
@@ -126,7 +132,7 @@ def _count_links(wrap: _Counting) -> None:
     wrap.calls(Peerings, "_lose_wire", "silence noticed", lambda _, wire, code, *rest: code == "silent" and wire.link)
 
 
-def _count_flows(wrap: _Counting) -> None:
+def _count_flows(wrap: Counting) -> None:
     def judged(now: bool, flow: InFlow, sequence: int, *_: object) -> str | None:
         if sequence in flow.early:
             return "parcel ahead of its turn"
@@ -153,7 +159,7 @@ def _count_flows(wrap: _Counting) -> None:
     wrap.calls(Courier, "_ask", "question asked")
 
 
-def _count_mesh(wrap: _Counting) -> None:
+def _count_mesh(wrap: Counting) -> None:
     original = Members.compute
 
     def computing(members: Members, now: float) -> None:
@@ -179,7 +185,7 @@ def _count_mesh(wrap: _Counting) -> None:
     wrap.calls(Interests, "take", "interests taken")
 
 
-def _count_subscriptions(wrap: _Counting) -> None:
+def _count_subscriptions(wrap: Counting) -> None:
     def pushed(dropped: int, subscription: Subscription, *_: object) -> str | None:
         if not dropped:
             return None

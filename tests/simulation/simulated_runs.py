@@ -1,5 +1,7 @@
 """Many lives, in several processes: ``python tests/simulation/simulated_runs.py 1000-3000`` lives those seeds.
 
+There are lives of two kinds, *meshes* with events and *stores*: each seed is one of either.
+
 A seed that fails is printed with how to see it again; it belongs into seeds.txt once it is mended.
 """
 
@@ -9,21 +11,27 @@ import argparse
 import os
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from simulated_reach import counting
-from simulated_scenarios import OPERATIONS, Scenario
+import simulated_reach
+import simulated_scenarios
+import stored_reach
+import stored_scenarios
 from simulated_world import Broken
 
-__all__ = ["Tally", "kept_seeds", "live", "live_all"]
+__all__ = ["KINDS", "Tally", "kept_seeds", "live", "live_all"]
+
+KINDS = ("meshes", "stores")
 
 _TOGETHER = 5
 
@@ -53,52 +61,60 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"{self.lives} lives of {OPERATIONS} operations, {self.faults} faults (at least {self.faults_least} each), "
+            f"{self.lives} lives of {self.operations // max(1, self.lives)} operations, {self.faults} faults (at least {self.faults_least} each), "
             f"{self.seconds / 3600:.2f} simulated hours, {self.seconds / self.cpu_s:.0f} times real time on one core, "
             f"{len(self.failures)} failures"
         )
 
 
-def live(seeds: Sequence[int]) -> Tally:
+def live(seeds: Sequence[int], kind: str = "meshes") -> Tally:
     """Live these lives, one after the other."""
     tally = Tally()
-    with counting() as reached:
+    modules = (stored_scenarios, stored_reach) if kind == "stores" else (simulated_scenarios, simulated_reach)
+    scenarios: Any = modules[0]
+    reach: Any = modules[1]
+    with reach.counting() as reached:
         for seed in seeds:
             began = time.process_time()
-            scenario = Scenario(seed)
+            scenario = scenarios.Scenario(seed)
             try:
                 scenario.run()
             except Broken as error:
-                tally.failures.append(f"seed {seed}: {error}\nreplay: make simulation SEEDS={seed}")
+                tally.failures.append(f"{kind}, seed {seed}: {error}\nreplay: make simulation SEEDS={seed} ONLY={kind}")
+            except Exception as error:  # noqa: BLE001 - the seed is what matters
+                said = "".join(traceback.format_exception(error, limit=-4))
+                tally.failures.append(f"{kind}, seed {seed}: {said}\nreplay: make simulation SEEDS={seed} ONLY={kind}")
             tally.cpu_s += time.process_time() - began
             faults = scenario.faults.counts.total()
             tally.lives += 1
-            tally.operations += OPERATIONS
+            tally.operations += scenarios.OPERATIONS
             tally.faults += faults
             tally.faults_least = min(tally.faults_least, faults)
             tally.seconds += scenario.world.cluster.now()
-            reached["publisher blocked"] += scenario.world.blocked
-            reached.update({f"fault: {kind}": count for kind, count in scenario.faults.counts.items()})
+            reach.look(scenario, reached)
         tally.reached = Counter(reached)
     return tally
 
 
-def live_all(seeds: Iterable[int], processes: int, tell: Callable[[Tally], None] = lambda _: None) -> Tally:
+def live_all(
+    seeds: Iterable[int], processes: int, tell: Callable[[Tally], None] = lambda _: None, kind: str = "meshes"
+) -> Tally:
     """Live them in so many processes; ``tell`` is called with each part."""
     todo = list(seeds)
     parts = [todo[at : at + _TOGETHER] for at in range(0, len(todo), _TOGETHER)]
     whole = Tally()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(live, part) for part in parts]):
+        for future in as_completed([pool.submit(live, part, kind) for part in parts]):
             part = future.result()
             whole.add(part)
             tell(part)
     return whole
 
 
-def kept_seeds() -> list[int]:
+def kept_seeds(kind: str = "meshes") -> list[int]:
     """Return the seeds that once failed."""
-    lines = (Path(__file__).parent / "seeds.txt").read_text().splitlines()
+    name = "stored_seeds.txt" if kind == "stores" else "seeds.txt"
+    lines = (Path(__file__).parent / name).read_text().splitlines()
     return [int(line.split()[0]) for line in lines if line.strip() and line[0] != "#"]
 
 
@@ -116,13 +132,17 @@ def main() -> int:
     """Live the seeds of the command line; returns 1 when one fails."""
     parser = argparse.ArgumentParser(description="Live random lives of a mesh.")
     parser.add_argument("seeds", type=_seeds, help="one seed, or FIRST-LAST")
+    parser.add_argument("--only", choices=KINDS, help="live those of this kind; else of both")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    tally = live_all(arguments.seeds, arguments.processes, _tell)
-    print(tally)  # noqa: T201 - a program
-    for what, times in sorted(tally.reached.items()):
-        print(f"  {times:>10,}  {what}")  # noqa: T201 - a program
-    return 1 if tally.failures else 0
+    failed = False
+    for kind in [arguments.only] if arguments.only else KINDS:
+        tally = live_all(arguments.seeds, arguments.processes, _tell, kind)
+        print(f"{kind}: {tally}")  # noqa: T201 - a program
+        for what, times in sorted(tally.reached.items()):
+            print(f"  {times:>10,}  {what}")  # noqa: T201 - a program
+        failed |= bool(tally.failures)
+    return failed
 
 
 if __name__ == "__main__":

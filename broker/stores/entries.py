@@ -27,7 +27,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from broker.errors import NotCarried
+from broker.errors import Malformed, NotCarried
 from broker.values import pack, unpack
 
 __all__ = [
@@ -134,9 +134,12 @@ def pack_key(key: object) -> bytes:
 
 
 def unpack_key(data: bytes) -> Any:
-    """Return the key of these bytes."""
-    if 0xA0 <= data[0] <= 0xBF or 0xD9 <= data[0] <= 0xDB:
-        return _unpack_str(data)
+    """Return the key of these bytes; raises Malformed."""
+    try:
+        if 0xA0 <= data[0] <= 0xBF or 0xD9 <= data[0] <= 0xDB:
+            return _unpack_str(data)
+    except (msgspec.MsgspecError, ValueError, IndexError) as error:
+        raise Malformed(f"not a key: {error}") from error
     return unpack(data)
 
 

@@ -10,7 +10,7 @@ same.  Records are MessagePack::
 what the master decides by itself (expiry, a new epoch).
 
 For watches an operation says what was there before: ``old`` is None where there was nothing, and empty where that is
-not told, because it was spread (:mod:`broker.stores.entries`).
+not told, because it was large or spread (:mod:`broker.stores.entries`).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Set(Struct, frozen=True, array_like=True, tag=3, gc=False):
 
 
 class Drop(Struct, frozen=True, array_like=True, tag=4, gc=False):
-    """The set has this member, or the dict this key, no longer."""
+    """The set has this member (``old`` is empty), or the dict this key (None: its value is not told), no longer."""
 
     key: _Packed
     element: _Packed
@@ -95,7 +95,7 @@ class Pop(Struct, frozen=True, array_like=True, tag=6, gc=False):
     """The list's last element, which was ``old``, is no more."""
 
     key: _Packed
-    old: _Packed
+    old: bytes
 
 
 class Touch(Struct, frozen=True, array_like=True, tag=7, gc=False):
@@ -118,7 +118,7 @@ Operation = Put | Erase | Clear | Set | Drop | Push | Pop | Touch | Epoch
 class Body(Struct, frozen=True, array_like=True, gc=False):
     """A record's contents."""
 
-    time_ns: Annotated[int, Meta(ge=0)]
+    time_ns: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
     writer: str
     operations: Annotated[tuple[Operation, ...], Meta(min_length=1, max_length=OPERATIONS_MAX)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -107,7 +106,7 @@ class Model:
 
     def copy(self) -> Model:
         other = Model()
-        other.entries = deepcopy(self.entries)
+        other.entries = dict(self.entries)  # values are replaced, never changed
         return other
 
     def do(self, command: Command, now_ns: int) -> Any:

@@ -211,7 +211,7 @@ class Decider:
             reason = f"is {_a(type(value).__name__)}: it cannot be {how} by {_a(type(amount).__name__)}; {_CAN}"
             raise self._fail(TypeClash, key, reason) from None
         except (NotCarried, OverflowError, ValueError):
-            change = f"{value!r:.50} {'-' if command.negative else '+'} {amount!r:.50}"
+            change = f"{value!s:.50} {'-' if command.negative else '+'} {amount!s:.50}"
             held = f"{_a(type(value).__name__)} holds {_RANGES.get(type(value), 'the years 1 to 9999')}"
             raise self._fail(OutOfRange, key, f"would be {change}: {held}") from None
         self._put_changed(key, packed, row, command.lifetime)

@@ -108,8 +108,8 @@ class Touch(Struct, frozen=True, array_like=True, tag=7, gc=False):
 class Epoch(Struct, frozen=True, array_like=True, tag=8, gc=False):
     """A master has begun; ``salt`` makes the checksums of two that began at the same position differ."""
 
-    epoch: Annotated[int, Meta(ge=1)]
-    salt: bytes
+    epoch: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+    salt: Annotated[bytes, Meta(max_length=64)]
 
 
 Operation = Put | Erase | Clear | Set | Drop | Push | Pop | Touch | Epoch

@@ -27,8 +27,9 @@ from broker.stores.entries import (
     pack_key,
     read_entry,
     unpack_key,
+    unpack_value,
 )
-from broker.values import pack, unpack
+from broker.values import pack
 
 __all__ = ["CACHED_MAX", "Contents", "Fresh"]
 
@@ -80,7 +81,7 @@ class Contents:
         if row is None:
             raise NoSuchKey(self._name, f"{key!r:.100} is not there")
         entry = read_entry(row)
-        value = Fresh(entry) if entry.kind != WHOLE else unpack(entry.value)
+        value = Fresh(entry) if entry.kind != WHOLE else unpack_value(entry.value)
         if is_of_its_own(value):
             value = Fresh(entry)
         if self._journal.volatile or len(row) <= _CACHED_BYTES:
@@ -92,7 +93,7 @@ class Contents:
     def fresh(self, entry: Entry) -> Any:
         """Return a list, dict or set of an entry, for one reader."""
         if entry.kind == WHOLE:
-            return unpack(entry.value)
+            return unpack_value(entry.value)
         return gather(entry.kind, self._journal.rows(ELEMENTS, entry.prefix))
 
     def has(self, key: object) -> bool:
@@ -120,13 +121,15 @@ class Contents:
         entry = read_entry(row)
         kind = spread_kind(entry.value) if entry.kind == WHOLE else entry.kind
         if kind == WHOLE:
-            raise TypeClash(self._name, f"{key!r:.100} is a {type(unpack(entry.value)).__name__}: it has no elements")
+            raise TypeClash(
+                self._name, f"{key!r:.100} is a {type(unpack_value(entry.value)).__name__}: it has no elements"
+            )
         found = self._at_index(entry, index) if kind == LIST else self._at_key(entry, pack_key(index))
         if kind == SET:
             return found is not None
         if found is None:
             raise NoSuchElement(self._name, f"{key!r:.100} has no element {index!r:.100}")
-        return unpack(found)
+        return unpack_value(found)
 
     def _at_key(self, entry: Entry, element: bytes) -> bytes | None:
         place = place_of(element)
@@ -140,7 +143,7 @@ class Contents:
     def _at_index(self, entry: Entry, index: object) -> bytes | None:
         if type(index) is not int:
             raise TypeClash(self._name, f"a list has an int as index, not a {type(index).__name__}")
-        whole = unpack(entry.value) if entry.kind == WHOLE else None
+        whole = unpack_value(entry.value) if entry.kind == WHOLE else None
         count = entry.count if whole is None else len(whole)
         place = index + count if index < 0 else index
         if not 0 <= place < count:
@@ -158,8 +161,10 @@ class Contents:
         if entry.kind in {SET, DICT, LIST}:
             return entry.count
         if spread_kind(entry.value) == WHOLE:
-            raise TypeClash(self._name, f"{key!r:.100} is a {type(unpack(entry.value)).__name__}: it has no elements")
-        return len(unpack(entry.value))
+            raise TypeClash(
+                self._name, f"{key!r:.100} is a {type(unpack_value(entry.value)).__name__}: it has no elements"
+            )
+        return len(unpack_value(entry.value))
 
     def __len__(self) -> int:
         return self._journal.count(ENTRIES)

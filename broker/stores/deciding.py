@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from broker.errors import (
     KeyExists,
     NoSuchElement,
@@ -52,9 +54,10 @@ from broker.stores.entries import (
     read_entry,
     told,
     unpack_key,
+    unpack_value,
 )
 from broker.stores.operations import Clear, Drop, Erase, Operation, Pop, Push, Put, Set, Touch
-from broker.values import Count, Timestamp, pack, unpack
+from broker.values import Count, Timestamp, pack
 from broker.values.types import COUNT_MAX
 
 __all__ = ["VALUE_BYTES_MAX", "Decider", "brief_key", "erase_expired"]
@@ -69,6 +72,8 @@ _EMPTY: Final = {SET: pack(set()), DICT: pack({}), LIST: pack([])}
 _AMOUNTS: Final = frozenset({int, float, Count, timedelta})
 _CAN: Final = "ints and Counts by each other, floats by any number, times and spans by a timedelta"
 _RANGES: Final = {int: "-2**63 to 2**64 - 1", Count: "0 to 2**64 - 1", timedelta: "999,999,999 days either way"}
+_PLAIN: Final = frozenset({int, float})
+_encode = msgspec.msgpack.Encoder().encode
 # Larger values are not shown in errors.
 _SHOWN_BYTES_MAX: Final = 1024
 
@@ -79,7 +84,7 @@ def brief_key(key: bytes) -> str:
 
 
 def _brief(value: bytes) -> str:
-    return f"{unpack(value)!r:.100}" if len(value) <= _SHOWN_BYTES_MAX else f"a value of {len(value)} bytes"
+    return f"{unpack_value(value)!r:.100}" if len(value) <= _SHOWN_BYTES_MAX else f"a value of {len(value)} bytes"
 
 
 def erase_expired(draft: Draft, key: bytes, expiry: int) -> Erase | None:
@@ -111,6 +116,12 @@ class Decider:
         self.draft.apply(operation, len(self.operations))
         self.operations.append(operation)
 
+    def _put(self, key: bytes, value: bytes, expiry: int, row: bytes | None) -> None:
+        """Give an entry, whose row is known, a value: all that most requests do."""
+        operation = Put(key, value, expiry, old_of(row))
+        self.draft.put(operation, len(self.operations), row)
+        self.operations.append(operation)
+
     def _expiry(self, lifetime: int) -> int:
         return min(self._now_ns + lifetime, _EXPIRY_MAX) if lifetime else 0
 
@@ -136,7 +147,7 @@ class Decider:
         return kind
 
     def _type(self, entry: Entry) -> str:
-        return _a(_KINDS[entry.kind] if entry.kind != WHOLE else type(unpack(entry.value)).__name__)
+        return _a(_KINDS[entry.kind] if entry.kind != WHOLE else type(unpack_value(entry.value)).__name__)
 
     def _value(self, entry: Entry) -> bytes:
         """Return an entry's value, packed; of a spread one that takes as long as it is large."""
@@ -154,18 +165,18 @@ class Decider:
 
     def _set_to(self, command: SetTo) -> None:
         key = command.key
-        self._do(Put(key, command.value, self._expiry(command.lifetime), old_of(self.draft.entry_row(key))))
+        self._put(key, command.value, self._expiry(command.lifetime), self.draft.entry_row(key))
 
     def _add(self, command: Add) -> None:
         if self.draft.entry_row(command.key) is not None:
             raise self._fail(KeyExists, command.key, "is there already: put replaces it")
-        self._do(Put(command.key, command.value, self._expiry(command.lifetime), None))
+        self._put(command.key, command.value, self._expiry(command.lifetime), None)
 
     def _compare(self, command: Compare) -> None:
         row = self.draft.entry_row(command.key)
         self._check(command.key, row, command.expected)
         if command.value is not None:
-            self._do(Put(command.key, command.value, self._expiry(command.lifetime), old_of(row)))
+            self._put(command.key, command.value, self._expiry(command.lifetime), row)
         elif row is not None:
             self._do(Erase(command.key, False, old_of(row)))
 
@@ -198,14 +209,16 @@ class Decider:
     def _increment(self, command: Increment) -> bytes:
         key, row = command.key, self.draft.entry_row(command.key)
         entry = None if row is None else read_entry(row)
-        amount = unpack(command.amount)
+        amount = unpack_value(command.amount)
         if entry is not None and entry.kind != WHOLE:
             raise self._fail(TypeClash, key, f"is {self._type(entry)}: only numbers and times can be added to")
         if type(amount) not in _AMOUNTS:
             raise self._fail(TypeClash, key, f"cannot be changed by {_a(type(amount).__name__)}: numbers and spans can")
-        value = unpack(entry.value) if entry is not None else type(amount)()
+        value = unpack_value(entry.value) if entry is not None else type(amount)()
         try:
-            packed = pack(_sum(value, amount, command.negative))
+            total = _sum(value, amount, command.negative)
+            # The same bytes as pack()'s, in a tenth of its time.
+            packed = _encode(total) if type(total) in _PLAIN else pack(total)
         except _Clash:
             how = "decremented" if command.negative else "incremented"
             reason = f"is {_a(type(value).__name__)}: it cannot be {how} by {_a(type(amount).__name__)}; {_CAN}"
@@ -219,19 +232,19 @@ class Decider:
 
     def _put_changed(self, key: bytes, value: bytes, row: bytes | None, lifetime: int | None) -> None:
         expiry = self._expiry(lifetime) if lifetime is not None else read_entry(row).expiry if row is not None else 0
-        self._do(Put(key, value, expiry, old_of(row)))
+        self._put(key, value, expiry, row)
 
     def _append(self, command: Append) -> bytes:
         key, row = command.key, self.draft.entry_row(command.key)
         entry = None if row is None else read_entry(row)
-        tail: Any = unpack(command.tail)
+        tail: Any = unpack_value(command.tail)
         if type(tail) not in {str, bytes}:
             raise self._fail(TypeClash, key, f"cannot be appended {_a(type(tail).__name__)}: only a str or bytes")
         value: Any = None
         if entry is None:
             value = type(tail)()
         elif entry.kind == WHOLE:
-            value = unpack(entry.value)
+            value = unpack_value(entry.value)
         if type(value) is not type(tail):
             found = self._type(entry) if entry is not None else ""
             reason = f"is {found}, and {_a(type(tail).__name__)} is appended to its own kind alone; lists have push"
@@ -294,7 +307,7 @@ class Decider:
         entry = self._entry(key)
         self._kind(key, entry, (LIST,), "can be popped from")
         if entry.kind == WHOLE:
-            whole = unpack(entry.value)
+            whole = unpack_value(entry.value)
             last = pack(whole[-1]) if whole else None
         else:
             row = index_row(b"", entry.first + entry.count - 1)
@@ -318,7 +331,7 @@ def _same_but_order(one: bytes, other: bytes) -> bool:
     """Whether two values differ in nothing but the order of dicts, also of those inside."""
     if len(one) != len(other) or spread_kind(one) not in {LIST, DICT}:
         return False
-    return pack(_in_order(unpack(one))) == pack(_in_order(unpack(other)))
+    return pack(_in_order(unpack_value(one))) == pack(_in_order(unpack_value(other)))
 
 
 def _in_order(value: Any) -> Any:

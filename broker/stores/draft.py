@@ -59,11 +59,18 @@ class Draft:
 
     def work(self, trim: int = 0) -> Commit:
         """Return what is to be committed."""
-        elements: _Rows = {}
-        for rows in self._elements.values():
-            elements.update(rows)
-        tables = ((ENTRIES, self._entries), (ELEMENTS, elements), (EXPIRIES, self._expiries), (WRITERS, self._writers))
-        changed = {table: rows for table, rows in tables if rows}
+        changed: dict[int, _Rows] = {}
+        if self._entries:
+            changed[ENTRIES] = self._entries
+        if self._elements:
+            elements: _Rows = {}
+            for rows in self._elements.values():
+                elements.update(rows)
+            changed[ELEMENTS] = elements
+        if self._expiries:
+            changed[EXPIRIES] = self._expiries
+        if self._writers:
+            changed[WRITERS] = self._writers
         return Commit(self.position, self.records, changed, self._cleared, trim)
 
     @property
@@ -167,8 +174,11 @@ class Draft:
                 self._expiries[new.to_bytes(8, "big") + key] = b""
 
     def _put(self, operation: Put, place: int) -> None:
+        self.put(operation, place, self.entry_row(operation.key))
+
+    def put(self, operation: Put, place: int, row: bytes | None) -> None:
+        """Let a Put take place, as :meth:`apply` does, over the row that the entry has: for who has looked already."""
         key, value, expiry = operation.key, operation.value, operation.expiry
-        row = self.entry_row(key)
         # Nearly always it was whole and for ever: what else it may be is not read, for a tenth of a put's time.
         if row is not None and not row.startswith(FOREVER):
             entry = read_entry(row)

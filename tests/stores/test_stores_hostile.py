@@ -17,7 +17,7 @@ from broker.stores.commands import Command, Expect, Fetch, Insert, SetTo
 from broker.stores.contents import Contents
 from broker.stores.draft import Draft
 from broker.stores.elements import elements_of, gather, place_of, read_element, spread_kind
-from broker.stores.entries import DICT, LIST, SET, pack_key, read_entry, unpack_key
+from broker.stores.entries import DICT, LIST, SET, pack_key, read_entry, unpack_key, unpack_value
 from broker.stores.operations import (
     Body,
     Clear,
@@ -34,7 +34,7 @@ from broker.stores.operations import (
     encode_body,
 )
 from broker.testing import strategies
-from broker.values import pack
+from broker.values import pack, unpack
 
 KEYS = [pack_key(key) for key in ("set", "dict", "list", "text", "large set", "large dict", "large list", "none")]
 garbage = st.binary(min_size=1, max_size=12) | st.sampled_from(
@@ -238,6 +238,23 @@ def test_commands_from_elsewhere_hold_keys_and_values(command: Command) -> None:
 @given(strategies.hashable_values(), strategies.values(5))
 def test_commands_that_were_packed_here_are_admitted(name: Any, value: Any) -> None:
     admit((SetTo(pack_key(name), pack(value)), Insert(pack_key(name), pack_key(name)), Expect(pack_key(name), None)))
+
+
+@settings(max_examples=500)
+@given(
+    st.binary(max_size=12)
+    | packed
+    | st.binary(min_size=1, max_size=4).map(lambda text: bytes((0xA0 + len(text),)) + text)
+)
+def test_scalars_are_read_as_the_codec_reads_them(data: bytes) -> None:
+    try:
+        expected = unpack(data)
+    except Malformed:
+        with pytest.raises(Malformed):
+            unpack_value(data)
+        return
+    found = unpack_value(data)
+    assert (type(found), repr(found)) == (type(expected), repr(expected))
 
 
 FILLED = filled()

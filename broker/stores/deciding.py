@@ -258,33 +258,41 @@ class Decider:
 
     # -- elements --------------------------------------------------------------------------------------------------
 
-    def _open(self, key: bytes, kind: int, doing: str) -> Entry:
-        """Return the container of that kind, made if there is none."""
+    def _container(self, key: bytes, kind: int, doing: str) -> Entry | None:
+        """Return the container of that kind, if there is one."""
         entry = self.draft.entry(key)
-        if entry is None:
-            self._do(Put(key, _EMPTY[kind], 0, None))
-            return self._entry(key)
-        self._kind(key, entry, (kind,), doing)
+        if entry is not None:
+            self._kind(key, entry, (kind,), doing)
         return entry
 
-    def _held(self, entry: Entry, element: bytes) -> tuple[bytes, bytes] | None:
+    def _begin(self, key: bytes, kind: int, entry: Entry | None) -> int:
+        """Make an empty container where there is none; returns its expiry."""
+        if entry is not None:
+            return entry.expiry
+        self._put(key, _EMPTY[kind], 0, None)
+        return 0
+
+    def _held(self, entry: Entry | None, element: bytes) -> tuple[bytes, bytes] | None:
         """Return who is at an element's place, and its value: the element itself, or one that Python takes for it."""
         place = place_of(element)
+        if entry is None:
+            return None
         row = dict(elements_of(entry.value)).get(place) if entry.kind == WHOLE else self.draft.element(entry, place)
         return None if row is None else read_element(place, row)
 
     def _insert(self, command: Insert) -> None:
         key, element = command.key, command.element
         kind = SET if command.value is None else DICT
-        entry = self._open(key, kind, "has members" if kind == SET else "has items")
+        entry = self._container(key, kind, "has members" if kind == SET else "has items")
         row = command.value if command.value is not None else b""
         there, old = self._held(entry, element) or (element, None)
         if there != element:
             same = f"{brief_key(there)}, which Python takes for the same as {brief_key(element)}"
             raise self._fail(TypeClash, key, f"has the element {same}: remove that one first, or use a str")
+        expiry = self._begin(key, kind, entry)
         if old != row:
             self._do(Set(key, element, row, told(old)))
-        self._extend(key, entry.expiry, command.lifetime)
+        self._extend(key, expiry, command.lifetime)
 
     def _remove(self, command: Remove) -> None:
         key, element = command.key, command.element
@@ -298,9 +306,10 @@ class Decider:
         self._extend(key, entry.expiry, command.lifetime)
 
     def _push(self, command: PushLast) -> None:
-        entry = self._open(command.key, LIST, "can be pushed to")
+        entry = self._container(command.key, LIST, "can be pushed to")
+        expiry = self._begin(command.key, LIST, entry)
         self._do(Push(command.key, command.value))
-        self._extend(command.key, entry.expiry, command.lifetime)
+        self._extend(command.key, expiry, command.lifetime)
 
     def _pop(self, command: PopLast) -> bytes:
         key = command.key

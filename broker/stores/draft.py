@@ -179,6 +179,9 @@ class Draft:
     def put(self, operation: Put, place: int, row: bytes | None) -> None:
         """Let a Put take place, as :meth:`apply` does, over the row that the entry has: for who has looked already."""
         key, value, expiry = operation.key, operation.value, operation.expiry
+        # What makes no sense is found before anything is changed.
+        spreads = len(value) > WHOLE_BYTES_MAX and spread_kind(value) != WHOLE
+        elements = list(elements_of(value)) if spreads else None
         # Nearly always it was whole and for ever: what else it may be is not read, for a tenth of a put's time.
         if row is not None and not row.startswith(FOREVER):
             entry = read_entry(row)
@@ -187,10 +190,10 @@ class Draft:
                 self._clear_prefix(entry.prefix)
         elif expiry:
             self._set_expiry(key, 0, expiry)
-        if len(value) > WHOLE_BYTES_MAX and spread_kind(value) != WHOLE:
-            self._spread(key, Entry(WHOLE, expiry, value), place)
-        else:
+        if elements is None:
             self._entries[key] = whole_row(expiry, value)
+        else:
+            self._spread(key, Entry(spread_kind(value), expiry), elements, place)
 
     def _erase(self, operation: Erase, _place: int) -> None:
         key = operation.key
@@ -232,19 +235,17 @@ class Draft:
             rows = self._elements[prefix] = {}
         return rows
 
-    def _spread(self, key: bytes, entry: Entry, place: int) -> Entry:
-        """Give each element of a whole value a row."""
-        id_ = (self.position.sequence + 1) << 20 | place
-        if id_ >> 64:
+    def _spread(self, key: bytes, entry: Entry, elements: Iterable[tuple[bytes, bytes]], place: int) -> Entry:
+        """Give each element a row of its own."""
+        entry.id = (self.position.sequence + 1) << 20 | place
+        if entry.id >> 64:
             raise Malformed("a log of more than 2**44 records")
-        spread = Entry(spread_kind(entry.value), entry.expiry, b"", id_)
-        prefix = spread.prefix
-        rows = self._rows_of(prefix)
-        for element, row in elements_of(entry.value):
-            rows[prefix + element] = row
-        spread.count = len(rows)
-        self._entries[key] = spread.row()
-        return spread
+        prefix = entry.prefix
+        rows: _Rows = {prefix + element: row for element, row in elements}
+        entry.count = len(rows)
+        self._elements[prefix] = rows
+        self._entries[key] = entry.row()
+        return entry
 
     def _opened(self, key: bytes, kinds: tuple[int, ...], place: int) -> Entry:
         """Return a container whose element is to be changed, spread."""
@@ -252,7 +253,9 @@ class Draft:
         kind = spread_kind(entry.value) if entry.kind == WHOLE else entry.kind
         if kind not in kinds:
             raise Malformed("an operation that does not go with the type of the value")
-        return self._spread(key, entry, place) if entry.kind == WHOLE else entry
+        if entry.kind != WHOLE:
+            return entry
+        return self._spread(key, Entry(kind, entry.expiry), elements_of(entry.value), place)
 
     def _resized(self, key: bytes, entry: Entry, by: int) -> None:
         entry.count += by

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_model import do, journal, rows_of
+from store_model import decide, do, journal, rows_of
 
-from broker.errors import Malformed, NotCarried
+from broker.errors import Malformed, NotCarried, StoreError
 from broker.journaling import Load, MemoryJournal, Position, Swap
 from broker.stores.admission import admit
-from broker.stores.commands import Command, Expect, Fetch, Insert, SetTo
+from broker.stores.commands import Append, Command, Compare, Expect, Fetch, Increment, Insert, PushLast, Remove, SetTo
 from broker.stores.contents import Contents
 from broker.stores.draft import Draft
 from broker.stores.elements import elements_of, gather, place_of, read_element, spread_kind
@@ -126,6 +126,28 @@ def test_operations_that_make_no_sense_are_malformed_and_change_nothing(decided:
     assert rows_of(kept) == before
     again = Draft(kept)
     assert again.work().rows == {}
+
+
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(SetTo, st.sampled_from(KEYS), packed | large, expiry),
+    st.builds(Compare, st.sampled_from(KEYS), st.none() | packed, st.none() | packed | large),
+    st.builds(Increment, st.sampled_from(KEYS), packed),
+    st.builds(Append, st.sampled_from(KEYS), packed),
+    st.builds(Insert, st.sampled_from(KEYS), packed, st.none() | packed),
+    st.builds(Remove, st.sampled_from(KEYS), packed),
+    st.builds(PushLast, st.sampled_from(KEYS), packed, st.none() | expiry),
+    st.builds(Expect, st.sampled_from(KEYS), packed),
+)
+
+
+@settings(max_examples=300)
+@given(commands)
+def test_a_command_of_garbage_that_was_let_in_is_refused_before_anything_has_changed(command: Command) -> None:
+    draft = Draft(FILLED)
+    try:
+        decide(draft, command)
+    except (StoreError, Malformed, NotCarried):
+        assert draft.work() == Draft(FILLED).work()
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ class Decider:
         if found == expected or (found is not None and expected is not None and _same_but_order(found, expected)):
             return
         reason = "is not there" if found is None else f"is {_brief(found)}"
-        wanted = "that it is not there" if expected is None else _brief(expected)
+        wanted = "that there is no entry" if expected is None else _brief(expected)
         raise self._fail(ValueDiffers, key, f"{reason}; expected was {wanted}: read it again, and decide anew")
 
     # -- whole values ----------------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ class Decider:
             row = index_row(b"", entry.first + entry.count - 1)
             last = self.draft.element(entry, row) if entry.count else None
         if last is None:
-            raise self._fail(NoSuchElement, key, "is an empty list: there is nothing to pop")
+            raise self._fail(NoSuchElement, key, "is empty: there is nothing to pop")
         self._do(Pop(key, told(last) or b""))
         self._extend(key, entry.expiry, command.lifetime)
         return last

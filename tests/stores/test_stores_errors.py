@@ -83,7 +83,7 @@ PRESENT: list[tuple[object, Command, type[StoreError], str]] = [
     (0.0, Compare(K, pack(-0.0), None), ValueDiffers, "is 0.0; expected was -0.0"),
     ([1], Compare(K, pack((1,)), None), ValueDiffers, r"is \[1\]; expected was \(1,\)"),
     ("x" * 5000, Compare(K, pack("y" * 5000), None), ValueDiffers, "is a value of 5003 bytes; expected was a value of"),
-    (1, Expect(K, None), ValueDiffers, "is 1; expected was that it is not there"),
+    (1, Expect(K, None), ValueDiffers, "is 1; expected was that there is no entry"),
     ("up", plus(1), TypeClash, "is a str: it cannot be incremented by an int"),
     (True, plus(1), TypeClash, "is a bool: it cannot be incremented by an int"),
     (1, plus(0.5, negative=True), TypeClash, "is an int: it cannot be decremented by a float"),
@@ -109,7 +109,7 @@ PRESENT: list[tuple[object, Command, type[StoreError], str]] = [
     ("x", Remove(K, pack(1)), TypeClash, "is a str: only a set or dict has elements that can be removed"),
     ((1,), PushLast(K, pack(1)), TypeClash, "is a tuple: only a list can be pushed to"),
     ({1}, PopLast(K), TypeClash, "is a set: only a list can be popped from"),
-    ([], PopLast(K), NoSuchElement, "is an empty list: there is nothing to pop"),
+    ([], PopLast(K), NoSuchElement, "is empty: there is nothing to pop"),
     ({1}, Remove(K, pack(2)), NoSuchElement, "has no element 2"),
     (set(range(2000)), Remove(K, pack("x")), NoSuchElement, "has no element 'x'"),
 ]

@@ -14,10 +14,8 @@ often the journal's owner has begun to write as the authority.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 from msgspec import Struct
@@ -46,7 +44,7 @@ Row = tuple[int, bytes, bytes]
 """Of a snapshot: the table's number, the key and the value."""
 
 
-class Position(Struct, frozen=True, array_like=True):
+class Position(Struct, frozen=True, array_like=True, gc=False):
     """A point in a journal's order: behind the record of that sequence; 0 is before the first.
 
     ``journal`` is the journal's id (16 random bytes, made with it), ``checksum`` the chain's value there.  As text, and
@@ -190,14 +188,20 @@ class Journal(Protocol):
 
 
 class MemoryJournal:
-    """A journal in memory, which ends with the process."""
+    """A journal in memory, which ends with the process.
+
+    A table is a dict until its order is asked for, and kept in order from then on: a store that is only looked up in
+    by key never pays for it, which is a row's whole price twice over.
+    """
 
     volatile = True
 
     def __init__(self, id_: bytes, tables: int) -> None:
         self._position = Position(id_, 0, 0, _NO_CHECKSUM)
-        self._tables: list[Any] = [SortedDict() for _ in range(tables)]  # of bytes to bytes
-        self._log: deque[Record] = deque()
+        self._tables: list[Any] = [{} for _ in range(tables)]  # dict or SortedDict of bytes to bytes
+        # A list, as readers who are behind begin anywhere in it; what is trimmed goes from it when it is half of it.
+        self._log: list[Record] = []
+        self._trimmed = 0  # so many at the front of the list are
         self._log_bytes = 0
         self._base = _NO_CHECKSUM  # the checksum before the first record
         self._aside: list[Row] = []
@@ -210,7 +214,7 @@ class MemoryJournal:
     @property
     def first(self) -> int:
         """The sequence of the oldest record that is kept."""
-        return self._position.sequence - len(self._log) + 1
+        return self._position.sequence - len(self._log) + self._trimmed + 1
 
     @property
     def log_bytes(self) -> int:
@@ -222,7 +226,8 @@ class MemoryJournal:
         index = sequence - self.first
         if index == -1:
             return self._base
-        return self._log[index].checksum if 0 <= index < len(self._log) else None
+        index += self._trimmed
+        return self._log[index].checksum if self._trimmed <= index < len(self._log) else None
 
     def read(self, after: int, limit_bytes: int) -> list[Record]:
         """Return the records behind a sequence; raises LookupError when the next is no longer kept."""
@@ -231,10 +236,8 @@ class MemoryJournal:
             raise LookupError(f"record {after + 1} is no longer kept: the log begins with {self.first}")
         found: list[Record] = []
         size = 0
-        behind = len(self._log) - start
-        # From the end, where readers nearly always are: a deque is slow in its middle.
-        newest = list(islice(reversed(self._log), max(0, behind)))
-        for record in reversed(newest):
+        for index in range(start + self._trimmed, len(self._log)):
+            record = self._log[index]
             size += len(record.body)
             if found and size > limit_bytes:
                 break
@@ -246,9 +249,15 @@ class MemoryJournal:
         found: bytes | None = self._tables[table].get(key)
         return found
 
+    def _ordered(self, table: int) -> Any:
+        rows = self._tables[table]
+        if type(rows) is dict:
+            rows = self._tables[table] = SortedDict(rows)
+        return rows
+
     def rows(self, table: int, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Give all rows whose keys begin so, in the order of keys."""
-        rows = self._tables[table]
+        rows = self._ordered(table)
         for key in rows.irange(prefix, prefix_end(prefix), inclusive=(True, False)):
             yield key, rows[key]
 
@@ -258,7 +267,7 @@ class MemoryJournal:
 
     def snapshot(self, tables: tuple[int, ...]) -> MemorySnapshot:
         """Return these tables as they are now: a copy of references, some 100 bytes for each row."""
-        return MemorySnapshot(self._position, [(table, list(self._tables[table].items())) for table in tables])
+        return MemorySnapshot(self._position, [(table, list(self._ordered(table).items())) for table in tables])
 
     def carry_out(self, work: Work) -> None:
         """Do it, at once."""
@@ -274,9 +283,7 @@ class MemoryJournal:
 
     def _commit(self, work: Commit) -> None:
         for table, prefix in work.cleared:
-            rows = self._tables[table]
-            for key in list(rows.irange(prefix, prefix_end(prefix), inclusive=(True, False))):
-                del rows[key]
+            self._remove(table, prefix)
         for table, changed in work.rows.items():
             rows = self._tables[table]
             for key, value in changed.items():
@@ -285,20 +292,36 @@ class MemoryJournal:
                 else:
                     rows[key] = value
         self._log += work.records
-        self._log_bytes += sum([len(record.body) for record in work.records])
+        for record in work.records:
+            self._log_bytes += len(record.body)
         self._position = work.position
-        while self._log and self._log[0].sequence <= work.trim:
-            record = self._log.popleft()
-            self._base = record.checksum
-            self._log_bytes -= len(record.body)
+        if work.trim >= self.first:
+            self._trim(work.trim)
+
+    def _remove(self, table: int, prefix: bytes) -> None:
+        if not prefix:
+            self._tables[table].clear()
+            return
+        rows = self._ordered(table)
+        for key in list(rows.irange(prefix, prefix_end(prefix), inclusive=(True, False))):
+            del rows[key]
+
+    def _trim(self, upto: int) -> None:
+        kept = self._log
+        end = min(len(kept), self._trimmed + upto - self.first + 1)
+        self._base = kept[end - 1].checksum
+        self._log_bytes -= sum([len(kept[index].body) for index in range(self._trimmed, end)])
+        self._trimmed = end
+        if 2 * end >= len(kept):
+            del kept[:end]
+            self._trimmed = 0
 
     def _swap(self, position: Position, loaded: Iterable[Row]) -> None:
         fresh: list[dict[bytes, bytes]] = [{} for _ in self._tables]
         for table, key, value in loaded:
             fresh[table][key] = value
-        self._tables = [SortedDict(rows) for rows in fresh]
-        self._log.clear()
-        self._log_bytes = 0
+        self._tables = list(fresh)
+        self._log, self._trimmed, self._log_bytes = [], 0, 0
         self._position, self._base = position, position.checksum
 
     def refresh(self) -> None:

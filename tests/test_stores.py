@@ -123,7 +123,7 @@ ERRORS: list[tuple[str, Ask, type[broker.StoreError], str]] = [
     ("swap in", lambda s: s.compare_and_swap("text", ABSENT, 1), broker.ValueDiffers, "that there is no entry"),
     ("erase", lambda s: s.erase("none"), broker.NoSuchKey, "'none' is not there"),
     ("increment", lambda s: s.increment("text", 1), broker.TypeClash, "'text' is a str: it cannot be incremented"),
-    ("overflow", lambda s: s.increment("large", 1), broker.OutOfRange, "'large' .* gives what a int cannot hold"),
+    ("overflow", lambda s: s.increment("large", 1), broker.OutOfRange, "'large' would be .*: an int holds"),
     ("push", lambda s: s.push("text", 1), broker.TypeClash, "'text' is a str: only a list can be pushed to"),
     ("pop", lambda s: s.pop("empty"), broker.NoSuchElement, "'empty' is empty"),
     ("remove", lambda s: s.remove_from("set", 9), broker.NoSuchElement, "'set' has no element 9"),

@@ -13,9 +13,11 @@ for that is small and everywhere the same: everything is numbered, the receiver 
 what it has, and is sent again what it lacks; a sign of life twice a second tells of a loss that nothing follows.
 
 =====================  ===============================================================================================
-``entries``            keys, values and elements as rows
+``entries``            keys and values as rows
+``elements``           elements as rows; which of them Python takes for the same
 ``operations``         what was decided: records of the log
 ``commands``           what is asked: requests
+``admission``          commands from elsewhere, checked before they are decided
 ``draft``              what is decided and not committed, and how operations change rows
 ``deciding``           from commands to operations, or to an error
 ``contents``           reading

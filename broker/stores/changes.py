@@ -34,9 +34,9 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from broker.journaling import Position, Record
-from broker.stores.entries import pack_key, unpack_key
+from broker.stores.entries import pack_key, unpack_key, unpack_value
 from broker.stores.operations import Clear, Drop, Epoch, Erase, Operation, Pop, Push, Put, Set, decode_body
-from broker.values import Timestamp, unpack
+from broker.values import Timestamp
 
 __all__ = ["ABSENT", "LAST", "OMITTED", "Cause", "Change", "Mark", "Want", "changes_of", "of_key", "of_prefix"]
 
@@ -99,7 +99,7 @@ def of_prefix(prefix: str) -> Want:
     """Want the keys that are a str and begin so; an empty prefix: all that are a str."""
 
     def wanted(key: bytes) -> bool:
-        return (0xA0 <= key[0] <= 0xBF or 0xD9 <= key[0] <= 0xDB) and unpack_key(key).startswith(prefix) is True
+        return (0xA0 <= key[0] <= 0xBF or 0xD9 <= key[0] <= 0xDB) and str(unpack_key(key)).startswith(prefix)
 
     return wanted
 
@@ -129,11 +129,11 @@ def changes_of(record: Record, before: Position, want: Want | None = None) -> tu
 
 
 def _old(packed: bytes | None) -> Any:
-    return ABSENT if packed is None else unpack(packed) if packed else OMITTED
+    return ABSENT if packed is None else unpack_value(packed) if packed else OMITTED
 
 
 def _put(operation: Put) -> tuple[Any, Cause, Any, Any, Any]:
-    return unpack_key(operation.key), "put", _old(operation.old), unpack(operation.value), ABSENT
+    return unpack_key(operation.key), "put", _old(operation.old), unpack_value(operation.value), ABSENT
 
 
 def _erase(operation: Erase) -> tuple[Any, Cause, Any, Any, Any]:
@@ -146,17 +146,17 @@ def _clear(_operation: Clear) -> tuple[Any, Cause, Any, Any, Any]:
 
 
 def _set(operation: Set) -> tuple[Any, Cause, Any, Any, Any]:
-    new = unpack(operation.value) if operation.value else True
+    new = unpack_value(operation.value) if operation.value else True
     return unpack_key(operation.key), "put", _old(operation.old), new, unpack_key(operation.element)
 
 
 def _drop(operation: Drop) -> tuple[Any, Cause, Any, Any, Any]:
-    old = OMITTED if operation.old is None else unpack(operation.old) if operation.old else True
+    old = OMITTED if operation.old is None else unpack_value(operation.old) if operation.old else True
     return unpack_key(operation.key), "erase", old, ABSENT, unpack_key(operation.element)
 
 
 def _push(operation: Push) -> tuple[Any, Cause, Any, Any, Any]:
-    return unpack_key(operation.key), "put", ABSENT, unpack(operation.value), LAST
+    return unpack_key(operation.key), "put", ABSENT, unpack_value(operation.value), LAST
 
 
 def _pop(operation: Pop) -> tuple[Any, Cause, Any, Any, Any]:

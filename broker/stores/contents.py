@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from broker.errors import NoSuchElement, NoSuchKey, TypeClash
+from broker.errors import NoSuchElement, NoSuchKey, NotCarried, TypeClash
 from broker.journaling import Journal
+from broker.stores.elements import elements_of, gather, is_of_its_own, place_of, read_element, spread_kind
 from broker.stores.entries import (
     DICT,
     ELEMENTS,
@@ -22,15 +23,13 @@ from broker.stores.entries import (
     SET,
     WHOLE,
     Entry,
-    elements_of,
-    gather,
     index_row,
     pack_key,
     read_entry,
-    spread_kind,
     unpack_key,
+    unpack_value,
 )
-from broker.values import unpack
+from broker.values import pack
 
 __all__ = ["CACHED_MAX", "Contents", "Fresh"]
 
@@ -66,10 +65,15 @@ class Contents:
 
     def find(self, key: object) -> Any:
         """Return a key's value; raises NoSuchKey."""
-        packed = pack_key(key)
-        value = self.cache.get(_cached_as(packed), _MISSING)
-        if value is _MISSING:
-            value = self._load(key, packed)
+        if key.__class__ is str:  # not packed, when it is found: a third of the time
+            value = self.cache.get(key, _MISSING)
+            if value is _MISSING:
+                value = self._load(key, pack_key(key))
+        else:
+            packed = pack_key(key)
+            value = self.cache.get(_cached_as(packed), _MISSING)
+            if value is _MISSING:
+                value = self._load(key, packed)
         return self.fresh(value.entry) if value.__class__ is Fresh else value
 
     def _load(self, key: object, packed: bytes) -> Any:
@@ -77,8 +81,9 @@ class Contents:
         if row is None:
             raise NoSuchKey(self._name, f"{key!r:.100} is not there")
         entry = read_entry(row)
-        changeable = entry.kind != WHOLE or spread_kind(entry.value) != WHOLE
-        value = Fresh(entry) if changeable else unpack(entry.value)
+        value = Fresh(entry) if entry.kind != WHOLE else unpack_value(entry.value)
+        if is_of_its_own(value):
+            value = Fresh(entry)
         if self._journal.volatile or len(row) <= _CACHED_BYTES:
             if not self._journal.volatile and len(self.cache) >= CACHED_MAX:
                 del self.cache[next(iter(self.cache))]
@@ -88,12 +93,15 @@ class Contents:
     def fresh(self, entry: Entry) -> Any:
         """Return a list, dict or set of an entry, for one reader."""
         if entry.kind == WHOLE:
-            return unpack(entry.value)
+            return unpack_value(entry.value)
         return gather(entry.kind, self._journal.rows(ELEMENTS, entry.prefix))
 
     def has(self, key: object) -> bool:
         """Whether there is an entry; False also for what can be no key."""
-        return self._journal.get(ENTRIES, pack_key(key)) is not None
+        try:
+            return self._journal.get(ENTRIES, pack_key(key)) is not None
+        except NotCarried:
+            return False
 
     def expiry(self, key: object) -> int:
         """Return when an entry is over, in nanoseconds since 1970; 0: never.  Raises NoSuchKey."""
@@ -113,24 +121,36 @@ class Contents:
         entry = read_entry(row)
         kind = spread_kind(entry.value) if entry.kind == WHOLE else entry.kind
         if kind == WHOLE:
-            raise TypeClash(self._name, f"{key!r:.100} is a {type(unpack(entry.value)).__name__}: it has no elements")
-        element = self._index(entry, index) if kind == LIST else pack_key(index)
-        if entry.kind == WHOLE:
-            found = dict(elements_of(entry.value)).get(element) if element is not None else None
-        else:
-            found = self._journal.get(ELEMENTS, entry.prefix + element) if element is not None else None
+            raise TypeClash(
+                self._name, f"{key!r:.100} is a {type(unpack_value(entry.value)).__name__}: it has no elements"
+            )
+        found = self._at_index(entry, index) if kind == LIST else self._at_key(entry, pack_key(index))
         if kind == SET:
             return found is not None
         if found is None:
             raise NoSuchElement(self._name, f"{key!r:.100} has no element {index!r:.100}")
-        return unpack(found)
+        return unpack_value(found)
 
-    def _index(self, entry: Entry, index: object) -> bytes | None:
+    def _at_key(self, entry: Entry, element: bytes) -> bytes | None:
+        place = place_of(element)
+        if entry.kind == WHOLE:
+            row = dict(elements_of(entry.value)).get(place)
+        else:
+            row = self._journal.get(ELEMENTS, entry.prefix + place)
+        there, value = (b"", b"") if row is None else read_element(place, row)
+        return value if there == element else None
+
+    def _at_index(self, entry: Entry, index: object) -> bytes | None:
         if type(index) is not int:
             raise TypeClash(self._name, f"a list has an int as index, not a {type(index).__name__}")
-        count = entry.count if entry.kind == LIST else len(unpack(entry.value))
+        whole = unpack_value(entry.value) if entry.kind == WHOLE else None
+        count = entry.count if whole is None else len(whole)
         place = index + count if index < 0 else index
-        return index_row(b"", entry.first + place) if 0 <= place < count else None
+        if not 0 <= place < count:
+            return None
+        if whole is not None:
+            return pack(whole[place])
+        return self._journal.get(ELEMENTS, index_row(entry.prefix, entry.first + place))
 
     def size(self, key: object) -> int:
         """Return how many elements a list, dict or set has, at no cost.  Raises NoSuchKey, TypeClash."""
@@ -141,8 +161,10 @@ class Contents:
         if entry.kind in {SET, DICT, LIST}:
             return entry.count
         if spread_kind(entry.value) == WHOLE:
-            raise TypeClash(self._name, f"{key!r:.100} is a {type(unpack(entry.value)).__name__}: it has no elements")
-        return len(unpack(entry.value))
+            raise TypeClash(
+                self._name, f"{key!r:.100} is a {type(unpack_value(entry.value)).__name__}: it has no elements"
+            )
+        return len(unpack_value(entry.value))
 
     def __len__(self) -> int:
         return self._journal.count(ENTRIES)

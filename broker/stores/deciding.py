@@ -7,10 +7,11 @@ applied to the draft at once and returned for the record, with the command's res
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
+
+import msgspec
 
 from broker.errors import (
     KeyExists,
@@ -40,34 +41,41 @@ from broker.stores.commands import (
     Until,
 )
 from broker.stores.draft import Draft
+from broker.stores.elements import elements_of, gather, place_of, read_element, spread_kind
 from broker.stores.entries import (
     DICT,
-    ELEMENTS,
     LIST,
     SET,
     WHOLE,
     Entry,
-    elements_of,
-    gather,
     index_row,
+    old_of,
     pack_key,
-    spread_kind,
+    read_entry,
+    told,
     unpack_key,
+    unpack_value,
 )
 from broker.stores.operations import Clear, Drop, Erase, Operation, Pop, Push, Put, Set, Touch
-from broker.values import Count, Timestamp, pack, unpack
+from broker.values import Count, Timestamp, pack
 from broker.values.types import COUNT_MAX
 
-__all__ = ["OLD_BYTES_MAX", "VALUE_BYTES_MAX", "Decider", "brief_key", "erase_expired"]
+__all__ = ["VALUE_BYTES_MAX", "Decider", "brief_key", "erase_expired"]
 
 _INT_MIN: Final = -(1 << 63)
 _EXPIRY_MAX: Final = (1 << 63) - 1  # the year 2262
 # The largest value, as it is put; what is spread may grow beyond it, an element at a time.  A frame holds two.
 VALUE_BYTES_MAX: Final = 4 << 20
-# Larger values are not told to watches as what was there before: every change would cost twice its size.
-OLD_BYTES_MAX: Final = 64 << 10
 _KINDS: Final = {SET: "set", DICT: "dict", LIST: "list"}
 _EMPTY: Final = {SET: pack(set()), DICT: pack({}), LIST: pack([])}
+# What can be added to something, and what each type can hold.
+_AMOUNTS: Final = frozenset({int, float, Count, timedelta})
+_CAN: Final = "ints and Counts by each other, floats by any number, times and spans by a timedelta"
+_RANGES: Final = {int: "-2**63 to 2**64 - 1", Count: "0 to 2**64 - 1", timedelta: "999,999,999 days either way"}
+_PLAIN: Final = frozenset({int, float})
+_encode = msgspec.msgpack.Encoder().encode
+# Larger values are not shown in errors.
+_SHOWN_BYTES_MAX: Final = 1024
 
 
 def brief_key(key: bytes) -> str:
@@ -75,19 +83,16 @@ def brief_key(key: bytes) -> str:
     return f"{unpack_key(key)!r:.100}"
 
 
-def _old(entry: Entry | None) -> bytes | None:
-    """Return what an operation tells of the value before it."""
-    if entry is None:
-        return None
-    return entry.value if len(entry.value) <= OLD_BYTES_MAX else b""  # of what is spread it is empty
+def _brief(value: bytes) -> str:
+    return f"{unpack_value(value)!r:.100}" if len(value) <= _SHOWN_BYTES_MAX else f"a value of {len(value)} bytes"
 
 
 def erase_expired(draft: Draft, key: bytes, expiry: int) -> Erase | None:
     """Return the operation that removes an entry whose time has come, applied; None if it has another expiry now."""
-    entry = draft.entry(key)
-    if entry is None or entry.expiry != expiry:
+    row = draft.entry_row(key)
+    if row is None or read_entry(row).expiry != expiry:
         return None
-    operation = Erase(key, True, _old(entry))
+    operation = Erase(key, True, old_of(row))
     draft.apply(operation)
     return operation
 
@@ -111,6 +116,12 @@ class Decider:
         self.draft.apply(operation, len(self.operations))
         self.operations.append(operation)
 
+    def _put(self, key: bytes, value: bytes, expiry: int, row: bytes | None) -> None:
+        """Give an entry, whose row is known, a value: all that most requests do."""
+        operation = Put(key, value, expiry, old_of(row))
+        self.draft.put(operation, len(self.operations), row)
+        self.operations.append(operation)
+
     def _expiry(self, lifetime: int) -> int:
         return min(self._now_ns + lifetime, _EXPIRY_MAX) if lifetime else 0
 
@@ -132,61 +143,59 @@ class Decider:
         kind = spread_kind(entry.value) if entry.kind == WHOLE else entry.kind
         if kind not in kinds:
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
-            raise self._fail(TypeClash, key, f"is a {self._type(entry)}: only a {wanted} {doing}")
+            raise self._fail(TypeClash, key, f"is {self._type(entry)}: only a {wanted} {doing}")
         return kind
 
     def _type(self, entry: Entry) -> str:
-        return _KINDS[entry.kind] if entry.kind != WHOLE else type(unpack(entry.value)).__name__
+        return _a(_KINDS[entry.kind] if entry.kind != WHOLE else type(unpack_value(entry.value)).__name__)
 
     def _value(self, entry: Entry) -> bytes:
         """Return an entry's value, packed; of a spread one that takes as long as it is large."""
-        if entry.kind == WHOLE:
-            return entry.value
-        return pack(gather(entry.kind, self.draft.rows(ELEMENTS, entry.prefix)))
+        return entry.value if entry.kind == WHOLE else pack(gather(entry.kind, self.draft.elements(entry)))
 
-    def _check(self, key: bytes, entry: Entry | None, expected: bytes | None) -> None:
-        found = None if entry is None else self._value(entry)
-        if found == expected or (found is not None and expected is not None and _same_dict(found, expected)):
+    def _check(self, key: bytes, row: bytes | None, expected: bytes | None) -> None:
+        found = None if row is None else self._value(read_entry(row))
+        if found == expected or (found is not None and expected is not None and _same_but_order(found, expected)):
             return
-        reason = "is not there" if found is None else f"is {unpack(found)!r:.100}"
-        wanted = "that there is no entry" if expected is None else f"{unpack(expected)!r:.100}"
-        raise self._fail(ValueDiffers, key, f"{reason}; expected was {wanted}")
+        reason = "is not there" if found is None else f"is {_brief(found)}"
+        wanted = "that there is no entry" if expected is None else _brief(expected)
+        raise self._fail(ValueDiffers, key, f"{reason}; expected was {wanted}: read it again, and decide anew")
 
     # -- whole values ----------------------------------------------------------------------------------------------
 
     def _set_to(self, command: SetTo) -> None:
         key = command.key
-        self._do(Put(key, command.value, self._expiry(command.lifetime), _old(self.draft.entry(key))))
+        self._put(key, command.value, self._expiry(command.lifetime), self.draft.entry_row(key))
 
     def _add(self, command: Add) -> None:
-        if self.draft.entry(command.key) is not None:
-            raise self._fail(KeyExists, command.key, "is there already")
-        self._do(Put(command.key, command.value, self._expiry(command.lifetime), None))
+        if self.draft.entry_row(command.key) is not None:
+            raise self._fail(KeyExists, command.key, "is there already: put replaces it")
+        self._put(command.key, command.value, self._expiry(command.lifetime), None)
 
     def _compare(self, command: Compare) -> None:
-        entry = self.draft.entry(command.key)
-        self._check(command.key, entry, command.expected)
+        row = self.draft.entry_row(command.key)
+        self._check(command.key, row, command.expected)
         if command.value is not None:
-            self._do(Put(command.key, command.value, self._expiry(command.lifetime), _old(entry)))
-        elif entry is not None:
-            self._do(Erase(command.key, False, _old(entry)))
+            self._put(command.key, command.value, self._expiry(command.lifetime), row)
+        elif row is not None:
+            self._do(Erase(command.key, False, old_of(row)))
 
     def _expect(self, command: Expect) -> None:
-        self._check(command.key, self.draft.entry(command.key), command.expected)
+        self._check(command.key, self.draft.entry_row(command.key), command.expected)
 
     def _fetch(self, command: Fetch) -> bytes:
         value = self._value(self._entry(command.key))
         if len(value) > VALUE_BYTES_MAX:
-            raise self._fail(OutOfRange, command.key, f"is too large to be sent whole: {len(value)} bytes")
+            reason = f"is too large to be sent whole, {len(value)} bytes: ask for its elements"
+            raise self._fail(OutOfRange, command.key, reason)
         return value
 
     def _erase(self, command: Erasure) -> None:
-        entry = self.draft.entry(command.key)
-        if entry is None:
-            if command.missing_ok:
-                return
-            raise self._fail(NoSuchKey, command.key, "is not there")
-        self._do(Erase(command.key, False, _old(entry)))
+        row = self.draft.entry_row(command.key)
+        if row is not None:
+            self._do(Erase(command.key, False, old_of(row)))
+        elif not command.missing_ok:
+            raise self._fail(NoSuchKey, command.key, "is not there; with missing_ok=True that does not matter")
 
     def _clear(self, _command: Truncate) -> None:
         self._do(Clear())
@@ -198,111 +207,123 @@ class Decider:
     # -- arithmetic ------------------------------------------------------------------------------------------------
 
     def _increment(self, command: Increment) -> bytes:
-        key, entry = command.key, self.draft.entry(command.key)
-        amount = unpack(command.amount)
-        if entry is None:
-            value = type(amount)()
-        elif entry.kind == WHOLE:
-            value = unpack(entry.value)
-        else:
-            raise self._fail(TypeClash, key, f"is a {_KINDS[entry.kind]}: only numbers and times can be changed so")
+        key, row = command.key, self.draft.entry_row(command.key)
+        entry = None if row is None else read_entry(row)
+        amount = unpack_value(command.amount)
+        if entry is not None and entry.kind != WHOLE:
+            raise self._fail(TypeClash, key, f"is {self._type(entry)}: only numbers and times can be added to")
+        if type(amount) not in _AMOUNTS:
+            raise self._fail(TypeClash, key, f"cannot be changed by {_a(type(amount).__name__)}: numbers and spans can")
+        value = unpack_value(entry.value) if entry is not None else type(amount)()
         try:
-            packed = pack(_sum(value, amount, command.negative))
+            total = _sum(value, amount, command.negative)
+            # The same bytes as pack()'s, in a tenth of its time.
+            packed = _encode(total) if type(total) in _PLAIN else pack(total)
         except _Clash:
             how = "decremented" if command.negative else "incremented"
-            reason = f"is a {type(value).__name__}: it cannot be {how} by a {type(amount).__name__}"
+            reason = f"is {_a(type(value).__name__)}: it cannot be {how} by {_a(type(amount).__name__)}; {_CAN}"
             raise self._fail(TypeClash, key, reason) from None
         except (NotCarried, OverflowError, ValueError):
-            change = f"{'-' if command.negative else '+'} {amount!r:.50}"
-            raise self._fail(OutOfRange, key, f"{change} gives what a {type(value).__name__} cannot hold") from None
-        self._put_changed(key, packed, entry, command.lifetime)
+            change = f"{value!s:.50} {'-' if command.negative else '+'} {amount!s:.50}"
+            held = f"{_a(type(value).__name__)} holds {_RANGES.get(type(value), 'the years 1 to 9999')}"
+            raise self._fail(OutOfRange, key, f"would be {change}: {held}") from None
+        self._put_changed(key, packed, row, command.lifetime)
         return packed
 
-    def _put_changed(self, key: bytes, value: bytes, entry: Entry | None, lifetime: int | None) -> None:
-        expiry = self._expiry(lifetime) if lifetime is not None else entry.expiry if entry is not None else 0
-        self._do(Put(key, value, expiry, _old(entry)))
+    def _put_changed(self, key: bytes, value: bytes, row: bytes | None, lifetime: int | None) -> None:
+        expiry = self._expiry(lifetime) if lifetime is not None else read_entry(row).expiry if row is not None else 0
+        self._put(key, value, expiry, row)
 
     def _append(self, command: Append) -> bytes:
-        key, entry = command.key, self.draft.entry(command.key)
-        tail = unpack(command.tail)
+        key, row = command.key, self.draft.entry_row(command.key)
+        entry = None if row is None else read_entry(row)
+        tail: Any = unpack_value(command.tail)
+        if type(tail) not in {str, bytes}:
+            raise self._fail(TypeClash, key, f"cannot be appended {_a(type(tail).__name__)}: only a str or bytes")
+        value: Any = None
         if entry is None:
-            value: Any = type(tail)()
-        else:
-            value = unpack(entry.value) if entry.kind == WHOLE else None
-        if type(value) is not type(tail) or type(tail) not in {str, bytes}:
-            found = self._type(entry) if entry is not None else type(tail).__name__
-            reason = f"is a {found}: only a str or bytes can be appended to, by the same; lists have push"
+            value = type(tail)()
+        elif entry.kind == WHOLE:
+            value = unpack_value(entry.value)
+        if type(value) is not type(tail):
+            found = self._type(entry) if entry is not None else ""
+            reason = f"is {found}, and {_a(type(tail).__name__)} is appended to its own kind alone; lists have push"
             raise self._fail(TypeClash, key, reason)
         if len(value) + len(tail) > VALUE_BYTES_MAX // 4:  # of UTF-8 at most four bytes each
-            raise self._fail(OutOfRange, key, f"would have more than {VALUE_BYTES_MAX // 4} characters")
+            reason = f"would have more than {VALUE_BYTES_MAX // 4} characters: begin another entry"
+            raise self._fail(OutOfRange, key, reason)
         packed = pack(value + tail)
-        self._put_changed(key, packed, entry, command.lifetime)
+        self._put_changed(key, packed, row, command.lifetime)
         return packed
 
     # -- elements --------------------------------------------------------------------------------------------------
 
-    def _open(self, key: bytes, kind: int, doing: str) -> Entry:
-        """Return the container of that kind, made if there is none."""
+    def _container(self, key: bytes, kind: int, doing: str) -> Entry | None:
+        """Return the container of that kind, if there is one."""
         entry = self.draft.entry(key)
-        if entry is None:
-            self._do(Put(key, _EMPTY[kind], 0, None))
-            return self._entry(key)
-        self._kind(key, entry, (kind,), doing)
+        if entry is not None:
+            self._kind(key, entry, (kind,), doing)
         return entry
 
-    def _element(self, entry: Entry, element: bytes) -> bytes | None:
-        """Return an element's row, of a whole value as of a spread one."""
-        if entry.kind != WHOLE:
-            return self.draft.element(entry, element)
-        whole = unpack(entry.value)
-        key = unpack_key(element)
-        if type(whole) is dict:
-            return pack(whole[key]) if _has(whole, key) else None
-        return b"" if _has(whole, key) else None
+    def _begin(self, key: bytes, kind: int, entry: Entry | None) -> int:
+        """Make an empty container where there is none; returns its expiry."""
+        if entry is not None:
+            return entry.expiry
+        self._put(key, _EMPTY[kind], 0, None)
+        return 0
+
+    def _held(self, entry: Entry | None, element: bytes) -> tuple[bytes, bytes] | None:
+        """Return who is at an element's place, and its value: the element itself, or one that Python takes for it."""
+        place = place_of(element)
+        if entry is None:
+            return None
+        row = dict(elements_of(entry.value)).get(place) if entry.kind == WHOLE else self.draft.element(entry, place)
+        return None if row is None else read_element(place, row)
 
     def _insert(self, command: Insert) -> None:
         key, element = command.key, command.element
         kind = SET if command.value is None else DICT
-        doing = "has members" if kind == SET else "has items"
-        entry = self._open(key, kind, doing)
+        entry = self._container(key, kind, "has members" if kind == SET else "has items")
         row = command.value if command.value is not None else b""
-        old = self._element(entry, element)
-        if old is None:
-            for twin in _twins(element):
-                if self._element(entry, twin) is not None:
-                    reason = f"has the element {brief_key(twin)}, which Python cannot tell from {brief_key(element)}"
-                    raise self._fail(TypeClash, key, reason)
+        there, old = self._held(entry, element) or (element, None)
+        if there != element:
+            same = f"{brief_key(there)}, which Python takes for the same as {brief_key(element)}"
+            raise self._fail(TypeClash, key, f"has the element {same}: remove that one first, or use a str")
+        expiry = self._begin(key, kind, entry)
         if old != row:
-            self._do(Set(key, element, row, old))
-        self._extend(key, entry.expiry, command.lifetime)
+            self._do(Set(key, element, row, told(old)))
+        self._extend(key, expiry, command.lifetime)
 
     def _remove(self, command: Remove) -> None:
-        entry = self._entry(command.key)
-        self._kind(command.key, entry, (SET, DICT), "has elements that can be removed")
-        old = self._element(entry, command.element)
-        if old is None:
-            raise self._fail(NoSuchElement, command.key, f"has no element {brief_key(command.element)}")
-        self._do(Drop(command.key, command.element, old))
-        self._extend(command.key, entry.expiry, command.lifetime)
+        key, element = command.key, command.element
+        entry = self._entry(key)
+        kind = self._kind(key, entry, (SET, DICT), "has elements that can be removed")
+        there, old = self._held(entry, element) or (element, None)
+        if old is None or there != element:
+            instead = f", but {brief_key(there)}" if there != element else ""
+            raise self._fail(NoSuchElement, key, f"has no element {brief_key(element)}{instead}")
+        self._do(Drop(key, element, old if kind == SET else told(old) or None))
+        self._extend(key, entry.expiry, command.lifetime)
 
     def _push(self, command: PushLast) -> None:
-        entry = self._open(command.key, LIST, "can be pushed to")
+        entry = self._container(command.key, LIST, "can be pushed to")
+        expiry = self._begin(command.key, LIST, entry)
         self._do(Push(command.key, command.value))
-        self._extend(command.key, entry.expiry, command.lifetime)
+        self._extend(command.key, expiry, command.lifetime)
 
     def _pop(self, command: PopLast) -> bytes:
         key = command.key
         entry = self._entry(key)
         self._kind(key, entry, (LIST,), "can be popped from")
         if entry.kind == WHOLE:
-            whole = unpack(entry.value)
+            whole = unpack_value(entry.value)
             last = pack(whole[-1]) if whole else None
         else:
             row = index_row(b"", entry.first + entry.count - 1)
             last = self.draft.element(entry, row) if entry.count else None
         if last is None:
-            raise self._fail(NoSuchElement, key, "is empty")
-        self._do(Pop(key, last))
+            raise self._fail(NoSuchElement, key, "is empty: there is nothing to pop")
+        self._do(Pop(key, told(last) or b""))
         self._extend(key, entry.expiry, command.lifetime)
         return last
 
@@ -311,29 +332,22 @@ class _Clash(Exception):
     """Two types that cannot be added."""
 
 
-def _same_dict(one: bytes, other: bytes) -> bool:
-    """Whether both are dicts, and differ in their order alone."""
-    if spread_kind(one) != DICT or spread_kind(other) != DICT or len(one) != len(other):
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeioI" else f"a {kind}" if kind != "bytes" else kind
+
+
+def _same_but_order(one: bytes, other: bytes) -> bool:
+    """Whether two values differ in nothing but the order of dicts, also of those inside."""
+    if len(one) != len(other) or spread_kind(one) not in {LIST, DICT}:
         return False
-    return sorted(elements_of(one)) == sorted(elements_of(other))
+    return pack(_in_order(unpack_value(one))) == pack(_in_order(unpack_value(other)))
 
 
-def _twins(key: bytes) -> Iterator[bytes]:
-    """Give the other numbers that Python takes for the same key: 1, 1.0, True and Count(1)."""
-    value = unpack_key(key)
-    if type(value) not in {bool, int, float, Count}:
-        return
-    for kind in (bool, int, float, Count):
-        if kind is not type(value):
-            with suppress(ValueError, OverflowError, NotCarried):
-                twin = kind(value)
-                if twin == value:
-                    yield pack_key(twin)
-
-
-def _has(whole: Any, key: Any) -> bool:
-    """Whether a dict or set has exactly that key: 1 is not True."""
-    return key in whole and any(type(found) is type(key) for found in whole if found == key)
+def _in_order(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _in_order(value[key]) for key in sorted(value, key=pack_key)}
+    return kind(map(_in_order, value)) if kind is list or kind is tuple else value
 
 
 def _sum(value: Any, amount: Any, negative: bool) -> Any:

@@ -7,22 +7,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
-from broker.errors import Malformed
+from broker.errors import Malformed, NotCarried
 from broker.journaling import Commit, Journal, Position, Record, chain
+from broker.stores.elements import elements_of, place_of, read_element, row_of, spread_kind
 from broker.stores.entries import (
     DICT,
     ELEMENTS,
     ENTRIES,
     EXPIRIES,
+    FOREVER,
     LIST,
     SET,
     WHOLE,
     WHOLE_BYTES_MAX,
+    WRITERS,
     Entry,
-    elements_of,
     index_row,
     read_entry,
-    spread_kind,
     whole_row,
 )
 from broker.stores.operations import Clear, Drop, Epoch, Erase, Operation, Pop, Push, Put, Set, Touch
@@ -40,9 +41,11 @@ class Draft:
         self._under = under
         self.position: Position = under.position if under is not None else journal.position
         self.records: list[Record] = []
-        self._rows: tuple[_Rows, _Rows, _Rows, _Rows] = ({}, {}, {}, {})
+        self._entries: _Rows = {}
+        self._elements: dict[bytes, _Rows] = {}  # by the prefix of the rows' keys: a spread value's together
+        self._expiries: _Rows = {}
+        self._writers: _Rows = {}
         self._cleared: list[tuple[int, bytes]] = []
-        self._spread_here: set[bytes] = set()  # prefixes that there may be rows of here
         self._emptied = False  # the store was cleared: what is below does not count
 
     @property
@@ -56,49 +59,64 @@ class Draft:
 
     def work(self, trim: int = 0) -> Commit:
         """Return what is to be committed."""
-        rows = {table: rows for table, rows in enumerate(self._rows) if rows}
-        return Commit(self.position, self.records, rows, self._cleared, trim)
+        changed: dict[int, _Rows] = {}
+        if self._entries:
+            changed[ENTRIES] = self._entries
+        if self._elements:
+            elements: _Rows = {}
+            for rows in self._elements.values():
+                elements.update(rows)
+            changed[ELEMENTS] = elements
+        if self._expiries:
+            changed[EXPIRIES] = self._expiries
+        if self._writers:
+            changed[WRITERS] = self._writers
+        return Commit(self.position, self.records, changed, self._cleared, trim)
 
     @property
     def changed_keys(self) -> Iterable[bytes] | None:
         """The packed keys of the entries that change; None: all of them."""
-        return None if self._emptied else self._rows[ENTRIES]
+        return None if self._emptied else self._entries
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def get(self, table: int, key: bytes) -> bytes | None:
-        """Return a row as it will be."""
-        draft: Draft | None = self
-        while draft is not None:
-            rows = draft._rows[table]
-            if key in rows:
-                return rows[key]
-            if draft._emptied:
-                return None
-            draft = draft._under
-        return self._journal.get(table, key)
+    def entry_row(self, key: bytes) -> bytes | None:
+        """Return an entry's row as it will be."""
+        if key in self._entries:
+            return self._entries[key]
+        if self._emptied:
+            return None
+        return self._journal.get(ENTRIES, key) if self._under is None else self._under.entry_row(key)
 
     def entry(self, key: bytes) -> Entry | None:
         """Return an entry as it will be."""
-        row = self.get(ENTRIES, key)
+        row = self.entry_row(key)
         return None if row is None else read_entry(row)
 
-    def element(self, entry: Entry, element: bytes) -> bytes | None:
-        """Return the row of a spread value's element."""
-        return self.get(ELEMENTS, entry.prefix + element)
+    def element(self, entry: Entry, place: bytes) -> bytes | None:
+        """Return the row of a spread value's element, at its place or index."""
+        return self._element_row(entry.prefix, entry.prefix + place)
 
-    def rows(self, table: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Give all rows whose keys begin so as they will be, in order."""
-        layers = []
+    def _element_row(self, prefix: bytes, key: bytes) -> bytes | None:
+        rows = self._elements.get(prefix)
+        if rows is not None and key in rows:
+            return rows[key]
+        if self._emptied:
+            return None
+        return self._journal.get(ELEMENTS, key) if self._under is None else self._under._element_row(prefix, key)
+
+    def elements(self, entry: Entry) -> Iterator[tuple[bytes, bytes]]:
+        """Give all rows of a spread value's elements as they will be, in order.  It takes as long as they are many."""
+        layers: list[_Rows] = []
         draft: Draft | None = self
         emptied = False
         while draft is not None and not emptied:
-            layers.append(draft._rows[table])
+            layers.append(draft._elements.get(entry.prefix, {}))
             emptied = draft._emptied
             draft = draft._under
-        found: dict[bytes, bytes | None] = {} if emptied else dict(self._journal.rows(table, prefix))
+        found: _Rows = {} if emptied else dict(self._journal.rows(ELEMENTS, entry.prefix))
         for layer in reversed(layers):
-            found.update({key: row for key, row in layer.items() if key.startswith(prefix)})
+            found.update(layer)
         for key in sorted(found):
             row = found[key]
             if row is not None:
@@ -107,27 +125,25 @@ class Draft:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def set_row(self, table: int, key: bytes, row: bytes | None) -> None:
-        """Set a row that is no part of the store's contents."""
-        self._rows[table][key] = row
+        """Set a row that is no part of the store's contents: of WRITERS."""
+        assert table == WRITERS
+        self._writers[key] = row
 
-    def append(self, body: bytes, operations: tuple[Operation, ...], *, epoch: int | None = None) -> Position:
+    def append(self, body: bytes, operations: tuple[Operation, ...]) -> Position:
         """Append a record whose operations were applied with :meth:`apply`; returns its position."""
         before = self.position
         sequence = before.sequence + 1
         checksum = chain(before.checksum, body)
         self.records.append(Record(sequence, checksum, body))
-        if epoch is None:
-            epoch = before.epoch
-            for operation in operations:
-                if type(operation) is Epoch:
-                    epoch = operation.epoch
+        first = operations[0]
+        epoch = first.epoch if type(first) is Epoch else before.epoch
         self.position = Position(before.journal, epoch, sequence, checksum)
         return self.position
 
     def apply(self, operation: Operation, place: int = 0) -> None:
         """Let an operation of the record that comes next take place, the ``place``-th of it.
 
-        Raises Malformed when it makes no sense here, as one of a log that is not ours.
+        Raises Malformed when it makes no sense here, as one of a log that is not ours: then drop the draft.
         """
         _APPLY[type(operation)](self, operation, place)
 
@@ -138,9 +154,11 @@ class Draft:
         for _, prefix in other._cleared:
             if prefix:
                 self._clear_prefix(prefix)
-        for mine, theirs in zip(self._rows, other._rows, strict=True):
-            mine.update(theirs)
-        self._spread_here |= other._spread_here
+        self._entries.update(other._entries)
+        self._expiries.update(other._expiries)
+        self._writers.update(other._writers)
+        for prefix, rows in other._elements.items():
+            self._rows_of(prefix).update(rows)
 
     def _known(self, key: bytes) -> Entry:
         entry = self.entry(key)
@@ -151,118 +169,143 @@ class Draft:
     def _set_expiry(self, key: bytes, old: int, new: int) -> None:
         if old != new:
             if old:
-                self._rows[EXPIRIES][old.to_bytes(8, "big") + key] = None
+                self._expiries[old.to_bytes(8, "big") + key] = None
             if new:
-                self._rows[EXPIRIES][new.to_bytes(8, "big") + key] = b""
+                self._expiries[new.to_bytes(8, "big") + key] = b""
 
     def _put(self, operation: Put, place: int) -> None:
+        self.put(operation, place, self.entry_row(operation.key))
+
+    def put(self, operation: Put, place: int, row: bytes | None) -> None:
+        """Let a Put take place, as :meth:`apply` does, over the row that the entry has: for who has looked already."""
         key, value, expiry = operation.key, operation.value, operation.expiry
-        row = self.get(ENTRIES, key)
-        if row is not None:
+        # What makes no sense is found before anything is changed.
+        spreads = len(value) > WHOLE_BYTES_MAX and spread_kind(value) != WHOLE
+        elements = list(elements_of(value)) if spreads else None
+        # Nearly always it was whole and for ever: what else it may be is not read, for a tenth of a put's time.
+        if row is not None and not row.startswith(FOREVER):
             entry = read_entry(row)
             self._set_expiry(key, entry.expiry, expiry)
-            self._clear_elements(entry)
+            if entry.kind != WHOLE:
+                self._clear_prefix(entry.prefix)
         elif expiry:
-            self._rows[EXPIRIES][expiry.to_bytes(8, "big") + key] = b""
-        self._rows[ENTRIES][key] = whole_row(expiry, value)
-        if len(value) > WHOLE_BYTES_MAX and spread_kind(value) != WHOLE:
-            self._spread(key, Entry(WHOLE, expiry, value), place)
+            self._set_expiry(key, 0, expiry)
+        if elements is None:
+            self._entries[key] = whole_row(expiry, value)
+        else:
+            self._spread(key, Entry(spread_kind(value), expiry), elements, place)
 
     def _erase(self, operation: Erase, _place: int) -> None:
         key = operation.key
         entry = self._known(key)
         self._set_expiry(key, entry.expiry, 0)
-        self._clear_elements(entry)
-        self._rows[ENTRIES][key] = None
-
-    def _clear_elements(self, entry: Entry) -> None:
         if entry.kind != WHOLE:
             self._clear_prefix(entry.prefix)
+        self._entries[key] = None
 
     def _clear_prefix(self, prefix: bytes) -> None:
         """Remove a spread value's elements: those that are committed, and those that are drafted here."""
         self._cleared.append((ELEMENTS, prefix))
-        if prefix in self._spread_here:
-            self._spread_here.discard(prefix)
-            rows = self._rows[ELEMENTS]
-            for row in [row for row in rows if row.startswith(prefix)]:
-                del rows[row]
+        self._elements.pop(prefix, None)
 
     def _touch(self, operation: Touch, _place: int) -> None:
         key = operation.key
         entry = self._known(key)
         self._set_expiry(key, entry.expiry, operation.expiry)
         entry.expiry = operation.expiry
-        self._rows[ENTRIES][key] = entry.row()
+        self._entries[key] = entry.row()
 
     def _clear(self, _operation: Clear | None = None, _place: int = 0) -> None:
-        for table in (ENTRIES, ELEMENTS, EXPIRIES):
-            self._rows[table].clear()
+        for rows in (self._entries, self._elements, self._expiries):
+            rows.clear()
         self._cleared = [(table, b"") for table in (ENTRIES, ELEMENTS, EXPIRIES)]
-        self._spread_here.clear()
         self._emptied = True
 
-    def _begin_epoch(self, _operation: Epoch, _place: int) -> None:
+    def _begin_epoch(self, _operation: Epoch, place: int) -> None:
         """Nothing changes but the position, by :meth:`append`."""
+        if place:
+            raise Malformed("an epoch begins in the middle of a record")
 
     # -- elements --------------------------------------------------------------------------------------------------
 
-    def _spread(self, key: bytes, entry: Entry, place: int) -> Entry:
-        """Give each element of a whole value a row."""
-        elements = list(elements_of(entry.value))
-        id_ = (self.position.sequence + 1) << 20 | place
-        spread = Entry(spread_kind(entry.value), entry.expiry, b"", id_, len(elements))
-        prefix, rows = spread.prefix, self._rows[ELEMENTS]
-        self._spread_here.add(prefix)
-        for element, row in elements:
-            rows[prefix + element] = row
-        self._rows[ENTRIES][key] = spread.row()
-        return spread
+    def _rows_of(self, prefix: bytes) -> _Rows:
+        """Return the rows of a spread value that are drafted here, to be changed."""
+        rows = self._elements.get(prefix)
+        if rows is None:
+            rows = self._elements[prefix] = {}
+        return rows
 
-    def _spread_entry(self, key: bytes, kinds: tuple[int, ...], place: int) -> Entry:
+    def _spread(self, key: bytes, entry: Entry, elements: Iterable[tuple[bytes, bytes]], place: int) -> Entry:
+        """Give each element a row of its own."""
+        entry.id = (self.position.sequence + 1) << 20 | place
+        if entry.id >> 64:
+            raise Malformed("a log of more than 2**44 records")
+        prefix = entry.prefix
+        rows: _Rows = {prefix + element: row for element, row in elements}
+        entry.count = len(rows)
+        self._elements[prefix] = rows
+        self._entries[key] = entry.row()
+        return entry
+
+    def _opened(self, key: bytes, kinds: tuple[int, ...], place: int) -> Entry:
+        """Return a container whose element is to be changed, spread."""
         entry = self._known(key)
         kind = spread_kind(entry.value) if entry.kind == WHOLE else entry.kind
         if kind not in kinds:
             raise Malformed("an operation that does not go with the type of the value")
-        if entry.kind == WHOLE:
-            return self._spread(key, entry, place)
-        self._spread_here.add(entry.prefix)
-        return entry
+        if entry.kind != WHOLE:
+            return entry
+        return self._spread(key, Entry(kind, entry.expiry), elements_of(entry.value), place)
+
+    def _resized(self, key: bytes, entry: Entry, by: int) -> None:
+        entry.count += by
+        self._entries[key] = entry.row()
 
     def _set(self, operation: Set, place: int) -> None:
         key, element, value = operation.key, operation.element, operation.value
-        entry = self._spread_entry(key, (DICT,) if value else (SET,), place)
-        row = entry.prefix + element
-        if self.get(ELEMENTS, row) is None:
-            entry.count += 1
-            self._rows[ENTRIES][key] = entry.row()
-        self._rows[ELEMENTS][row] = value
+        entry = self._opened(key, (DICT,) if value else (SET,), place)
+        at = _place_of(element)
+        prefix = entry.prefix
+        row = self._element_row(prefix, prefix + at)
+        if row is None:
+            self._resized(key, entry, 1)
+        elif read_element(at, row)[0] != element:
+            raise Malformed("an element is set that cannot be told from another one that is there")
+        self._rows_of(prefix)[prefix + at] = row_of(element, at, value)
 
     def _drop(self, operation: Drop, place: int) -> None:
-        key = operation.key
-        entry = self._spread_entry(key, (DICT, SET), place)
-        row = entry.prefix + operation.element
-        if self.get(ELEMENTS, row) is None:
+        key, element = operation.key, operation.element
+        entry = self._opened(key, (DICT, SET), place)
+        at = _place_of(element)
+        prefix = entry.prefix
+        row = self._element_row(prefix, prefix + at)
+        if row is None or not entry.count or read_element(at, row)[0] != element:
             raise Malformed("an element is dropped that there is not")
-        entry.count -= 1
-        self._rows[ENTRIES][key] = entry.row()
-        self._rows[ELEMENTS][row] = None
+        self._resized(key, entry, -1)
+        self._rows_of(prefix)[prefix + at] = None
 
     def _push(self, operation: Push, place: int) -> None:
         key = operation.key
-        entry = self._spread_entry(key, (LIST,), place)
-        self._rows[ELEMENTS][index_row(entry.prefix, entry.first + entry.count)] = operation.value
-        entry.count += 1
-        self._rows[ENTRIES][key] = entry.row()
+        entry = self._opened(key, (LIST,), place)
+        prefix = entry.prefix
+        self._rows_of(prefix)[index_row(prefix, entry.first + entry.count)] = operation.value
+        self._resized(key, entry, 1)
 
     def _pop(self, operation: Pop, place: int) -> None:
         key = operation.key
-        entry = self._spread_entry(key, (LIST,), place)
+        entry = self._opened(key, (LIST,), place)
         if not entry.count:
             raise Malformed("an element is taken from an empty list")
-        entry.count -= 1
-        self._rows[ELEMENTS][index_row(entry.prefix, entry.first + entry.count)] = None
-        self._rows[ENTRIES][key] = entry.row()
+        self._resized(key, entry, -1)
+        prefix = entry.prefix
+        self._rows_of(prefix)[index_row(prefix, entry.first + entry.count)] = None
+
+
+def _place_of(element: bytes) -> bytes:
+    try:
+        return place_of(element)
+    except NotCarried as error:  # received values may be a little deeper than those that are sent
+        raise Malformed(str(error)) from error
 
 
 _APPLY: dict[type, Callable[[Draft, Any, int], None]] = {

@@ -10,7 +10,7 @@ same.  Records are MessagePack::
 what the master decides by itself (expiry, a new epoch).
 
 For watches an operation says what was there before: ``old`` is None where there was nothing, and empty where that is
-not told, because it was spread (:mod:`broker.stores.entries`).
+not told, because it was large or spread (:mod:`broker.stores.entries`).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Set(Struct, frozen=True, array_like=True, tag=3, gc=False):
 
 
 class Drop(Struct, frozen=True, array_like=True, tag=4, gc=False):
-    """The set has this member, or the dict this key, no longer."""
+    """The set has this member (``old`` is empty), or the dict this key (None: its value is not told), no longer."""
 
     key: _Packed
     element: _Packed
@@ -95,7 +95,7 @@ class Pop(Struct, frozen=True, array_like=True, tag=6, gc=False):
     """The list's last element, which was ``old``, is no more."""
 
     key: _Packed
-    old: _Packed
+    old: bytes
 
 
 class Touch(Struct, frozen=True, array_like=True, tag=7, gc=False):
@@ -108,8 +108,8 @@ class Touch(Struct, frozen=True, array_like=True, tag=7, gc=False):
 class Epoch(Struct, frozen=True, array_like=True, tag=8, gc=False):
     """A master has begun; ``salt`` makes the checksums of two that began at the same position differ."""
 
-    epoch: Annotated[int, Meta(ge=1)]
-    salt: bytes
+    epoch: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+    salt: Annotated[bytes, Meta(max_length=64)]
 
 
 Operation = Put | Erase | Clear | Set | Drop | Push | Pop | Touch | Epoch
@@ -118,7 +118,7 @@ Operation = Put | Erase | Clear | Set | Drop | Push | Pop | Touch | Epoch
 class Body(Struct, frozen=True, array_like=True, gc=False):
     """A record's contents."""
 
-    time_ns: Annotated[int, Meta(ge=0)]
+    time_ns: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
     writer: str
     operations: Annotated[tuple[Operation, ...], Meta(min_length=1, max_length=OPERATIONS_MAX)]
 
@@ -129,7 +129,7 @@ _encoder: Any = msgspec.msgpack.Encoder()
 
 def encode_body(time_ns: int, writer: str, operations: tuple[Operation, ...]) -> bytes:
     """Return a record's bytes."""
-    data: bytes = _encoder.encode(Body(time_ns, writer, operations))
+    data: bytes = _encoder.encode((time_ns, writer, operations))  # as a Body is
     return data
 
 

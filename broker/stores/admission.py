@@ -1,0 +1,45 @@
+"""Commands from elsewhere, checked before they are decided: they hold what this endpoint would have packed.
+
+A replica applies what was decided blindly, and whoever reads meets it: so what is no value must not get past the
+master.  Commands that are asked for at the master itself were packed there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from broker.errors import Malformed, NotCarried
+from broker.stores.commands import Command
+from broker.stores.deciding import VALUE_BYTES_MAX
+from broker.stores.entries import pack_key, unpack_key
+from broker.values import unpack
+
+__all__ = ["admit"]
+
+# The fields of commands that are keys: one key has one form, else it would not be found.
+_KEYS: Final = ("key", "element")
+_VALUES: Final = ("value", "expected", "amount", "tail")
+
+
+def admit(commands: tuple[Command, ...]) -> None:
+    """Raise Malformed unless all keys are keys, in the form that they are looked up by, and all values values."""
+    for command in commands:
+        fields = command.__struct_fields__
+        for name in _KEYS:
+            if name in fields:
+                _admit_key(getattr(command, name))
+        for name in _VALUES:
+            value = getattr(command, name) if name in fields else None
+            if value is not None:
+                if len(value) > VALUE_BYTES_MAX:
+                    raise Malformed(f"a value of {len(value)} bytes: at most {VALUE_BYTES_MAX}")
+                unpack(value)
+
+
+def _admit_key(key: bytes) -> None:
+    try:
+        same = pack_key(unpack_key(key)) == key
+    except NotCarried as error:
+        raise Malformed(f"not a key: {error}") from error
+    if not same:
+        raise Malformed("a key in another form than pack() gives it")

@@ -244,6 +244,19 @@ def test_a_change_of_an_element_may_give_its_container_another_expiry() -> None:
     assert rows_of(kept) == {0: [], 1: [], 2: []}
 
 
+def test_what_replaces_a_spread_value_leaves_no_row_of_it_alone_or_in_a_batch() -> None:
+    other = SetTo(pack_key("other"), pack(1))
+    changes: list[Command] = [SetTo(K, pack(1)), SetTo(K, pack(list(range(2000)))), Erasure(K), Truncate()]
+    for change in changes:
+        for commands in ((change,), (other, change), (PushLast(K, pack(5)), change, SetTo(K, pack([]), 7), change)):
+            kept = store(list(range(3000)), 1000)
+            do(kept, *commands)
+            entries, elements, expiries = rows_of(kept).values()
+            assert len(elements) == (2000 if change is changes[1] else 0)
+            assert expiries == []
+            assert len(entries) == (change in changes[:2]) + (other in commands and change is not changes[3])
+
+
 def test_an_element_that_is_there_already_is_no_change() -> None:
     kept = store({"x"})
     before = kept.position.sequence

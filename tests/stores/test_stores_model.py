@@ -160,9 +160,13 @@ class StoreMachine(RuleBasedStateMachine):
     def one(self, command: Command) -> None:
         self.request(command)
 
-    @rule(key=st.sampled_from(KEYS[:2]), data=st.data())
-    def many_of_one_key(self, key: bytes, data: st.DataObject) -> None:
-        for command in data.draw(of_one_key[key]):
+    @rule(key=st.sampled_from(KEYS[:2]), together=st.booleans(), data=st.data())
+    def many_of_one_key(self, key: bytes, together: bool, data: st.DataObject) -> None:
+        commands = data.draw(of_one_key[key])
+        if together:
+            self.request(*commands)
+            return
+        for command in commands:
             self.request(command)
 
     @rule(key=st.sampled_from(KEYS[:2]), kind=st.sampled_from([set, dict]), changes=some_elements)

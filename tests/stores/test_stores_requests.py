@@ -72,7 +72,7 @@ def asked(*numbers: int, oldest: int = 1, writer: bytes = WRITER) -> Commands:
 
 def taken(writers: Writers, commands: Commands) -> tuple[list[int], list[int], list[int]]:
     """Numbers: the new, those answered again, those whose rows are removed."""
-    fresh, again, settled = writers.take(commands, NOW_NS)
+    fresh, again, *_, settled = writers.take(commands, NOW_NS)
     assert all(row.startswith(commands.writer) for row in settled)
     return (
         [item.number for item in fresh],

@@ -15,8 +15,8 @@ WRITERS     writer (16), number (8)         what came of a write that was forwar
 
 All numbers are big-endian.  A value is kept whole until it is a list, dict or set of more than
 :data:`WHOLE_BYTES_MAX`, or until an element of it is changed; then it is **spread** over rows of its own, so that a
-further change costs what the element costs.  Replicas do so at the same operation: their rows are the same, byte for
-byte, and that is what snapshots carry.
+further change costs what the element costs.  (A dict that is spread comes back equal, in the order of its keys' bytes.)
+Replicas do so at the same operation: their rows are the same, byte for byte, and that is what snapshots carry.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from stored_model import Item, State, Wrong, operate
 
 from broker.journaling import Journal, Position
 from broker.stores import operations
-from broker.stores.entries import DICT, ELEMENTS, ENTRIES, EXPIRIES, LIST, SET, WHOLE, gather, read_entry
+from broker.stores.elements import gather
+from broker.stores.entries import DICT, ELEMENTS, ENTRIES, EXPIRIES, LIST, SET, WHOLE, read_entry
 from broker.stores.operations import Operation, decode_body
 from broker.values import unpack
 

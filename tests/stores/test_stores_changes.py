@@ -6,10 +6,12 @@ import pickle
 from typing import Any
 
 import pytest
+from store_model import do, journal
 
 from broker.errors import Malformed, NotCarried
 from broker.journaling import Position, Record, chain
 from broker.stores.changes import ABSENT, LAST, OMITTED, Change, Want, changes_of, of_key, of_prefix
+from broker.stores.commands import Insert, Remove
 from broker.stores.entries import pack_key
 from broker.stores.operations import (
     Clear,
@@ -145,3 +147,12 @@ def test_marks_have_a_clear_repr_and_stay_themselves() -> None:
 def test_a_record_that_is_none_is_malformed() -> None:
     with pytest.raises(Malformed, match="not a record"):
         changes_of(Record(42, b"c" * 8, b"\x93\x00"), START)
+
+
+def test_a_large_item_that_is_removed_is_omitted_not_taken_for_a_member() -> None:
+    kept = journal()
+    do(kept, Insert(pack_key("d"), pack_key("x"), pack("v" * 100_000)), Insert(pack_key("s"), pack_key("x")))
+    before = kept.position
+    do(kept, Remove(pack_key("d"), pack_key("x")), Remove(pack_key("s"), pack_key("x")))
+    _, changes = changes_of(kept.read(before.sequence, 1)[0], before)
+    assert [change.old for change in changes] == [OMITTED, True]

@@ -110,21 +110,15 @@ class Books:
     def _check(self, asked: Asked, node: Node) -> None:
         """Check that an answer is what the log makes of the request."""
         made = None
-        if node.parent is not None and node.claimed in {None, asked} and node.writer == asked.life.name:
+        unchanged = ask(node.state, asked.commands, node.time_ns)
+        fits = not unchanged.logged and unchanged.error is None and same_results(asked.results, unchanged.results)
+        if not fits and node.parent is not None and node.claimed is None and node.writer == asked.life.name:
             made = ask(node.parent.state, asked.commands, node.time_ns)
-        if (
-            made is not None
-            and made.logged
-            and made.error is None
-            and made.state == node.state
-            and node.time_ns >= asked.at_ns
-            and same_results(asked.results, made.results)
-        ):
+            fits = made.logged and made.error is None and made.state == node.state and node.time_ns >= asked.at_ns
+            fits = fits and same_results(asked.results, made.results)
             node.claimed = asked
-        else:
-            unchanged = ask(node.state, asked.commands, node.time_ns)
-            if unchanged.logged or unchanged.error or not same_results(asked.results, unchanged.results):
-                raise Broken(f"{self._name(asked)} at {node} had {asked.results}, expected was {made or unchanged!r:.400}")
+        if not fits:
+            raise Broken(f"{self._name(asked)} at {node} had {asked.results}, expected was {made or unchanged!r:.400}")
         if node.sequence < asked.floors.get(node.generation, 0):
             raise Broken(f"{self._name(asked)} was decided at {node}, before others that were answered before it")
 

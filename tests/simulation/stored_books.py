@@ -16,13 +16,16 @@ from stored_model import ask, same_results
 
 from broker import errors
 from broker.journaling import Position
-from broker.stores.commands import Command
+from broker.stores.commands import Append, Command, Increment, PushLast, SetTo
 from broker.stores.requests import APPLIED, DURABLE, Request
 
 if TYPE_CHECKING:
     from stored_world import Life
 
 __all__ = ["Asked", "Books"]
+
+# What always leaves its number in the log, if it is done.
+_RECOGNISED = {SetTo, Increment, Append, PushLast}
 
 # Of these nobody can say whether they took place.
 _EITHER = (errors.OutcomeUnknown, errors.NotReplicated)
@@ -110,21 +113,15 @@ class Books:
     def _check(self, asked: Asked, node: Node) -> None:
         """Check that an answer is what the log makes of the request."""
         made = None
-        if node.parent is not None and node.claimed in {None, asked} and node.writer == asked.life.name:
+        unchanged = ask(node.state, asked.commands, node.time_ns)
+        fits = not unchanged.logged and unchanged.error is None and same_results(asked.results, unchanged.results)
+        if not fits and node.parent is not None and node.claimed is None and node.writer == asked.life.name:
             made = ask(node.parent.state, asked.commands, node.time_ns)
-        if (
-            made is not None
-            and made.logged
-            and made.error is None
-            and made.state == node.state
-            and node.time_ns >= asked.at_ns
-            and same_results(asked.results, made.results)
-        ):
+            fits = made.logged and made.error is None and made.state == node.state and node.time_ns >= asked.at_ns
+            fits = fits and same_results(asked.results, made.results)
             node.claimed = asked
-        else:
-            unchanged = ask(node.state, asked.commands, node.time_ns)
-            if unchanged.logged or unchanged.error or not same_results(asked.results, unchanged.results):
-                raise Broken(f"{self._name(asked)} at {node} had {asked.results}, expected was {made or unchanged!r:.400}")
+        if not fits:
+            raise Broken(f"{self._name(asked)} at {node} had {asked.results}, expected was {made or unchanged!r:.400}")
         if node.sequence < asked.floors.get(node.generation, 0):
             raise Broken(f"{self._name(asked)} was decided at {node}, before others that were answered before it")
 
@@ -174,8 +171,14 @@ class Books:
                 self._check(asked, node_)
 
     def lost_applied(self, life: Life, upto: int) -> int:
-        """Return how many requests that a master answered as applied it has lost, of those it had committed."""
-        return sum(
-            asked.life is life and asked.position is not None and asked.position.sequence <= upto
-            for asked in self._ahead
-        )
+        """Return how many requests that a master answered as applied are not in its log, which has gone on.
+
+        Where the disk has refused what came before it, a request may have been decided anew: then it is at another
+        position, and only what can be recognised counts.
+        """
+        lost = 0
+        for asked in self._ahead:
+            if asked.life is life and asked.position is not None and asked.position.sequence <= upto:
+                recognisable = any(type(command) in _RECOGNISED for command in asked.commands)
+                lost += recognisable and asked.tag not in self.history.tagged
+        return lost

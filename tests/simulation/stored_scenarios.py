@@ -38,6 +38,7 @@ class Scenario:
         self.stores = _STORES[: self.random.choice((1, 1, 1, 2, 3))]
         self.faults = StoredFaults(self.world, self.random)
         self.frame_bytes = self.random.choice((150, 1500, 256 << 10))
+        self.window_frames = self.random.choice((2, 16))
         self.requests = Requests(self.random, large=self.random.choice((150, 400)))
         self.operations: list[tuple[Callable[[], object], float]] = [
             (self.ask_once, 20),
@@ -45,7 +46,9 @@ class Scenario:
             (self.ask_everybody, 4),
             (self.ask_impatiently, 5),
             (self.ask_together, 4),
-            (self.ask_steadily, 2),
+            (self.ask_steadily, 0.8),
+            (self.ask_a_full_disk, 1.5),
+            (self.ask_while_a_clone_begins, 3),
             (self.read, 5),
             (self.faults.any, 14),
             (self.faults.mend, 14),
@@ -56,7 +59,7 @@ class Scenario:
         """Live, heal, settle, and check; raises Broken."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(followers, "FRAME_BYTES", self.frame_bytes)
-            patch.setattr(followers, "WINDOW_BYTES", self.frame_bytes * 16)
+            patch.setattr(followers, "WINDOW_BYTES", self.frame_bytes * self.window_frames)
             self._live()
 
     def _live(self) -> None:
@@ -182,10 +185,10 @@ class Scenario:
                 tag, commands = self.requests.put(f"alive {life.name}", self.random.choice((0, 200_000_000)))
                 asked.append(world.ask(life, tag, commands, replicas, 20.0))
                 world.cluster.run(0.05)
-                for other in lives:
-                    if not other.role.master:
-                        world._check_staleness(other, slack=0.5)
-        world.cluster.run(1.5)
+                self._check_current(lives)
+        for _ in range(5):
+            world.cluster.run(0.5)
+            self._check_current(lives)
         self._settle()
         for question in asked:
             if question.error is not None:
@@ -196,6 +199,14 @@ class Scenario:
             for key, item in life.node.state.items():
                 if 0 < item.expiry < world.cluster_ns(world.cluster.now() - 1.0):
                     raise Broken(f"{life} still has {key!r}, whose time is over")
+
+    def _check_current(self, lives: list[Life]) -> None:
+        """Check that clones know how current they are, where signs of life come every half a second."""
+        for life in lives:
+            if not life.role.master:
+                self.world._check_staleness(life, slack=0.5)
+                if life.handle.staleness > 1.2:
+                    raise Broken(f"nothing is wrong, and {life} has not heard for {life.handle.staleness:.2f} s")
 
     def _check_kept(self) -> None:
         """Check that all that was acknowledged is in the log, unless the log was set back."""
@@ -262,16 +273,43 @@ class Scenario:
 
     def ask_steadily(self) -> None:
         """Let there always be something to be committed for a while, and an entry whose time comes meanwhile."""
-        if life := self._some_life():
+        if life := self.faults._life(lambda life: life.role.master and life.role.durable):
+            self.world.disk.busy.add(life.name)
             tag, commands = self.requests.put("e3", 20_000_000)
             self.world.ask(life, tag, commands, DURABLE)
-            for _ in range(60):
+            for _ in range(100):
+                self.world.cluster.run(0.03)
                 if not life.active:
                     return
                 tag, commands = self.requests.put("t0")
-                self.world.ask(life, tag, commands, DURABLE)
-                self.world.cluster.run(0.03)
+                self.world.ask(life, tag, commands, APPLIED)
             self.world.check()
+            self.world.disk.busy.discard(life.name)
+
+    def ask_a_full_disk(self) -> None:
+        """Let much be asked at once of a master whose disk refuses all of it."""
+        if life := self.faults._life(lambda life: life.role.master and life.role.durable):
+            self.world.disk.full.add(life.name)
+            for _ in range(30):
+                self._ask(life)
+                self.world.cluster.run(self.random.choice((0.0, 0.0, 0.0003)))
+                if not life.active:
+                    return
+            self.world.cluster.run(0.01)
+            self.world.disk.full.discard(life.name)
+
+    def ask_while_a_clone_begins(self) -> None:
+        """Let the master write while it sends all that there is to a clone that has nothing."""
+        life = self.faults._life(lambda life: not life.role.master and not life.role.durable)
+        master = self.world.master_of(life.machine) if life else None
+        if life and master and master.active:
+            self.world.crash(life.program)
+            self.world.start(life.name)
+            for _ in range(20):
+                self.world.cluster.run(self.random.choice((0.001, 0.005, 0.02)))
+                if not master.active:
+                    return
+                self._ask(master)
 
     def read(self) -> None:
         if life := self._some_life():

@@ -161,6 +161,7 @@ class StoredWorld(World):
             self._committed(life)
 
         contents.changed = changing  # type: ignore[method-assign]
+        handle.on_change = lambda: self._check_shown(life)
         if handle.position.sequence and not role.durable:
             self._committed(life)  # in memory it has begun its epoch already
         return life
@@ -242,6 +243,11 @@ class StoredWorld(World):
             self.kept[life.name, store] = life.node
         never_swapped = life.role.master
         history.check_contents(life.node, journal, str(life), expiries=never_swapped)
+
+    def _check_shown(self, life: Life) -> None:
+        """Check what a program sees that is told that something has changed."""
+        if life.node is not None and not life.ended and not life.role.master:
+            self.histories[life.role.store].check_contents(life.node, life.machine.journal, str(life), expiries=False)
 
     def _moved(self, life: Life, before: Node | None, node: Node) -> None:
         """Take note of where a clone is; what it goes to descends from where it was, or it says that it does not."""

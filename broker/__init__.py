@@ -90,7 +90,7 @@ from broker.status import (
 )
 from broker.status_reader import StatusReader
 from broker.store import Store, StoreFollower, StoreInfo
-from broker.store_roles import StoreClone, StoreMaster
+from broker.store_roles import StoreClone, StoreMaster, StoreProxy
 from broker.store_writing import Level, Outcome, Replicated
 from broker.stores.changes import ABSENT, LAST, OMITTED, Change
 from broker.subscriber import Subscriber
@@ -173,6 +173,7 @@ __all__ = [
     "StoreInfo",
     "StoreInUse",
     "StoreMaster",
+    "StoreProxy",
     "StoreRecovered",
     "StoreSynced",
     "Subscriber",

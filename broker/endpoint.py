@@ -45,7 +45,7 @@ from broker.protocol.wires import Chance, Timing
 from broker.status import MessagesLost, StoreConflict, StoreFailing, StoreForked
 from broker.status_reader import StatusReader
 from broker.store_driver import StoreDriver
-from broker.store_roles import StoreClone, StoreMaster
+from broker.store_roles import StoreClone, StoreMaster, StoreProxy
 from broker.stores.retention import LOG_BYTES
 from broker.subscriber import Subscriber
 from broker.topics import normalize_prefix
@@ -413,6 +413,14 @@ class Endpoint:
             log_bytes=log_bytes,
             write_timeout=write_timeout,
         )
+
+    def proxy(self, store: str, *, timeout: float = 5.0, write_timeout: float = 30.0) -> StoreProxy:
+        """Write to a store, and read single values at its master, without a replica: enter it with ``async with``.
+
+        For programs that look at a few entries of a large store.  Entering waits for a master, at most ``timeout``
+        seconds; writes wait for one, too.
+        """
+        return StoreProxy(self, store, timeout=timeout, write_timeout=write_timeout)
 
     def stores(self) -> dict[str, tuple[str, ...]]:
         """Return the stores that have a master in the mesh, each with the endpoint that is it (two: a conflict)."""

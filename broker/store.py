@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from broker.errors import NoSuchKey, StoreClosed, StoreError
 from broker.journaling import Journal, MemoryJournal, Position
-from broker.store_writing import StoreWriting
+from broker.store_writing import StoreWriting, check_options
 from broker.stores.changes import of_key, of_prefix
 from broker.stores.clone import Clone
 from broker.stores.contents import Fresh
@@ -86,10 +86,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
         write_timeout: float,
         limit_bytes: int | None = None,
     ) -> None:
-        if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
-            raise ValueError(f"a store's name is printable text of 1 to 255 bytes: {name!r:.100}")
-        if not write_timeout > 0:
-            raise ValueError(f"write_timeout is a positive number of seconds, not {write_timeout!r}")
+        check_options(name, write_timeout)
         if log_bytes < 0:
             raise ValueError(f"log_bytes is a number of bytes, not {log_bytes!r}")
         if limit_bytes is not None and limit_bytes < _LIMIT_BYTES_MIN:

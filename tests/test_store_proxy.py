@@ -16,7 +16,7 @@ from broker.testing import SimulatedNetwork
 
 @pytest.fixture
 async def pair(autojump_clock: trio.testing.MockClock) -> AsyncIterator[tuple[Endpoint, Endpoint]]:
-    """Two endpoints, a and b, linked."""
+    """Two endpoints, a and b, linked.  A test that lets time pass asks for the clock too: it jumps for those alone."""
     network = SimulatedNetwork()
     async with Endpoint("a", network=network) as one, Endpoint("b", network=network) as two:
         await one.peer(await two.listen("sim://b"))
@@ -38,7 +38,9 @@ async def test_it_writes_and_fetches_at_the_master(pair: tuple[Endpoint, Endpoin
         assert dict(hosts) == {"restarts": 2, "x": 1}
 
 
-async def test_it_follows_nothing_however_large_the_store_is(pair: tuple[Endpoint, Endpoint]) -> None:
+async def test_it_follows_nothing_however_large_the_store_is(
+    pair: tuple[Endpoint, Endpoint], autojump_clock: trio.testing.MockClock
+) -> None:
     one, two = pair
     async with one.master("hosts") as hosts, two.proxy("hosts") as proxy:
         await hosts.put("big", "x" * 1_000_000)
@@ -83,7 +85,9 @@ async def test_other_ways_to_read_say_what_to_do(pair: tuple[Endpoint, Endpoint]
         assert proxy
 
 
-async def test_it_may_be_there_before_its_master_and_outlive_it(pair: tuple[Endpoint, Endpoint]) -> None:
+async def test_it_may_be_there_before_its_master_and_outlive_it(
+    pair: tuple[Endpoint, Endpoint], autojump_clock: trio.testing.MockClock
+) -> None:
     one, two = pair
     async with two.proxy("hosts", timeout=0.1) as proxy, trio.open_nursery() as nursery:
         assert proxy.master is None
@@ -115,9 +119,12 @@ async def test_each_write_is_done_once_while_the_link_is_cut(seed: int, autojump
             assert network.fabric.cuts > 10
 
 
-async def test_writers_that_wait_for_room_go_on(pair: tuple[Endpoint, Endpoint]) -> None:
+@pytest.mark.parametrize("role", [Endpoint.proxy, Endpoint.clone])
+async def test_writers_that_wait_for_room_go_on_when_all_is_refused(
+    pair: tuple[Endpoint, Endpoint], role: Callable[..., Any]
+) -> None:
     one, two = pair
-    async with one.master("hosts") as hosts, two.proxy("hosts") as proxy:
+    async with one.master("hosts") as hosts, role(two, "hosts") as proxy:
         await hosts.put("there", 1)
         refused = 0
 

@@ -165,6 +165,7 @@ class Clone:
             return
         if kind == StoreKind.OUTCOMES:
             self.forwarding.take(wire.decode(Outcomes, body))
+            self._act(StoreChanged(self.name))  # somebody may wait for room: what was refused changes nothing else
         elif kind == StoreKind.NOT_HERE:
             self._take_refusal(wire.decode(NotHere, body), serial, now)
         elif serial == self._serial:

@@ -68,6 +68,18 @@ class Watch:
             self._store.check_open()
             if not self._fill():
                 await self._store.changed.park()
+        return self._give()
+
+    def receive_nowait(self) -> Change:
+        """Return the next change like :meth:`receive`, or raise :class:`trio.WouldBlock` where there is none yet."""
+        self._store.check_open()
+        if not self._pending:
+            self._fill()
+        if not self._pending:
+            raise trio.WouldBlock
+        return self._give()
+
+    def _give(self) -> Change:
         change = self._pending.popleft()
         if change.final:
             self._given = change.position

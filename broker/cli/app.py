@@ -51,6 +51,26 @@ def app() -> None:
     """
 
 
+class _LazyGroup(click.Group):
+    """The commands of a group, in a module that is imported when one of them is asked for."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(importlib.import_module("broker.cli.storeapp").COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command: click.Command | None = importlib.import_module("broker.cli.storeapp").COMMANDS.get(cmd_name)
+        return command
+
+
+@app.group(cls=_LazyGroup)
+def store() -> None:
+    """Look into the stores of a mesh, change them, and watch them change.
+
+    KEY and VALUE are JSON: a text has quotes ('"web-01"').  What JSON has no type for is an object such as
+    {"$port": "53/udp"} (see 'broker sub --help').
+    """
+
+
 _name_option = click.option("--name", help="Our name in the mesh; by default the host's and the process's number.")
 _timeout_option = click.option(
     "--timeout",

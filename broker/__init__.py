@@ -90,7 +90,8 @@ from broker.status import (
 )
 from broker.status_reader import StatusReader
 from broker.store import Store, StoreFollower, StoreInfo
-from broker.store_roles import StoreClone, StoreMaster, StoreProxy
+from broker.store_proxy import StoreProxy
+from broker.store_roles import StoreClone, StoreMaster
 from broker.store_writing import Level, Outcome, Replicated
 from broker.stores.changes import ABSENT, LAST, OMITTED, Change
 from broker.subscriber import Subscriber

@@ -17,7 +17,7 @@ This module is long because all the machines meet here; what each of them does i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from broker.errors import BrokerError, Malformed
 from broker.journaling import Journal
@@ -404,7 +404,7 @@ class Node:
         finally:
             self._pump()
 
-    def attach_clone(self, store: str, journal: Journal, now: float, **options: int) -> Clone:
+    def attach_clone(self, store: str, journal: Journal, now: float, **options: Any) -> Clone:
         """Begin to follow a store."""
         self._now = now
         try:

@@ -17,7 +17,7 @@ from broker.stores.requests import Request
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
     from broker.store import Store
-    from broker.store_roles import StoreProxy
+    from broker.store_proxy import StoreProxy
 
 __all__ = ["StoreDriver"]
 

@@ -1,31 +1,24 @@
-"""The roles that an endpoint can have in a store: the master, a clone, and a proxy, which only asks."""
+"""The two roles that an endpoint can have in a store: the master, and a clone."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from time import time_ns
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from broker.errors import MasterExists, NotMaster, StaleData, StoreClosed, StoreError, StoreFull
+from broker.errors import MasterExists, NotMaster, StaleData, StoreFull
 from broker.journaling import Journal, Position
 from broker.store import Store
-from broker.store_writing import StoreWriting, check_options
 from broker.stores.clone import Clone
 from broker.stores.master import Master
-from broker.stores.proxy import Proxy
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
 
-__all__ = ["StoreClone", "StoreMaster", "StoreProxy"]
-
-# How long leaving a proxy waits for what was asked of it.
-_LINGER_S: Final = 2.0
+__all__ = ["StoreClone", "StoreMaster"]
 
 
 class StoreMaster(Store):
@@ -156,97 +149,3 @@ class StoreClone(Store):
     async def backup(self, path: str | os.PathLike[str]) -> Position:  # noqa: ARG002 - the master's signature
         """Only a master's backup can be a master again: raises NotMaster."""
         raise NotMaster(self.name, f"back up the master ({self.master or 'not reachable now'}), not this clone")
-
-
-class StoreProxy(StoreWriting):
-    """A way to a store's master without a replica: what :meth:`Endpoint.proxy` gives.
-
-    It writes as a clone does, and reads with :meth:`fetch` alone, at the master; it costs the same however large the
-    store is.  Any other way to read raises StoreError: there is nothing here to read.
-    """
-
-    def __init__(self, endpoint: Endpoint, name: str, *, timeout: float, write_timeout: float) -> None:
-        check_options(name, write_timeout)
-        self.name = name
-        self.changed = trio.lowlevel.ParkingLot()
-        self._endpoint = endpoint
-        self._timeout = timeout
-        self._write_timeout = write_timeout
-        self._machine: Proxy | None = None
-        self._entered = False
-
-    @trio.lowlevel.enable_ki_protection
-    async def __aenter__(self) -> Self:
-        """Look for the master, at most ``timeout`` seconds."""
-        endpoint = self._endpoint
-        endpoint._check_open()
-        if self._entered:
-            raise StoreClosed(self.name, "its handle is entered once: make a new one")
-        self._entered = True
-        self._machine = endpoint._node.attach_proxy(self.name, trio.current_time())
-        endpoint._store_driver.handles[self.name] = self
-        endpoint._carry_out()
-        try:
-            await trio.lowlevel.checkpoint()
-            with trio.move_on_after(self._timeout):
-                await self.until(lambda: self._open().master is not None)
-        except BaseException:
-            self.end()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Wait a moment for what was asked."""
-        machine = self._machine
-        if machine is None:
-            return
-        try:
-            if kind is None:
-                with trio.move_on_after(_LINGER_S):
-                    await self.until(lambda: machine.idle)
-        except StoreClosed:
-            pass  # the endpoint was closed meanwhile
-        finally:
-            self.end()
-
-    def end(self) -> None:
-        """Ask no longer; who waits gets the error.  The endpoint calls this when it is closed."""
-        endpoint, machine = self._endpoint, self._machine
-        if machine is None:
-            return
-        self._machine = None
-        endpoint._store_driver.handles.pop(self.name, None)
-        if endpoint._state == "open":
-            endpoint._node.detach_store(self.name, trio.current_time())
-            endpoint._carry_out()
-        self.changed.unpark_all()
-
-    def _open(self) -> Proxy:
-        machine = self._machine
-        if machine is None:
-            what = "was left: make a new one" if self._entered else "is used inside 'async with ... as store:'"
-            raise StoreClosed(self.name, f"its handle {what}")
-        return machine
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until ``condition`` holds, which is looked at whenever something has come from the master."""
-        while not condition():
-            await self.changed.park()
-            self._open()
-
-    @property
-    def master(self) -> str | None:
-        """The endpoint that it asks; None: no master can be reached."""
-        machine = self._open()
-        return None if machine.master is None else machine.master.name
-
-    def _nothing_here(self, *_arguments: object, **_options: object) -> NoReturn:
-        raise StoreError(self.name, "a proxy has none of the contents: fetch() a value, or make a clone")
-
-    __getitem__ = __contains__ = __len__ = __iter__ = _nothing_here
-    get = get_index = size = expires = watch = _nothing_here
-
-    def __bool__(self) -> bool:
-        return True  # a handle; there is no length

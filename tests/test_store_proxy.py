@@ -11,7 +11,7 @@ import trio.testing
 
 import broker
 from broker import Endpoint
-from broker.testing import SimulatedNetwork
+from broker.testing import Conditions, SimulatedNetwork
 
 
 @pytest.fixture
@@ -74,7 +74,6 @@ async def test_the_master_s_errors_are_raised(pair: tuple[Endpoint, Endpoint]) -
         list,
         lambda proxy: proxy.get("key"),
         lambda proxy: proxy.get_index("key", 0),
-        lambda proxy: proxy.watch("prefix"),
     ],
 )
 async def test_other_ways_to_read_say_what_to_do(pair: tuple[Endpoint, Endpoint], read: Callable[[Any], Any]) -> None:
@@ -83,6 +82,109 @@ async def test_other_ways_to_read_say_what_to_do(pair: tuple[Endpoint, Endpoint]
         with pytest.raises(broker.StoreError, match=r"fetch\(\) a value, or make a clone"):
             read(proxy)
         assert proxy
+
+
+async def test_to_be_watched_it_says_since_when(pair: tuple[Endpoint, Endpoint]) -> None:
+    one, two = pair
+    async with one.master("hosts"), two.proxy("hosts") as proxy:
+        with pytest.raises(broker.StoreError, match="since='now'"):
+            proxy.watch()
+    with pytest.raises(TypeError, match="since is a Position"):
+        two.proxy("hosts", since=3)  # type: ignore[arg-type]
+
+
+async def test_watched_from_now_on_it_gives_every_change_and_takes_nothing_else(
+    pair: tuple[Endpoint, Endpoint], autojump_clock: trio.testing.MockClock
+) -> None:
+    one, two = pair
+    async with one.master("hosts") as hosts:
+        await hosts.put("list", [1] * 1000)
+        async with two.proxy("hosts", since="now") as proxy:
+            changes, of_b = proxy.watch(), proxy.watch("b")
+            await proxy.put("a", 1, expires_in=5)
+            await hosts.push("list", 2)
+            await hosts.put("b", 2)
+            await trio.sleep(10)
+            told = [await changes.receive() for _ in range(4)]
+            assert [(change.key, change.cause) for change in told] == [
+                ("a", "put"),
+                ("list", "put"),
+                ("b", "put"),
+                ("a", "expire"),
+            ]
+            assert (await of_b.receive()).key == "b"
+            assert changes.position == of_b.position == hosts.position
+            assert hosts.info().followers == ()
+            with pytest.raises(broker.NotReplicated):
+                await proxy.put("small", 2, level=broker.Replicated(1), timeout=1)
+
+
+async def test_a_watch_goes_on_where_another_endpoint_s_ended(pair: tuple[Endpoint, Endpoint]) -> None:
+    one, two = pair
+    async with one.master("hosts") as hosts:
+        async with two.proxy("hosts", since="now") as proxy:
+            changes = proxy.watch()
+            await proxy.put("a", 1)
+            assert (await changes.receive()).new == 1
+        for number in range(2, 10):
+            await hosts.put("a", number)
+        async with two.proxy("hosts", since=changes.position) as proxy:
+            changes = proxy.watch(key="a")
+            assert [(await changes.receive()).new for _ in range(8)] == list(range(2, 10))
+            with pytest.raises(trio.WouldBlock):
+                changes.receive_nowait()
+
+
+async def test_a_position_that_is_not_in_the_log_is_told(pair: tuple[Endpoint, Endpoint]) -> None:
+    one, two = pair
+    async with one.master("hosts", log_bytes=1000) as hosts:
+        old = await hosts.put("a", 0)
+        for number in range(100):
+            await hosts.put("a", number)
+        other = broker.Position(bytes(16), 1, hosts.position.sequence, bytes(8))
+        forked = broker.Position(hosts.position.journal, 1, hosts.position.sequence, bytes(8))
+        future = broker.Position(hosts.position.journal, 1, hosts.position.sequence + 5, bytes(8))
+        for position in (old, other, forked, future):
+            with pytest.raises(broker.ChangesLost, match="does not go on from"):
+                async with two.proxy("hosts", since=position):
+                    pass
+
+
+async def test_a_watch_that_has_missed_something_says_so(
+    pair: tuple[Endpoint, Endpoint], autojump_clock: trio.testing.MockClock
+) -> None:
+    one, two = pair
+    async with two.proxy("hosts", since="now", timeout=0.1) as proxy:
+        with pytest.raises(broker.StoreError, match="no master has been reached yet"):
+            proxy.watch()
+        async with one.master("hosts") as hosts:
+            await trio.sleep(1)
+            changes = proxy.watch()
+            await hosts.put("a", 1)
+            assert (await changes.receive()).new == 1
+        # In memory the next master's log is another one.
+        async with one.master("hosts") as hosts:
+            with pytest.raises(broker.ChangesLost):
+                await changes.receive()
+            await proxy.put("b", 1)
+            assert dict(hosts) == {"b": 1}
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_no_change_is_missed_or_told_twice_over_a_bad_link(
+    seed: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    network = SimulatedNetwork(seed, Conditions(delay_s=0.05, jitter_s=0.1))
+    async with Endpoint("a", network=network) as one, Endpoint("b", network=network) as two:
+        await one.peer(await two.listen("sim://b"))
+        async with one.master("hosts") as hosts, two.proxy("hosts", since="now") as proxy:
+            changes = proxy.watch()
+            network.fabric.flap("a", "b", period_s=3, times=20)
+            for number in range(200):
+                await hosts.put("count", number)
+                await trio.sleep(0.2)
+            assert [(await changes.receive()).new for _ in range(200)] == list(range(200))
+            assert network.fabric.cuts > 5
 
 
 async def test_it_may_be_there_before_its_master_and_outlive_it(

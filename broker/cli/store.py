@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 import msgspec
@@ -40,25 +40,24 @@ class Reach:
             yield endpoint
 
     @asynccontextmanager
-    async def proxy(self, store: str) -> AsyncIterator[broker.StoreProxy]:
+    async def proxy(
+        self, endpoint: broker.Endpoint, store: str, since: broker.Position | Literal["now"] | None = None
+    ) -> AsyncIterator[broker.StoreProxy]:
         """A proxy of a store that has a master."""
-        async with self.endpoint() as endpoint:
-            try:
-                proxy = endpoint.proxy(store, timeout=self.timeout_s, write_timeout=self.timeout_s)
-            except ValueError as error:
-                raise InputError(str(error)) from None
-            async with proxy:
-                if proxy.master is None:
-                    raise self._no_master(endpoint, store)
-                yield proxy
+        try:
+            proxy = endpoint.proxy(store, since=since, timeout=self.timeout_s, write_timeout=self.timeout_s)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        async with proxy:
+            if proxy.master is None:
+                raise self._no_master(endpoint, store)
+            yield proxy
 
     @asynccontextmanager
-    async def clone(
-        self, endpoint: broker.Endpoint, store: str, path: str | None = None
-    ) -> AsyncIterator[broker.StoreClone]:
+    async def clone(self, endpoint: broker.Endpoint, store: str) -> AsyncIterator[broker.StoreClone]:
         """A clone that has all that the master had; a large one may take its time as long as there is a master."""
         try:
-            clone = endpoint.clone(store, path=path, timeout=self.timeout_s)
+            clone = endpoint.clone(store, timeout=self.timeout_s)
         except ValueError as error:
             raise InputError(str(error)) from None
         async with clone:
@@ -134,7 +133,7 @@ class Get:
     async def __call__(self, output: Output) -> int:
         """Print the value that the master has."""
         key = typed(self.key, "key")
-        async with self.reach.proxy(self.store) as store:
+        async with self.reach.endpoint() as endpoint, self.reach.proxy(endpoint, self.store) as store:
             text = dumps(to_json(await store.fetch(key)))
         await output.write((printable(text) if output.is_terminal else text) + "\n")
         return 0
@@ -155,7 +154,7 @@ class Put:
     async def __call__(self, output: Output) -> int:
         """Put the entry, and print where that stands in the order of all changes."""
         key, value = typed(self.key, "key"), typed(self.value, "value")
-        async with self.reach.proxy(self.store) as store:
+        async with self.reach.endpoint() as endpoint, self.reach.proxy(endpoint, self.store) as store:
             put = store.put_unique if self.unique else store.put
             position = await put(key, value, expires_in=self.expires_s, level=self.level)
         await output.write(dumps({"position": str(position)}) + "\n")
@@ -175,7 +174,7 @@ class Erase:
     async def __call__(self, output: Output) -> int:
         """Erase the entry, and print where that stands in the order of all changes."""
         key = typed(self.key, "key")
-        async with self.reach.proxy(self.store) as store:
+        async with self.reach.endpoint() as endpoint, self.reach.proxy(endpoint, self.store) as store:
             position = await store.erase(key, missing_ok=self.missing_ok, level=self.level)
         await output.write(dumps({"position": str(position)}) + "\n")
         return 0

@@ -67,7 +67,7 @@ _level_option = click.option(
 _json_option = click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
 
 
-@click.command("list")
+@click.command("list", short_help="Show the stores, or the entries of one.")
 @click.argument("store", required=False)
 @click.argument("prefix", required=False)
 @_options
@@ -88,7 +88,7 @@ def _list(
     return run(List(Reach(connect, name, timeout_s), store, prefix, as_json))
 
 
-@click.command(context_settings=_NEGATIVE)
+@click.command(context_settings=_NEGATIVE, short_help="Print a value.")
 @click.argument("store")
 @click.argument("key")
 @_options
@@ -108,7 +108,7 @@ _PUT_HELP = """Set the entry KEY to VALUE, and print {"position": ...}: where th
 """
 
 
-@click.command(help=_PUT_HELP, context_settings=_NEGATIVE)
+@click.command(help=_PUT_HELP, short_help="Set an entry.", context_settings=_NEGATIVE)
 @click.argument("store")
 @click.argument("key")
 @click.argument("value")
@@ -137,7 +137,7 @@ def put(
     return run(Put(Reach(connect, name, timeout_s), store, key, value, expires_s, unique, level))
 
 
-@click.command(context_settings=_NEGATIVE)
+@click.command(context_settings=_NEGATIVE, short_help="Erase an entry.")
 @click.argument("store")
 @click.argument("key")
 @_options
@@ -167,13 +167,13 @@ In a terminal they are a table.  Elsewhere each is a JSON object on a line:
 nothing, and {"$omitted": null} where a value was too large to be told; "element" is what changed within a list, dict or
 set.  Those of one batch have one "position", and the last of them is "final".
 
---since goes on behind a position, with nothing left out and nothing twice: that of the last "final" change, or the one
-that standard error names at the end.  How far back that may be is up to the log that is kept here: keep a clone in a
-file with --path.  Where that is too far the exit code is 1.
+--since goes on behind a position, with nothing left out and nothing twice: that of the last "final" change, the one
+that standard error names at the end, or that of a dump.  Where the master's log does not go back as far the exit code
+is 1.
 """
 
 
-@click.command(help=_WATCH_HELP)
+@click.command(help=_WATCH_HELP, short_help="Show changes as they come.")
 @click.argument("store")
 @click.argument("prefix", required=False)
 @_options
@@ -181,7 +181,6 @@ file with --path.  Where that is too far the exit code is 1.
 @click.option(
     "--since", metavar="POSITION", type=_Parsed("position", broker.Position.parse), help="Go on behind a position."
 )
-@click.option("--path", metavar="FILE", type=click.Path(dir_okay=False), help="Keep the clone in a file, for --since.")
 @click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many changes.")
 def watch(
     store: str,
@@ -191,16 +190,15 @@ def watch(
     timeout_s: float,
     key: str | None,
     since: broker.Position | None,
-    path: str | None,
     count: int | None,
 ) -> int:
     """Show the changes of a store as they come."""
     if prefix is not None and key is not None:
         raise click.UsageError("watch a PREFIX or a --key, not both")
-    return run(Watch(Reach(connect, name, timeout_s), store, prefix, key, since, count, path))
+    return run(Watch(Reach(connect, name, timeout_s), store, prefix, key, since, count))
 
 
-@click.command()
+@click.command(short_help="Print all entries.")
 @click.argument("store")
 @_options
 def dump(store: str, connect: Sequence[str], name: str | None, timeout_s: float) -> int:
@@ -211,7 +209,7 @@ def dump(store: str, connect: Sequence[str], name: str | None, timeout_s: float)
     return run(Dump(Reach(connect, name, timeout_s), store))
 
 
-@click.command()
+@click.command(short_help="Put the entries of a dump.")
 @click.argument("store")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @_options
@@ -225,7 +223,7 @@ def load(store: str, file: str, connect: Sequence[str], name: str | None, timeou
     return run(Load(Reach(connect, name, timeout_s), store, file, level))
 
 
-@click.command()
+@click.command(short_help="Show who is its master, and how large it is.")
 @click.argument("store")
 @_options
 @_json_option

@@ -59,7 +59,7 @@ class Load:
     async def __call__(self, _: Output) -> int:
         """Put all entries, a batch at a time and in order, up to the first that is wrong; says how many."""
         progress = _Progress()
-        async with self.reach.proxy(self.store) as store:
+        async with self.reach.endpoint() as endpoint, self.reach.proxy(endpoint, self.store) as store:
             try:
                 with _opened(self.path) as lines:
                     await self._load(store, lines, progress)

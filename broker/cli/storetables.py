@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,15 +23,21 @@ __all__ = ["ChangeTable", "entries_table", "fields_table", "stores_table"]
 _CAUSE_STYLES: Final = {"put": "green", "erase": "red", "expire": "yellow", "clear": "bold red"}
 _TIME_CELLS: Final = 12  # 12:34:56.789
 _CAUSE_CELLS: Final = 6
+_KEY_CELLS_MAX: Final = 36
+_EXPIRES_CELLS: Final = 12
 _COLUMNS_FOR_TIME: Final = 50
 _COLUMNS_FOR_WRITER: Final = 80
 
 
 def _text(table: Table) -> str:
-    console = Console(file=sys.stdout, highlight=False)
+    console = _console()
     with console.capture() as capture:
         console.print(table)
     return capture.get()
+
+
+def _console() -> Console:
+    return Console(file=sys.stdout, highlight=False)
 
 
 def stores_table(stores: Mapping[str, Sequence[str]]) -> str:
@@ -49,11 +56,14 @@ def entries_table(store: str, rows: Sequence[tuple[str, str, broker.Timestamp | 
     """Entries, each on a line."""
     entries = "1 entry" if len(rows) == 1 else f"{len(rows):,} entries"
     table = Table(box=box.SIMPLE_HEAD, title=f"{printable(store)}: {entries}", title_justify="left")
-    table.add_column("key", no_wrap=True, max_width=40)
-    table.add_column("value", no_wrap=True)
     expiring = any(expires for _, _, expires in rows)
+    # What a value leaves of its place is nobody's, so that a long one takes none from the key beside it.
+    key_cells = min(_KEY_CELLS_MAX, max([len("key"), *(cell_len(key) for key, _, _ in rows)]))
+    rest = _console().width - key_cells - (_EXPIRES_CELLS + 8 if expiring else 5)
+    table.add_column("key", no_wrap=True, width=key_cells)
+    table.add_column("value", no_wrap=True, max_width=max(8, rest))
     if expiring:
-        table.add_column("expires in", justify="right", no_wrap=True)
+        table.add_column("expires in", justify="right", no_wrap=True, width=_EXPIRES_CELLS)
     now = datetime.now(UTC)
     for key, value, expires in rows:
         cells = [Text(printable(key), style="cyan"), Text(printable(value))]
@@ -77,7 +87,7 @@ class ChangeTable:
     """Rows of changes, as wide as the terminal is at that moment; each stands by itself, so it can go on for ever."""
 
     def __init__(self) -> None:
-        self._console = Console(file=sys.stdout, highlight=False)
+        self._console = _console()
         self._widths: dict[str, int] = {}
 
     def rows(self, changes: Sequence[broker.Change]) -> str:

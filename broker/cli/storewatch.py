@@ -31,7 +31,6 @@ class Watch:
     key: str | None
     since: broker.Position | None
     count: int | None
-    path: str | None  # keep the clone there
 
     async def __call__(self, output: Output) -> int:
         """Show changes until ``count`` or for ever; always says how many there were, and how to go on."""
@@ -39,8 +38,8 @@ class Watch:
         table = ChangeTable() if output.is_terminal else None
         async with self.reach.endpoint() as endpoint, endpoint.status() as status, trio.open_nursery() as nursery:
             nursery.start_soon(follow_status, status)
-            async with self.reach.clone(endpoint, self.store, self.path) as store:
-                changes = store.watch(self.prefix, since=self.since, **wanted)
+            async with self.reach.proxy(endpoint, self.store, self.since or "now") as store:
+                changes = store.watch(self.prefix, **wanted)
                 note(f"watching {self.store!r} from {changes.position} on")
                 shown, position = 0, changes.position
                 try:

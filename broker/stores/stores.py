@@ -19,6 +19,7 @@ from broker.protocol.transit import Transit
 from broker.protocol.wires import Chance
 from broker.status import StoreConflict
 from broker.stores import wire
+from broker.stores.bareclone import BareClone
 from broker.stores.clone import Clone
 from broker.stores.followers import Sender
 from broker.stores.master import Master
@@ -89,11 +90,13 @@ class Stores:
         self.settle(now)
         return master
 
-    def attach_clone(self, store: str, journal: Journal, now: float, *, log_bytes: int = LOG_BYTES) -> Clone:
-        """Begin to follow a store, wherever its master is.  Raises StoreInUse."""
+    def attach_clone(
+        self, store: str, journal: Journal, now: float, *, log_bytes: int = LOG_BYTES, bare: bool = False
+    ) -> Clone:
+        """Begin to follow a store, or if ``bare`` its log alone, wherever its master is.  Raises StoreInUse."""
         self.check_free(store)
         self._now = now
-        clone = self.clones[store] = Clone(
+        clone = self.clones[store] = (BareClone if bare else Clone)(
             store,
             journal,
             self._transit,

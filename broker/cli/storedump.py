@@ -70,38 +70,35 @@ class Load:
 
     async def _load(self, store: broker.StoreProxy, lines: Lines, progress: _Progress) -> None:
         batch, size, first = self._new_batch(store), 0, 1
-        while True:
-            wrong: Exception | None = None
+        wrong: InputError | None = None
+        while wrong is None:
             try:
                 line = await lines.read()
-                entry = None if line is None else entry_of(line.decode())
+                if line is None:
+                    break
+                if len(batch) >= _BATCH_ENTRIES or size + len(line) > _BATCH_BYTES:
+                    await self._commit(batch, f"lines {first} to {lines.number - 1}")
+                    progress.show(self.loaded)
+                    batch, size, first = self._new_batch(store), 0, lines.number
+                self._add(batch, *entry_of(line.decode()))
+                size += len(line)
             except _LINE_ERRORS as error:
-                wrong, line, entry = error, None, None
-            if line is None or len(batch) >= _BATCH_ENTRIES or size + len(line) > _BATCH_BYTES:
-                await self._commit(batch, f"lines {first} to {lines.number - (line is not None)}")
-                progress.show(self.loaded)
-                batch, size, first = self._new_batch(store), 0, lines.number
-            if wrong is not None:
-                raise InputError(f"line {lines.number}: {wrong}") from None
-            if entry is None:
-                return
-            self._add(batch, lines.number, *entry)
-            size += len(line or b"")
+                wrong = InputError(f"line {lines.number}: {error}")
+        await self._commit(batch, f"lines {first} to {lines.number}")
+        if wrong is not None:
+            raise wrong
 
     def _new_batch(self, store: broker.StoreProxy) -> broker.Batch:
         return store.batch(level=self.level, timeout=self.reach.timeout_s)
 
-    def _add(self, batch: broker.Batch, number: int, key: Any, value: Any, expires: broker.Timestamp | None) -> None:
+    def _add(self, batch: broker.Batch, key: Any, value: Any, expires: broker.Timestamp | None) -> None:
         expires_s = None
         if expires is not None:
             expires_s = (expires.nanoseconds - time_ns()) / 1e9
             if expires_s <= 0:
                 self.expired += 1
                 return
-        try:
-            batch.put(key, value, expires_in=expires_s)
-        except broker.NotCarried as error:
-            raise InputError(f"line {number}: {error}; the lines just before it were not put") from None
+        batch.put(key, value, expires_in=expires_s)
 
     async def _commit(self, batch: broker.Batch, which: str) -> None:
         try:

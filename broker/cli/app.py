@@ -249,9 +249,10 @@ def demo(seconds: float | None, agents: int, as_json: bool) -> int:
     """Watch this machine: a manager and agents, as separate processes.
 
     The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a
-    burst of them as fast as they can.  In a terminal the manager shows a live table; elsewhere each message is a JSON
+    burst of them as fast as they can.  Each keeps an entry in the store "hosts", whose master is the manager: kill one,
+    and its entry expires.  In a terminal the manager shows a live table; elsewhere each message is a JSON
     object on a line and the last line is {"summary": ...}.  It stops after the seconds given or with Ctrl-C, which is
-    no failure here: the exit code is 1 if an event was lost or an agent died, else 0.
+    no failure here: the exit code is 1 if an event or a write was lost or an agent died, else 0.
     """
     import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
 

@@ -13,7 +13,7 @@ import attrs
 
 import broker
 from broker.cli.jsonform import FormError
-from broker.cli.running import InputError
+from broker.cli.running import InputError, counted
 from broker.cli.standard import Lines, LineTooLong, Output, note
 from broker.cli.store import Reach, in_chunks, unlink
 from broker.cli.storeform import entry_of
@@ -41,7 +41,7 @@ class Dump:
             await unlink(endpoint, self.reach.connect)
             keys = list(store)
             await in_chunks(output, store, keys)
-            note(f"{counted_entries(len(keys))} at {store.position}")
+            note(f"{counted(len(keys), 'entry', 'entries')} at {store.position}")
         return 0
 
 
@@ -110,12 +110,7 @@ class Load:
 
     def _summary(self) -> str:
         expired = f", {self.expired:,} had expired and were left out" if self.expired else ""
-        return f"{counted_entries(self.loaded)} loaded{expired}"
-
-
-def counted_entries(number: int) -> str:
-    """So many entries, in words."""
-    return "1 entry" if number == 1 else f"{number:,} entries"
+        return f"{counted(self.loaded, 'entry', 'entries')} loaded{expired}"
 
 
 @contextmanager
@@ -140,7 +135,7 @@ class _Progress:
     def show(self, loaded: int) -> None:
         if sys.stderr.isatty():
             self._shown = True
-            sys.stderr.write(f"\r{counted_entries(loaded)}")
+            sys.stderr.write(f"\r{counted(loaded, 'entry', 'entries')}")
             sys.stderr.flush()
 
     def clear(self) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 import broker
+from broker.cli.running import counted
 from broker.cli.standard import printable
 from broker.cli.storeform import shown
 from broker.cli.table import fitted
@@ -54,7 +55,7 @@ def stores_table(stores: Mapping[str, Sequence[str]]) -> str:
 
 def entries_table(store: str, rows: Sequence[tuple[str, str, broker.Timestamp | None]]) -> str:
     """Entries, each on a line."""
-    entries = "1 entry" if len(rows) == 1 else f"{len(rows):,} entries"
+    entries = counted(len(rows), "entry", "entries")
     table = Table(box=box.SIMPLE_HEAD, title=f"{printable(store)}: {entries}", title_justify="left")
     expiring = any(expires for _, _, expires in rows)
     # What a value leaves of its place is nobody's, so that a long one takes none from the key beside it.

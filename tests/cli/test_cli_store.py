@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
+from pathlib import Path
 
 import pytest
+import trio
 from cli_stores import hosts, plain
 from processes import finished, in_terminal, started
 
@@ -137,6 +141,21 @@ async def test_error_is_one_line_with_its_code(arguments: list[str], code: int, 
         assert last.startswith("broker")
         assert told in last
         assert "Traceback" not in errors
+
+
+async def test_the_readme_s_lines_work_when_pasted(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    lines = re.findall(r"^(broker store \w+ .*?)(?: +#.*)?$", readme, re.MULTILINE)
+    assert {line.split()[2] for line in lines} == {"list", "put", "get", "watch", "dump", "load"}
+    async with hosts() as mesh:
+        for line in lines:
+            if "store watch" not in line:  # it does not end
+                there = line.replace("tcp://127.0.0.1:9999", mesh.address)
+                shell = f'broker() {{ {sys.executable} -m broker "$@"; }}; {there}'
+                environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+                await trio.run_process(["/bin/sh", "-c", shell], cwd=tmp_path, env=environment)
+        assert dict(mesh.master) == {"web-01": {"up": True}}
+        assert (tmp_path / "hosts.ndjson").read_text().count("\n") == 1
 
 
 async def test_nobody_at_the_address_and_no_address_are_told() -> None:

@@ -161,6 +161,12 @@ class StoreProxy(StoreWriting):
         assert isinstance(self._since, Position)
         return Watch(self, machine.journal, self._since, wanted(prefix, key))
 
+    @property
+    def entries(self) -> int | None:
+        """How many entries there were when it began to follow the log, or last did so anew; None without ``since``."""
+        machine = self._open()
+        return machine.entries if isinstance(machine, BareClone) else None
+
     def _nothing_here(self, *_arguments: object, **_options: object) -> NoReturn:
         raise StoreError(self.name, "a proxy has none of the contents: fetch() a value, or make a clone")
 

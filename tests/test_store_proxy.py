@@ -100,6 +100,7 @@ async def test_watched_from_now_on_it_gives_every_change_and_takes_nothing_else(
     async with one.master("hosts") as hosts:
         await hosts.put("list", [1] * 1000)
         async with two.proxy("hosts", since="now") as proxy:
+            assert proxy.entries == 1
             changes, of_b = proxy.watch(), proxy.watch("b")
             await proxy.put("a", 1, expires_in=5)
             await hosts.push("list", 2)

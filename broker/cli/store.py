@@ -18,7 +18,7 @@ from broker.cli.standard import Output, printable
 from broker.cli.storeform import entry_line, shown, typed
 from broker.cli.storetables import entries_table, fields_table, stores_table
 
-__all__ = ["Erase", "Get", "Info", "List", "Put", "Reach", "in_chunks", "unlink"]
+__all__ = ["Erase", "Get", "Info", "List", "Put", "Reach", "write_entries", "unlink"]
 
 # Entries that are rendered and written at once.
 CHUNK_ENTRIES: Final = 500
@@ -77,7 +77,7 @@ class Reach:
         return broker.MasterUnavailable(store, reason)
 
 
-async def in_chunks(output: Output, store: broker.StoreClone, keys: Sequence[Any]) -> None:
+async def write_entries(output: Output, store: broker.StoreClone, keys: Sequence[Any]) -> None:
     """Write the lines of these entries, letting the endpoint answer its peers in between."""
     for start in range(0, len(keys), CHUNK_ENTRIES):
         lines = [entry_line(key, store[key], store.expires(key)) for key in keys[start : start + CHUNK_ENTRIES]]
@@ -98,9 +98,10 @@ class List:
         drawn = output.is_terminal and not self.as_json
         async with self.reach.endpoint() as endpoint:
             if self.store is None:
-                stores = endpoint.stores()
-                lines = [dumps({"store": store, "masters": list(names)}) + "\n" for store, names in stores.items()]
-                await output.write(stores_table(stores) if drawn else "".join(lines))
+                rows = await self._stores(endpoint)
+                names = ("store", "masters", "entries")
+                lines = [dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows]
+                await output.write(stores_table(rows) if drawn else "".join(lines))
                 return 0
             async with self.reach.clone(endpoint, self.store) as store:
                 await unlink(endpoint, self.reach.connect)
@@ -109,8 +110,22 @@ class List:
                     rows = [(shown(key), shown(store[key]), store.expires(key)) for key in keys]
                     await output.write(entries_table(self.store, rows))
                 else:
-                    await in_chunks(output, store, keys)
+                    await write_entries(output, store, keys)
         return 0
+
+    async def _stores(self, endpoint: broker.Endpoint) -> list[tuple[str, list[str], int | None]]:
+        """Each store with its masters, and how many entries it has; None: its master did not say."""
+        stores = endpoint.stores()
+        counts: dict[str, int | None] = dict.fromkeys(stores)
+
+        async def count(store: str) -> None:
+            async with endpoint.proxy(store, since="now", timeout=self.reach.timeout_s) as proxy:
+                counts[store] = proxy.entries
+
+        async with trio.open_nursery() as nursery:
+            for store in stores:
+                nursery.start_soon(count, store)
+        return [(store, list(masters), counts[store]) for store, masters in stores.items()]
 
     def _wants(self, key: object) -> bool:
         return self.prefix is None or (isinstance(key, str) and key.startswith(self.prefix))

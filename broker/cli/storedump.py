@@ -15,7 +15,7 @@ import broker
 from broker.cli.jsonform import FormError
 from broker.cli.running import InputError, counted
 from broker.cli.standard import Lines, LineTooLong, Output, note
-from broker.cli.store import Reach, in_chunks, unlink
+from broker.cli.store import Reach, write_entries, unlink
 from broker.cli.storeform import entry_of
 
 __all__ = ["Dump", "Load"]
@@ -40,7 +40,7 @@ class Dump:
         async with self.reach.endpoint() as endpoint, self.reach.clone(endpoint, self.store) as store:
             await unlink(endpoint, self.reach.connect)
             keys = list(store)
-            await in_chunks(output, store, keys)
+            await write_entries(output, store, keys)
             note(f"{counted(len(keys), 'entry', 'entries')} at {store.position}")
         return 0
 

@@ -41,16 +41,17 @@ def _console() -> Console:
     return Console(file=sys.stdout, highlight=False)
 
 
-def stores_table(stores: Mapping[str, Sequence[str]]) -> str:
-    """The stores of a mesh and who is their master."""
+def stores_table(rows: Sequence[tuple[str, Sequence[str], int | None]]) -> str:
+    """The stores of a mesh, who is their master, and how many entries they have."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("store", no_wrap=True)
     table.add_column("master", no_wrap=True)
-    for store, masters in stores.items():
+    table.add_column("entries", justify="right", no_wrap=True)
+    for store, masters, entries in rows:
         conflict = " and ".join(map(printable, masters)) + " (a conflict)"
         master = Text(printable(masters[0])) if len(masters) == 1 else Text(conflict, style="bold red")
-        table.add_row(Text(printable(store), style="cyan"), master)
-    return _text(table) if stores else "no store has a master in this mesh\n"
+        table.add_row(Text(printable(store), style="cyan"), master, "?" if entries is None else f"{entries:,}")
+    return _text(table) if rows else "no store has a master in this mesh\n"
 
 
 def entries_table(store: str, rows: Sequence[tuple[str, str, broker.Timestamp | None]]) -> str:

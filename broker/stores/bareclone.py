@@ -23,6 +23,7 @@ class BareClone(Clone):
 
     bare = True
     lost = False  # records are missing that will not come
+    entries: int | None = None  # that the master had when it last answered
 
     def _ask(self, now: float) -> None:
         if not self.lost:
@@ -34,6 +35,7 @@ class BareClone(Clone):
         if followed.snapshot:
             self._lose()
             return
+        self.entries = followed.entries
         if self._asked_with is None:
             self.journal.carry_out(Swap(followed.start.position()))
             self._draft = Draft(self.journal)

@@ -65,10 +65,11 @@ async def test_one_entry_of_a_large_store_is_read_and_written_without_the_others
 
 
 async def test_list_shows_the_stores_of_the_mesh_and_the_entries_of_one() -> None:
-    async with hosts() as mesh, mesh.endpoint.master("other"):
+    async with hosts() as mesh, mesh.endpoint.master("other") as other:
+        await other.put("a", 1)
         assert await mesh.lines("list") == [
-            {"store": "hosts", "masters": ["manager"]},
-            {"store": "other", "masters": ["manager"]},
+            {"store": "hosts", "masters": ["manager"], "entries": 0},
+            {"store": "other", "masters": ["manager"], "entries": 1},
         ]
         for name in ("web-01", "web-02", "db-01"):
             await mesh.master.put(name, {"name": name})
@@ -77,6 +78,7 @@ async def test_list_shows_the_stores_of_the_mesh_and_the_entries_of_one() -> Non
         listed = await mesh.lines("list", "hosts", "web-")
         assert listed[0] == {"key": "web-01", "value": {"name": "web-01"}, "expires": None}
         assert len(listed) == 2
+        await other.clear()
         assert await mesh.lines("list", "other") == []
 
 
@@ -109,7 +111,7 @@ async def test_in_a_terminal_entries_are_a_table_that_fits() -> None:
         assert re.fullmatch(r' +"web-01" +\{"load": 0\.5\} +(1,000|99\d) s', row)
         assert all(len(line) <= 70 and line.isprintable() for line in lines)
         async with in_terminal(*mesh.arguments("list")) as program:
-            assert "manager" in plain(await program.out.next_with("hosts"))
+            assert plain(await program.out.next_with("hosts")).split() == ["hosts", "manager", "2"]
         async with in_terminal(*mesh.arguments("info", "hosts")) as program:
             assert plain(await program.out.next_with("entries")).split() == ["entries", "2"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cli_stores import Hosts, hosts, plain
-from processes import Program, in_terminal, started
+from processes import Program, finished, in_terminal, started
 from processes import broker as command
 
 import broker
@@ -201,3 +201,31 @@ async def test_watch_in_a_terminal_is_a_table_as_wide_as_the_terminal() -> None:
         assert put.endswith("…")
         assert put.isprintable()
         assert plain(await watch.out.next_with("expire")).split()[1:4] == ["(master)", "expire", '"web-01"']
+
+
+MASTER = """
+import sys, trio, broker
+async def main(path, address):
+    async with broker.Endpoint("manager") as endpoint, endpoint.master("hosts", path=path) as hosts:
+        print("listening on", await endpoint.listen(address), flush=True)
+        for number in range(5):
+            await hosts.increment("count")
+        await trio.sleep_forever()
+trio.run(main, *sys.argv[1:])
+"""
+
+
+async def test_watch_goes_on_when_the_master_is_killed_and_started_again_on_its_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "hosts.db")
+    async with started("-c", MASTER, path, "tcp://127.0.0.1:0") as master:
+        address = (await master.out.next_with("listening on")).split()[-1]
+        async with started(*command("store", "watch", "hosts", "--connect", address)) as watch:
+            await watching(watch)
+            put = command("store", "put", "hosts", '"count"', "100", "--connect", address)
+            assert (await finished(*put))[0] == 0
+            assert json.loads(await watch.out.next_with("100"))["new"] == 100
+            master.process.kill()
+            await master.end()
+            async with started("-c", MASTER, path, address):
+                told = [json.loads(await watch.out.next()) for _ in range(5)]
+            assert [(line["old"], line["new"]) for line in told] == [(n, n + 1) for n in range(100, 105)]

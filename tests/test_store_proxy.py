@@ -99,8 +99,9 @@ async def test_watched_from_now_on_it_gives_every_change_and_takes_nothing_else(
     one, two = pair
     async with one.master("hosts") as hosts:
         await hosts.put("list", [1] * 1000)
-        async with two.proxy("hosts", since="now") as proxy:
+        async with two.status() as status, two.proxy("hosts", since="now") as proxy:
             assert proxy.entries == 1
+            assert status.receive_nowait() == broker.StoreSynced("hosts", "a", snapshot=False)
             changes, of_b = proxy.watch(), proxy.watch("b")
             await proxy.put("a", 1, expires_in=5)
             await hosts.push("list", 2)

@@ -41,7 +41,7 @@ def run_app(arguments: Sequence[str]) -> int:
 @click.group(context_settings=_COLUMNS)
 @click.version_option(broker.__version__, prog_name="broker")
 def app() -> None:
-    """Typed events between programs, with no server: listen, publish, subscribe and look around from the shell.
+    """Typed events and shared stores between programs, with no server: use them and look around from the shell.
 
     Two endpoints exchange events when one listens and the other connects: it does not matter which of them publishes.
     An ADDRESS is tcp://HOST:PORT (port 0: any free one), ipc://PATH or inproc://NAME.

@@ -98,10 +98,10 @@ class List:
         drawn = output.is_terminal and not self.as_json
         async with self.reach.endpoint() as endpoint:
             if self.store is None:
-                rows = await self._stores(endpoint)
+                stores = await self._stores(endpoint)
                 names = ("store", "masters", "entries")
-                lines = [dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows]
-                await output.write(stores_table(rows) if drawn else "".join(lines))
+                lines = [dumps(dict(zip(names, row, strict=True))) + "\n" for row in stores]
+                await output.write(stores_table(stores) if drawn else "".join(lines))
                 return 0
             async with self.reach.clone(endpoint, self.store) as store:
                 await unlink(endpoint, self.reach.connect)

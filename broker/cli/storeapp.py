@@ -83,7 +83,8 @@ def _list(
     """Show the stores of the mesh, or the entries of STORE whose keys are a text that begins with PREFIX.
 
     In a terminal these are tables, with keys and values shortened.  Elsewhere each is a JSON object on a line:
-    {"store": ..., "masters": [NAME], "entries": N} (two masters: a conflict), or entries as 'broker store dump' prints them.
+    {"store": ..., "masters": [NAME], "entries": N}, two masters being a conflict, or entries as 'broker store dump'
+    prints them.
     """
     return run(List(Reach(connect, name, timeout_s), store, prefix, as_json))
 

@@ -91,7 +91,7 @@ class Followers:
                 start = have
                 self.resumed += 1
         if follow.bare and have is None:
-            have = start  # it begins here
+            have, ours = start, True  # it begins here
         lacks = start is not have
         follower = Follower(member, follow.serial, start.sequence, start.sequence, now, bare=follow.bare)
         if lacks and not follow.bare:

@@ -25,8 +25,10 @@ async def test_put_get_and_erase_at_the_master() -> None:
         (erased,) = await mesh.lines("erase", "hosts", '"web-01"', "--level", "applied")
         assert erased == {"position": str(mesh.master.position)}
         assert len(mesh.master) == 0
-        assert await mesh.run("get", "hosts", '"web-01"') == (1, "", "broker: store 'hosts': 'web-01' is not there")
-        assert await mesh.run("erase", "hosts", '"web-01"') == (1, "", "broker: store 'hosts': 'web-01' is not there")
+        for name in ("get", "erase"):
+            code, output, errors = await mesh.run(name, "hosts", '"web-01"')
+            assert (code, output) == (1, "")
+            assert errors.startswith("broker: store 'hosts': 'web-01' is not there")
         assert len(await mesh.lines("erase", "hosts", '"web-01"', "--missing-ok")) == 1
 
 
@@ -45,7 +47,8 @@ async def test_unique_expires_and_levels() -> None:
         expires = mesh.master.expires("a")
         assert expires is not None
         code, _, errors = await mesh.run("put", "hosts", '"a"', "2", "--unique")
-        assert (code, errors) == (1, "broker: store 'hosts': 'a' is there already")
+        assert code == 1
+        assert errors.startswith("broker: store 'hosts': 'a' is there already")
         await endpoint.peer(mesh.address)
         async with endpoint.clone("hosts") as clone:
             await mesh.lines("put", "hosts", '"a"', "3", "--level", "replicated:1")

@@ -1,8 +1,9 @@
-"""Publish/subscribe for monitoring agents: typed events by topic between endpoints that peer with each other.
+"""Publish/subscribe and shared state for monitoring agents: endpoints that peer with each other, with no server.
 
-An **endpoint** listens, peers with others, publishes and subscribes; there is no server.  An **event** is an attrs
-class made by :func:`event`; it is checked against its annotations where it is published and where it arrives.  A
-**topic** is a text such as ``host/web-01/disk``; a subscription is a prefix of topics.
+An **endpoint** listens, peers with others, publishes and subscribes.  An **event** is an attrs class made by
+:func:`event`; it is checked against its annotations where it is published and where it arrives.  A **topic** is a text
+such as ``host/web-01/disk``; a subscription is a prefix of topics.  A **store** is a key-value store that endpoints
+share: its **master** decides every write, **clones** are replicas of it, a **proxy** only asks.
 
     @broker.event
     class DiskUsage:
@@ -11,13 +12,14 @@ class made by :func:`event`; it is checked against its annotations where it is p
 
     async with broker.Endpoint("manager") as endpoint:
         address = await endpoint.listen("tcp://127.0.0.1:0")
-        async with endpoint.subscribe("host/", DiskUsage) as messages:
+        async with endpoint.subscribe("host/", DiskUsage) as messages, endpoint.master("disks") as disks:
             async for message in messages:
-                print(message.topic, message.event.used)
+                await disks.put(message.event.host, message.event.used, expires_in=60)
 
 The layers, each of which imports only from those below it: ``cli`` (the command line) and ``testing`` (endpoints on a
-simulated network); ``endpoint`` and its handles (trio); ``net`` (ZeroMQ); ``node`` and ``protocol`` (what two endpoints
-say to each other, without I/O); ``values``, ``events``, ``topics``, ``errors`` (what is said).
+simulated network); ``endpoint`` and its handles, such as ``store`` (trio); ``net`` (ZeroMQ) and ``journal`` (LMDB);
+``node`` (an endpoint without I/O); ``stores`` (master and clones); ``protocol`` (what endpoints say to each other);
+``journaling`` (what a journal is); ``values``, ``events``, ``topics``, ``errors`` (what is said).
 """
 
 from __future__ import annotations
@@ -90,6 +92,7 @@ from broker.status import (
 )
 from broker.status_reader import StatusReader
 from broker.store import Store, StoreFollower, StoreInfo
+from broker.store_proxy import StoreProxy
 from broker.store_roles import StoreClone, StoreMaster
 from broker.store_writing import Level, Outcome, Replicated
 from broker.stores.changes import ABSENT, LAST, OMITTED, Change
@@ -173,6 +176,7 @@ __all__ = [
     "StoreInfo",
     "StoreInUse",
     "StoreMaster",
+    "StoreProxy",
     "StoreRecovered",
     "StoreSynced",
     "Subscriber",

@@ -16,12 +16,13 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from time import time_ns
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import trio
 
 from broker import events
 from broker.errors import EndpointClosed
+from broker.journaling import Position
 from broker.mesh import Mesh
 from broker.net.interface import NetworkDriver
 from broker.node import Node
@@ -45,6 +46,7 @@ from broker.protocol.wires import Chance, Timing
 from broker.status import MessagesLost, StoreConflict, StoreFailing, StoreForked
 from broker.status_reader import StatusReader
 from broker.store_driver import StoreDriver
+from broker.store_proxy import StoreProxy
 from broker.store_roles import StoreClone, StoreMaster
 from broker.stores.retention import LOG_BYTES
 from broker.subscriber import Subscriber
@@ -413,6 +415,22 @@ class Endpoint:
             log_bytes=log_bytes,
             write_timeout=write_timeout,
         )
+
+    def proxy(
+        self,
+        store: str,
+        *,
+        since: Position | Literal["now"] | None = None,
+        timeout: float = 5.0,
+        write_timeout: float = 30.0,
+    ) -> StoreProxy:
+        """Write to a store, and read single values at its master, without a replica: enter it with ``async with``.
+
+        For programs that look at a few entries of a large store.  With ``since`` it can be watched, too: from a
+        position on, or from now on.  Entering waits for a master, at most ``timeout`` seconds; writes wait for one,
+        too.  Raises ChangesLost when the master's log does not go back to that position.
+        """
+        return StoreProxy(self, store, since=since, timeout=timeout, write_timeout=write_timeout)
 
     def stores(self) -> dict[str, tuple[str, ...]]:
         """Return the stores that have a master in the mesh, each with the endpoint that is it (two: a conflict)."""

@@ -17,7 +17,7 @@ This module is long because all the machines meet here; what each of them does i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from broker.errors import BrokerError, Malformed
 from broker.journaling import Journal
@@ -41,6 +41,7 @@ from broker.protocol.wires import Chance, Peering, Timing
 from broker.status import PeerAdded, PeerRefused
 from broker.stores.clone import Clone
 from broker.stores.master import Master
+from broker.stores.proxy import Proxy
 from broker.stores.requests import Request
 from broker.stores.stores import Stores
 from broker.stores.wire import STORES, STORES_END
@@ -403,7 +404,7 @@ class Node:
         finally:
             self._pump()
 
-    def attach_clone(self, store: str, journal: Journal, now: float, **options: int) -> Clone:
+    def attach_clone(self, store: str, journal: Journal, now: float, **options: Any) -> Clone:
         """Begin to follow a store."""
         self._now = now
         try:
@@ -411,13 +412,21 @@ class Node:
         finally:
             self._pump()
 
+    def attach_proxy(self, store: str, now: float) -> Proxy:
+        """Begin to ask a store's master."""
+        self._now = now
+        try:
+            return self.stores.attach_proxy(store, now)
+        finally:
+            self._pump()
+
     def detach_store(self, store: str, now: float) -> None:
-        """End a master or a clone."""
+        """End a master, a clone or a proxy."""
         self._now = now
         self.stores.detach(store, now)
         self._pump()
 
-    def submit(self, owner: Master | Clone, request: Request, now: float) -> None:
+    def submit(self, owner: Master | Clone | Proxy, request: Request, now: float) -> None:
         """Take a request; see to it that :meth:`flush_stores` is called when others have had their say, too."""
         self._now = now
         request.writer = self.name

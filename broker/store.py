@@ -17,14 +17,13 @@ from msgspec import Struct
 
 from broker.errors import NoSuchKey, StoreClosed, StoreError
 from broker.journaling import Journal, MemoryJournal, Position
-from broker.store_writing import StoreWriting
-from broker.stores.changes import of_key, of_prefix
+from broker.store_writing import StoreWriting, check_options
 from broker.stores.clone import Clone
 from broker.stores.contents import Fresh
 from broker.stores.entries import TABLES
 from broker.stores.master import Master
 from broker.values import Timestamp
-from broker.watch import Watch
+from broker.watch import MISSING, Watch, wanted
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
@@ -86,10 +85,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
         write_timeout: float,
         limit_bytes: int | None = None,
     ) -> None:
-        if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
-            raise ValueError(f"a store's name is printable text of 1 to 255 bytes: {name!r:.100}")
-        if not write_timeout > 0:
-            raise ValueError(f"write_timeout is a positive number of seconds, not {write_timeout!r}")
+        check_options(name, write_timeout)
         if log_bytes < 0:
             raise ValueError(f"log_bytes is a number of bytes, not {log_bytes!r}")
         if limit_bytes is not None and limit_bytes < _LIMIT_BYTES_MIN:
@@ -309,19 +305,16 @@ class Store(StoreWriting, Mapping[Any, Any]):
 
     # -- watching and looking after --------------------------------------------------------------------------------
 
-    def watch(self, prefix: str | None = None, *, key: object = _MISSING, since: Position | None = None) -> Watch:
+    def watch(self, prefix: str | None = None, *, key: object = MISSING, since: Position | None = None) -> Watch:
         """Give every change, in order and once: ``async for change in store.watch("web-"):``.
 
         Of keys that are a str and begin with ``prefix``, or of one ``key``; of all without either.  ``since`` goes on
         behind a position (:attr:`Watch.position`, or a change's); else it begins now.  Raises ChangesLost when the
         operations behind that are no longer kept.
         """
-        if prefix is not None and key is not _MISSING:
-            raise ValueError("watch a prefix or a key, not both")
+        want = wanted(prefix, key)
         self._check_fresh()
-        machine = self._open()
-        want = of_key(key) if key is not _MISSING else of_prefix(prefix) if prefix else None
-        return Watch(self, machine.journal, since, want)
+        return Watch(self, self._open().journal, since, want)
 
     def _disk_journal(self) -> DiskJournal:
         journal: Any = self._open().journal

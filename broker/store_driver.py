@@ -11,11 +11,13 @@ from broker.journaling import Work
 from broker.protocol.actions import Action, Answered, CarryOut, StoreChanged
 from broker.stores.clone import Clone
 from broker.stores.master import Master
+from broker.stores.proxy import Proxy
 from broker.stores.requests import Request
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
     from broker.store import Store
+    from broker.store_proxy import StoreProxy
 
 __all__ = ["StoreDriver"]
 
@@ -25,7 +27,7 @@ class StoreDriver:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self.handles: dict[str, Store] = {}  # those that are attached
+        self.handles: dict[str, Store | StoreProxy] = {}  # those that are attached
         self.opening: set[str] = set()  # stores whose journals are just being opened
         self.flush_due = False  # the flusher has been told that something was asked of a store
         self._tasks: dict[Request, trio.lowlevel.Task] = {}  # who waits for what
@@ -51,10 +53,11 @@ class StoreDriver:
     async def _carry_out_work(self, owner: Master | Clone, work: Work) -> None:
         """Do a piece of a journal's work in a thread: one at a time, its owner sees to that."""
         journal = owner.journal
-        handle = self.handles.get(owner.name)
+        # Proxies have no disk; nor has what was left in this moment.
+        disk: trio.Lock = getattr(self.handles.get(owner.name), "disk", None) or trio.Lock()
         error: JournalError | None = None
         with trio.CancelScope(shield=True):  # it is not left half done
-            async with handle.disk if handle is not None else trio.Lock():
+            async with disk:
                 try:
                     await trio.to_thread.run_sync(journal.carry_out, work)
                 except JournalError as failed:
@@ -63,7 +66,7 @@ class StoreDriver:
         self._endpoint._node.carried_out(owner, error, trio.current_time())
         self._endpoint._carry_out()
 
-    async def ask(self, machine: Master | Clone, request: Request) -> None:
+    async def ask(self, machine: Master | Clone | Proxy, request: Request) -> None:
         """Have a request decided, and wait for its outcome; the endpoint's flusher sees to its leaving."""
         endpoint = self._endpoint
         endpoint._node.submit(machine, request, trio.current_time())
@@ -74,7 +77,7 @@ class StoreDriver:
 
         def give_up(_raise_cancel: object) -> trio.lowlevel.Abort:
             self._tasks.pop(request, None)
-            if isinstance(machine, Clone):
+            if not isinstance(machine, Master):
                 machine.forwarding.withdraw(request)
             return trio.lowlevel.Abort.SUCCEEDED
 

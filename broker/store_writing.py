@@ -27,13 +27,14 @@ from broker.stores.clone import Clone
 from broker.stores.commands import Command, Fetch, Truncate
 from broker.stores.entries import pack_key
 from broker.stores.master import Master
+from broker.stores.proxy import Proxy
 from broker.stores.requests import APPLIED, DURABLE, Request
 from broker.values import unpack
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
 
-__all__ = ["Level", "Outcome", "Replicated", "StoreWriting"]
+__all__ = ["Level", "Outcome", "Replicated", "StoreWriting", "check_options"]
 
 
 class Replicated(Struct, frozen=True):
@@ -53,13 +54,13 @@ class Outcome(NamedTuple):
 
 
 class StoreWriting:
-    """The writes of a store's handle, for masters and clones alike."""
+    """The writes of a store's handle, for masters, clones and proxies alike."""
 
     name: str
     _endpoint: Endpoint
     _write_timeout: float
 
-    def _open(self) -> Master | Clone:
+    def _open(self) -> Master | Clone | Proxy:
         raise NotImplementedError
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -249,6 +250,14 @@ class StoreWriting:
     def batch(self, *, level: Level = "durable", timeout: float | None = None) -> Batch:
         """Gather changes that take place together: ``async with store.batch() as batch: batch.put(...)``."""
         return Batch(self.name, lambda commands: self._ask(commands, level, timeout))
+
+
+def check_options(name: str, write_timeout: float) -> None:
+    """Raise ValueError for what no store can be called, or for no time."""
+    if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
+        raise ValueError(f"a store's name is printable text of 1 to 255 bytes: {name!r:.100}")
+    if not write_timeout > 0:
+        raise ValueError(f"write_timeout is a positive number of seconds, not {write_timeout!r}")
 
 
 def _replicas(level: Level) -> int:

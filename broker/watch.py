@@ -14,15 +14,28 @@ import trio
 
 from broker.errors import ChangesLost, StoreClosed
 from broker.journaling import Journal, Position
-from broker.stores.changes import Change, Want, changes_of
+from broker.stores.changes import Change, Want, changes_of, of_key, of_prefix
 
 if TYPE_CHECKING:
     from broker.store import Store
+    from broker.store_proxy import StoreProxy
 
-__all__ = ["Watch"]
+__all__ = ["MISSING", "Watch", "wanted"]
+
+MISSING: Final = object()
+"""In the place of a key: all are wanted, None too."""
 
 # Read at once: a burst's worth, and no longer than a loop should be held up.
 _READ_BYTES: Final = 64 << 10
+
+
+def wanted(prefix: str | None, key: object) -> Want | None:
+    """Return what a watch wants: the keys that begin so, one key, or all.  Raises ValueError for both."""
+    if key is not MISSING:
+        if prefix is not None:
+            raise ValueError("watch a prefix or a key, not both")
+        return of_key(key)
+    return of_prefix(prefix) if prefix else None
 
 
 class Watch:
@@ -32,7 +45,7 @@ class Watch:
     those of one batch together, the last of them ``final``; and :attr:`position` is where to go on after a restart.
     """
 
-    def __init__(self, store: Store, journal: Journal, since: Position | None, want: Want | None) -> None:
+    def __init__(self, store: Store | StoreProxy, journal: Journal, since: Position | None, want: Want | None) -> None:
         if since is not None and (
             since.journal != journal.position.journal or journal.checksum_at(since.sequence) != since.checksum
         ):
@@ -68,6 +81,18 @@ class Watch:
             self._store.check_open()
             if not self._fill():
                 await self._store.changed.park()
+        return self._give()
+
+    def receive_nowait(self) -> Change:
+        """Return the next change like :meth:`receive`, or raise :class:`trio.WouldBlock` where there is none yet."""
+        self._store.check_open()
+        if not self._pending:
+            self._fill()
+        if not self._pending:
+            raise trio.WouldBlock
+        return self._give()
+
+    def _give(self) -> Change:
         change = self._pending.popleft()
         if change.final:
             self._given = change.position

@@ -6,6 +6,8 @@ from processes import Program, finished, started
 
 AGENT = "examples/agent.py"
 MANAGER = "examples/manager.py"
+LEADER = "examples/state_leader.py"
+MEMBER = "examples/state_member.py"
 TESTS = "examples/test_agent.py"
 
 
@@ -52,3 +54,25 @@ async def test_the_tests_of_an_agent_pass_on_the_simulated_network() -> None:
     code, output, errors = await finished("-m", "pytest", "-q", TESTS)
     assert code == 0, output + errors
     assert "13 passed" in output
+
+
+async def test_members_see_each_other_come_leave_and_die() -> None:
+    async with started(LEADER, "tcp://127.0.0.1:0") as leader:
+        address = await address_of(leader)
+        async with started(MEMBER, "web-01", address) as one:
+            await one.out.next_with("up: web-01")
+            async with started(MEMBER, "web-02", address) as two, started(MEMBER, "web-03", address) as three:
+                await one.out.next_with("up: web-01 web-02 web-03")
+                two.interrupt()
+                assert await two.end() == 0
+                await leader.out.next_with("erase web-02")
+                assert await one.out.next() == "up: web-01 web-03"
+                three.process.kill()
+                await leader.out.next_with("expire web-03")
+                assert await one.out.next() == "up: web-01"
+            one.interrupt()
+            leader_gone = await one.end()
+            leader.interrupt()
+            assert (leader_gone, await leader.end()) == (0, 0)
+            for program in (one, leader):
+                assert "Traceback" not in "".join(await program.err.rest())

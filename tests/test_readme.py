@@ -1,25 +1,74 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_readme_s_first_snippet_works_when_pasted(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text()
-    snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    program = tmp_path / "pasted.py"
-    program.write_text(snippets[0])
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=30, check=False)
+def snippets() -> list[str]:
+    found: list[str] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return found
+
+
+def pasted(program: str, directory: Path) -> str:
+    """What a program prints when it is run in that directory."""
+    path = directory / "pasted.py"
+    path.write_text(program)
+    done = subprocess.run(
+        [sys.executable, path],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        cwd=directory,
+        env=_environment(),
+    )
     assert done.stderr == ""
-    assert done.stdout == ("host/web-01/disk DiskUsage(host='web-01', mount='/', used=0.91) from web-01\n")
     assert done.returncode == 0
+    return done.stdout
 
 
-def test_the_readme_s_snippet_fits_in_twenty_lines() -> None:
-    text = (ROOT / "README.md").read_text()
-    snippet = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
-    assert len(snippet.splitlines()) <= 20
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def test_the_readme_s_first_snippet_works_when_pasted(tmp_path: Path) -> None:
+    printed = pasted(snippets()[0], tmp_path)
+    assert printed == "host/web-01/disk DiskUsage(host='web-01', mount='/', used=0.91) from web-01\n"
+
+
+def test_the_readme_s_snippets_fit_in_twenty_lines() -> None:
+    assert all(len(snippet.splitlines()) <= 20 for snippet in snippets())
+
+
+def test_the_readme_s_store_works_when_pasted_and_is_still_there_the_second_time(tmp_path: Path) -> None:
+    for run in (1, 2):
+        assert pasted(snippets()[1], tmp_path) == (
+            "{'up': True} alone\n"
+            f"run {run}\n"
+            "put web-01 ABSENT -> {'up': True}\n"
+            "expire web-01 {'up': True} -> ABSENT\n"
+        )
+
+
+def test_the_readme_s_batch_takes_place_once(tmp_path: Path) -> None:
+    batch = textwrap.indent(snippets()[2], " " * 8)
+    program = f"""
+import broker, trio
+
+async def main():
+    async with broker.Endpoint("manager") as endpoint, endpoint.master("hosts") as hosts:
+{batch}
+        try:
+{textwrap.indent(batch, "    ")}
+        except broker.ValueDiffers as error:
+            print(dict(hosts))
+
+trio.run(main)
+"""
+    assert pasted(program, tmp_path) == "{'leader': 'web-01', 'elections': 1}\n"

@@ -41,13 +41,33 @@ def run_app(arguments: Sequence[str]) -> int:
 @click.group(context_settings=_COLUMNS)
 @click.version_option(broker.__version__, prog_name="broker")
 def app() -> None:
-    """Typed events between programs, with no server: listen, publish, subscribe and look around from the shell.
+    """Typed events and shared stores between programs, with no server: use them and look around from the shell.
 
     Two endpoints exchange events when one listens and the other connects: it does not matter which of them publishes.
     An ADDRESS is tcp://HOST:PORT (port 0: any free one), ipc://PATH or inproc://NAME.
 
     Exit codes: 0 all is well; 1 the mesh or the machine said no (a peer that is not there, a port in use, events lost);
     2 the command line or its input is wrong; 130 stopped with Ctrl-C.
+    """
+
+
+class _LazyGroup(click.Group):
+    """The commands of a group, in a module that is imported when one of them is asked for."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(importlib.import_module("broker.cli.storeapp").COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command: click.Command | None = importlib.import_module("broker.cli.storeapp").COMMANDS.get(cmd_name)
+        return command
+
+
+@app.group(cls=_LazyGroup)
+def store() -> None:
+    """Look into the stores of a mesh, change them, and watch them change.
+
+    KEY and VALUE are JSON: a text has quotes ('"web-01"').  What JSON has no type for is an object such as
+    {"$port": "53/udp"} (see 'broker sub --help').
     """
 
 
@@ -229,9 +249,10 @@ def demo(seconds: float | None, agents: int, as_json: bool) -> int:
     """Watch this machine: a manager and agents, as separate processes.
 
     The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a
-    burst of them as fast as they can.  In a terminal the manager shows a live table; elsewhere each message is a JSON
+    burst of them as fast as they can.  Each keeps an entry in the store "hosts", whose master is the manager: kill one,
+    and its entry expires.  In a terminal the manager shows a live table; elsewhere each message is a JSON
     object on a line and the last line is {"summary": ...}.  It stops after the seconds given or with Ctrl-C, which is
-    no failure here: the exit code is 1 if an event was lost or an agent died, else 0.
+    no failure here: the exit code is 1 if an event or a write was lost or an agent died, else 0.
     """
     import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
 

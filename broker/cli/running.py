@@ -107,9 +107,9 @@ def make_endpoint(name: str | None, linger_s: float, *, forward: bool = True) ->
         raise InputError(str(error)) from None
 
 
-def counted(number: int, thing: str) -> str:
+def counted(number: int, thing: str, things: str = "") -> str:
     """A number of things in words: 1 event, 2 events."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 async def listen_all(endpoint: broker.Endpoint, addresses: Iterable[str]) -> None:

@@ -79,9 +79,10 @@ class LineTooLong(ValueError):
 
 
 class Lines:
-    """The lines of standard input as they come, with their numbers from 1; empty ones are left out."""
+    """The lines of standard input, or a file, as they come, with their numbers from 1; empty ones are left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int = _STDIN) -> None:
+        self._descriptor = descriptor
         self.number = 0
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []
@@ -98,7 +99,7 @@ class Lines:
                     return line
             if self._ended:
                 return None
-            self._take(await trio.to_thread.run_sync(os.read, _STDIN, _CHUNK_BYTES, abandon_on_cancel=True))
+            self._take(await trio.to_thread.run_sync(os.read, self._descriptor, _CHUNK_BYTES, abandon_on_cancel=True))
 
     def _take(self, chunk: bytes) -> None:
         if not chunk:

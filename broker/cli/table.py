@@ -14,7 +14,7 @@ from broker.cli.jsonform import dumps, to_json
 from broker.cli.records import event_name, named_args
 from broker.cli.standard import printable
 
-__all__ = ["MessageTable"]
+__all__ = ["MessageTable", "fitted"]
 
 _TIME_CELLS = 12  # 12:34:56.789
 # What is worth its place in a terminal of fewer columns: first the origin goes, then the time.
@@ -52,8 +52,8 @@ class MessageTable:
         row = Text(no_wrap=True, overflow="ellipsis")
         for name, width in self._widths.items():
             text, style = cells[name]
-            fitted = _fitted(text, width)
-            row.append(fitted.rstrip() if name == "fields" else fitted + "  ", style)
+            cell = fitted(text, width)
+            row.append(cell.rstrip() if name == "fields" else cell + "  ", style)
         self.console.print(row, no_wrap=True, overflow="ellipsis", crop=True)
 
     @staticmethod
@@ -90,8 +90,8 @@ def _fields_text(event: object) -> str:
     return "  ".join(texts)
 
 
-def _fitted(text: str, cells: int) -> str:
+def fitted(text: str, cells: int) -> str:
     """The text in exactly so many cells, with an ellipsis where it was cut."""
     text = printable(text[: 4 * cells])
-    fitted = set_cell_size(text, cells)
-    return fitted if fitted.rstrip() == text.rstrip() else set_cell_size(text, cells - 1) + "…"
+    cell = set_cell_size(text, cells)
+    return cell if cell.rstrip() == text.rstrip() else set_cell_size(text, cells - 1) + "…"

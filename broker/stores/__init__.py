@@ -26,7 +26,9 @@ what it has, and is sent again what it lacks; a sign of life twice a second tell
 ``followers``          its clones: log or snapshot, window, acknowledgements
 ``writers``            requests that clones forward, each taken once
 ``clone``              the replica: following, gaps, snapshots, staleness
+``bareclone``          the log alone, to be watched
 ``forwarding``         its requests on their way to the master
+``proxy``              requests alone, without a replica
 ``stores``             all of an endpoint's; who is master of what
 ``wire``               the frames
 =====================  ===============================================================================================

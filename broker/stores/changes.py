@@ -57,6 +57,8 @@ class Mark(Enum):
     def __repr__(self) -> str:
         return self.name
 
+    __str__ = __repr__
+
 
 ABSENT: Final = Mark.ABSENT
 """There was, or is, nothing."""

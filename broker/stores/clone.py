@@ -58,6 +58,8 @@ class _Loading(Struct, eq=False):
 class Clone:
     """One replica, without its disk."""
 
+    bare = False  # it follows the log alone: see BareClone
+
     def __init__(
         self,
         name: str,
@@ -144,7 +146,7 @@ class Clone:
             self._have, self._distrust = None, False
         self._asked_with = self._have
         have = None if self._have is None else wire.where(self._have)
-        body = wire.encode(Follow(self.name, self._serial, have))
+        body = wire.encode(Follow(self.name, self._serial, have, self.bare))
         self._sender.send(StoreKind.FOLLOW, body, ((self.master, 0, 0),))
 
     def ways_changed(self, now: float) -> None:
@@ -165,6 +167,7 @@ class Clone:
             return
         if kind == StoreKind.OUTCOMES:
             self.forwarding.take(wire.decode(Outcomes, body))
+            self._act(StoreChanged(self.name))  # somebody may wait for room: what was refused changes nothing else
         elif kind == StoreKind.NOT_HERE:
             self._take_refusal(wire.decode(NotHere, body), serial, now)
         elif serial == self._serial:
@@ -245,15 +248,18 @@ class Clone:
         draft = self._draft
         try:
             for body in bodies:
-                operations = decode_body(body).operations
-                for place, operation in enumerate(operations):
-                    draft.apply(operation, place)
-                draft.append(body, operations)
+                self._draft_record(draft, body)
             if draft.position.checksum != checksum:
                 raise Malformed(f"its log does not continue ours at record {draft.position.sequence}")
         except Malformed:
             self._begin_anew()
             raise
+
+    def _draft_record(self, draft: Draft, body: bytes) -> None:
+        operations = decode_body(body).operations
+        for place, operation in enumerate(operations):
+            draft.apply(operation, place)
+        draft.append(body, operations)
 
     def _begin_anew(self) -> None:
         """Ask for everything: whatever we have, it is not what this master says it is."""
@@ -352,7 +358,7 @@ class Clone:
             self._done()
         if self._owes and self.following:
             self._tell_applied(lost=False)
-        self.forwarding.pump(self.master if self.following else None, now)
+        self.forwarding.pump(self._asked, now)
 
     def carried_out(self, error: BrokerError | None, now: float) -> None:
         """Take note that a piece of work is done, or that it could not be done."""
@@ -407,6 +413,11 @@ class Clone:
     # -- requests --------------------------------------------------------------------------------------------------
 
     @property
+    def _asked(self) -> Member | None:
+        """The endpoint that requests may be sent to."""
+        return self.master if self.following else None
+
+    @property
     def has_room(self) -> bool:
         """Whether requests are taken; else writers wait."""
         return self.forwarding.has_room
@@ -423,7 +434,7 @@ class Clone:
         self._now = now
         if self.master is not None and now >= self._due():
             self._ask(now)
-        self.forwarding.tick(self.master if self.following else None, now)
+        self.forwarding.tick(self._asked, now)
         self.pump(now)
 
     def _due(self) -> float:

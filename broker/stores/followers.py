@@ -53,6 +53,7 @@ class Follower(Struct, eq=False):
     chunks: deque[tuple[int, bytes]] = field(default_factory=deque)  # sent and not confirmed
     chunks_sent: int = 0
     complete: bool = True  # all chunks were sent
+    bare: bool = False  # it takes records alone: what it confirms is no copy of the store
 
 
 class Followers:
@@ -89,20 +90,26 @@ class Followers:
             if checksum == have.checksum:
                 start = have
                 self.resumed += 1
-        follower = Follower(member, follow.serial, start.sequence, start.sequence, now)
-        if start is not have:
+        if follow.bare and have is None:
+            have, ours = start, True  # it begins here
+        lacks = start is not have
+        follower = Follower(member, follow.serial, start.sequence, start.sequence, now, bare=follow.bare)
+        if lacks and not follow.bare:
             self.snapshots += 1
             follower.acked = 0
             follower.snapshot = self._journal.snapshot((ENTRIES, ELEMENTS))
             follower.complete = False
             follower.cursor = follower.snapshot.position.sequence
             start = follower.snapshot.position
-        self.followers[member.id] = follower
-        self._tip_at = min(self._tip_at, now + TIP_S)
+        if lacks and follow.bare:
+            self.followers.pop(member.id, None)
+        else:
+            self.followers[member.id] = follower
+            self._tip_at = min(self._tip_at, now + TIP_S)
         answer = Followed(
             self._name,
             follow.serial,
-            follower.snapshot is not None,
+            lacks,
             forked or (have is not None and not ours),
             wire.where(start),
             self._journal.count(ENTRIES),
@@ -160,9 +167,8 @@ class Followers:
 
     def confirmed(self, replicas: int) -> int:
         """Return the sequence up to which so many clones have everything; 0: there are not so many."""
-        if replicas > len(self.followers):
-            return 0
-        return sorted((follower.acked for follower in self.followers.values()), reverse=True)[replicas - 1]
+        acked = sorted((follower.acked for follower in self.followers.values() if not follower.bare), reverse=True)
+        return acked[replicas - 1] if replicas <= len(acked) else 0
 
     # -- what they lack --------------------------------------------------------------------------------------------
 
@@ -246,5 +252,6 @@ class Followers:
         return self._tip_at
 
     def survey(self) -> list[tuple[str, int, bool]]:
-        """Return who follows: its endpoint's name, the last record that it keeps, whether it loads a snapshot."""
-        return [(f.member.name, f.acked, not f.complete or bool(f.chunks)) for f in self.followers.values()]
+        """Return whose clones follow: the endpoint's name, the last record kept, whether a snapshot is on its way."""
+        clones = [follower for follower in self.followers.values() if not follower.bare]
+        return [(clone.member.name, clone.acked, not clone.complete or bool(clone.chunks)) for clone in clones]

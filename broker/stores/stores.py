@@ -1,4 +1,4 @@
-"""All masters and clones of one endpoint, and who in the mesh is master of what.
+"""All masters, clones and proxies of one endpoint, and who in the mesh is master of what.
 
 Endpoints announce the stores that they are master of, as they announce their links.  Of two masters of one store that
 can reach each other the one that began later gives way: it writes nothing and serves nobody until one of them ends.
@@ -19,9 +19,11 @@ from broker.protocol.transit import Transit
 from broker.protocol.wires import Chance
 from broker.status import StoreConflict
 from broker.stores import wire
+from broker.stores.bareclone import BareClone
 from broker.stores.clone import Clone
 from broker.stores.followers import Sender
 from broker.stores.master import Master
+from broker.stores.proxy import Proxy
 from broker.stores.retention import LOG_BYTES
 from broker.stores.wire import NotHere, StoreKind
 
@@ -39,7 +41,7 @@ class Stores:
         self._chance = chance
         self._act = act
         self.masters: dict[str, Master] = {}
-        self.clones: dict[str, Clone] = {}
+        self.clones: dict[str, Clone | Proxy] = {}
         self._announced: set[str] = set()
         self._serial = 0  # of the last clone that has ended
         self._look = False  # who is master of what may have changed
@@ -53,9 +55,10 @@ class Stores:
     # -- what a program asks ---------------------------------------------------------------------------------------
 
     def check_free(self, store: str) -> None:
-        """Raise StoreInUse when there is a master or a clone of that store here already."""
-        if store in self.masters or store in self.clones:
-            what = "master" if store in self.masters else "clone"
+        """Raise StoreInUse when there is a master, a clone or a proxy of that store here already."""
+        machine = self.masters.get(store) or self.clones.get(store)
+        if machine is not None:
+            what = type(machine).__name__.lower()
             raise StoreInUse(store, f"this endpoint has a {what} of it already: use that one")
 
     def other_master(self, store: str) -> str | None:
@@ -87,11 +90,13 @@ class Stores:
         self.settle(now)
         return master
 
-    def attach_clone(self, store: str, journal: Journal, now: float, *, log_bytes: int = LOG_BYTES) -> Clone:
-        """Begin to follow a store, wherever its master is.  Raises StoreInUse."""
+    def attach_clone(
+        self, store: str, journal: Journal, now: float, *, log_bytes: int = LOG_BYTES, bare: bool = False
+    ) -> Clone:
+        """Begin to follow a store, or if ``bare`` its log alone, wherever its master is.  Raises StoreInUse."""
         self.check_free(store)
         self._now = now
-        clone = self.clones[store] = Clone(
+        clone = self.clones[store] = (BareClone if bare else Clone)(
             store,
             journal,
             self._transit,
@@ -104,8 +109,17 @@ class Stores:
         clone.follow(None if found is None else found[0], now)
         return clone
 
+    def attach_proxy(self, store: str, now: float) -> Proxy:
+        """Begin to ask a store's master, wherever it is.  Raises StoreInUse."""
+        self.check_free(store)
+        self._now = now
+        proxy = self.clones[store] = Proxy(store, self._transit, self._act, writer=self._chance.randbytes(16))
+        found = self._find(store)
+        proxy.follow(None if found is None else found[0], now)
+        return proxy
+
     def detach(self, store: str, now: float) -> None:
-        """End a master or a clone."""
+        """End a master, a clone or a proxy."""
         self._now = now
         master = self.masters.pop(store, None)
         if master is not None:

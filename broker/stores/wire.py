@@ -83,16 +83,21 @@ def where(position: Position) -> Where:
 
 
 class Follow(Struct, frozen=True, array_like=True):
-    """A clone asks for what it lacks; ``have`` None: it has nothing.  Each time it asks with a greater serial."""
+    """A clone asks for what it lacks; ``have`` None: it has nothing.  Each time it asks with a greater serial.
+
+    One that is ``bare`` wants records alone, never a snapshot: those behind ``have``, or those from now on.
+    """
 
     store: _Name
     serial: _Serial
     have: Where | None
+    bare: bool = False
 
 
 class Followed(Struct, frozen=True, array_like=True):
     """The master's answer: the log goes on from ``start``, or a snapshot at ``start`` comes first.
 
+    To a clone that is bare ``snapshot`` says that the log does not go back as far: nothing comes.
     ``forked``: what the clone had is not of this log's history.  ``entries`` is how many there are, ``tip`` the
     last sequence of the log.
     """

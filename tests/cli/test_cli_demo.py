@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,15 @@ async def first_messages(manager: Program) -> None:
         waited_for.discard(json.loads(await manager.out.next())["origin"])
 
 
+async def entry_of(agent: str, manager: Program, entry: str) -> str:
+    """Wait until the live table's column of entries shows that for an agent; returns what it shows."""
+    while True:
+        row = re.sub(r"\x1b\[[0-9;]*[mAK]", "", await manager.out.next_with(" GiB"))
+        found = re.match(rf"\s*{agent}(?: died)?\s+({entry})\s", row)
+        if found:
+            return found[1]
+
+
 def summary_of(lines: list[str]) -> dict[str, Any]:
     last = json.loads(lines[-1])
     assert list(last) == ["summary"]
@@ -54,6 +64,7 @@ async def test_piped_it_prints_json_alone_and_sums_up_that_all_has_come() -> Non
     assert (summary["lost"], summary["died"]) == (0, [])
     assert summary["seconds"] == pytest.approx(2, abs=0.5)
     figures = [message for message in messages if message["event"] != "AgentReport"]
+    reports = [message["fields"] for message in messages if message["event"] == "AgentReport"]
     assert summary["events"] == len(figures) + 3 * BURST
     assert summary["burst"]["events"] == 3 * BURST
     assert summary["burst"]["events_per_s"] > summary["events_per_s"] > 30
@@ -62,6 +73,10 @@ async def test_piped_it_prints_json_alone_and_sums_up_that_all_has_come() -> Non
         assert agent["received"] == agent["published"] == sum(agent["topics"].values())
         assert list(agent["topics"]) == [f"host/{name}/{kind}" for kind in [*KINDS, "burst"]]
     assert ", 0 lost; " in errors
+    hosts = summary["hosts"]
+    assert (hosts["entries"], hosts["left"], hosts["unlike"]) == (3, 0, 0)
+    assert hosts["writes"] == hosts["acknowledged"] == sum(agent["writes"] for agent in reports)
+    assert hosts["writes"] >= 3 * 3
 
 
 async def test_figures_are_those_of_this_machine() -> None:
@@ -106,10 +121,12 @@ async def test_agent_that_dies_is_told_and_makes_the_demo_fail() -> None:
         victim = next(agent for agent in agents_of(manager) if "agent-2" in agent.cmdline())
         victim.kill()
         assert await manager.err.next_with("agent-2 died") == "agent-2 died: exit code -9"
+        await manager.err.next_with("the entry of agent-2 in the store 'hosts' has expired")
         manager.interrupt()
         assert await manager.end() == 1
         summary = summary_of(await manager.out.rest())
         assert summary["died"] == ["agent-2"]
+        assert (summary["hosts"]["expired"], summary["hosts"]["left"], summary["hosts"]["unlike"]) == (1, 0, 0)
         assert summary["agents"]["agent-2"]["published"] is None
         assert summary["agents"]["agent-1"]["lost"] == summary["agents"]["agent-3"]["lost"] == 0
 
@@ -148,6 +165,17 @@ async def test_in_a_terminal_it_shows_a_live_table_until_ctrl_c_and_then_the_sum
             assert "10,000" in await manager.out.next_with(name)
         await manager.out.next_with(" events, 0 lost; ")
         assert await manager.end() == 0
+
+
+async def test_in_a_terminal_the_entry_of_an_agent_that_is_killed_expires_in_the_table() -> None:
+    async with in_terminal(*broker("demo"), columns=100) as manager:
+        assert float((await entry_of("agent-2", manager, r"\d\.\d s")).removesuffix(" s")) <= 3
+        victim = next(agent for agent in agents_of(manager) if "agent-2" in agent.cmdline())
+        victim.kill()
+        await entry_of("agent-2", manager, "expired")
+        await entry_of("agent-1", manager, r"\d\.\d s")
+        manager.interrupt()
+        assert await manager.end() == 1
 
 
 async def test_a_narrow_terminal_that_cannot_move_its_cursor_gets_lines_that_fit() -> None:

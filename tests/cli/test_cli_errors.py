@@ -111,4 +111,4 @@ async def test_missing_extra_is_told_with_how_to_install_it(module: str, argumen
 async def test_help_names_commands_and_exit_codes() -> None:
     code, output, errors = await finished(*broker("--help"))
     assert (code, errors) == (0, "")
-    assert all(word in output for word in ("demo", "listen", "mesh", "pub", "sub", "130 stopped with"))
+    assert all(word in output for word in ("demo", "listen", "mesh", "pub", "store", "sub", "130 stopped with"))

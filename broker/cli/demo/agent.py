@@ -1,11 +1,12 @@
 """One agent: ``python -m broker.cli.demo.agent NAME ADDRESS SHARE SHARES BURST``.
 
-It publishes until its standard input ends: the manager closes it to stop the agent, and the system closes it when
-the manager dies, so no agent outlives its manager.
+It publishes figures and keeps an entry in the store ``hosts`` until its standard input ends: the manager closes it to
+stop the agent, and the system closes it when the manager dies, so no agent outlives its manager.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
@@ -15,6 +16,7 @@ import trio
 import broker
 from broker.cli.demo.events import AgentReport
 from broker.cli.demo.figures import Figures
+from broker.cli.demo.hosts import EXPIRES_S, RENEW_S, STORE
 from broker.cli.demo.tally import NOT_BEGUN
 from broker.cli.running import FAILED
 
@@ -36,6 +38,8 @@ class Agent:
         self._figures = figures
         self._burst = burst
         self._published: Counter[str] = Counter()
+        self._writes = 0  # acknowledged by the store's master
+        self._renew_at = float("-inf")
         self._stop = trio.Event()
         self._life = trio.CancelScope()
 
@@ -54,10 +58,12 @@ class Agent:
                 await endpoint.peer(address, timeout=_LINK_S)
                 await endpoint.subscribers(self._topic("report"))
                 began = trio.current_time()
-                await self._sample(endpoint)
+                async with endpoint.clone(STORE) as hosts:
+                    await self._sample(endpoint, hosts)
+                    await self._erase_entry(hosts)
                 await self._publish_burst(endpoint)
                 seconds = trio.current_time() - began
-                report = AgentReport(self._figures.host, dict(self._published), seconds)
+                report = AgentReport(self._figures.host, dict(self._published), seconds, self._writes)
                 await endpoint.publish(self._topic("report"), report)
                 stack.callback(nursery.cancel_scope.cancel)
         if not self._life.cancelled_caught:
@@ -87,14 +93,16 @@ class Agent:
         await endpoint.publish(topic, event)
         self._published[topic] += 1
 
-    async def _sample(self, endpoint: broker.Endpoint) -> None:
+    async def _sample(self, endpoint: broker.Endpoint, hosts: broker.StoreClone) -> None:
         """Publish figures until it is time to stop; publishing itself is not cut short, so that the count is right."""
         figures = self._figures
         due = trio.current_time()
         number = 0
         while not self._stop.is_set():
-            await self._publish(endpoint, "cpu", figures.cpu())
-            await self._publish(endpoint, "memory", figures.memory())
+            cpu, memory = figures.cpu(), figures.memory()
+            await self._publish(endpoint, "cpu", cpu)
+            await self._publish(endpoint, "memory", memory)
+            await self._renew_entry(hosts, cpu.percent, memory.percent)
             if number % _SLOW_EVERY == 0:
                 for disk in figures.disks():
                     await self._publish(endpoint, "disk", disk)
@@ -104,6 +112,22 @@ class Agent:
             due = max(due + _INTERVAL_S, trio.current_time())
             with trio.move_on_at(due):
                 await self._stop.wait()
+
+    async def _renew_entry(self, hosts: broker.StoreClone, cpu_percent: float, memory_percent: float) -> None:
+        """Say in the store that we live, as of now, and how many do as far as we see."""
+        now = trio.current_time()
+        if now < self._renew_at:
+            return
+        self._renew_at = now + RENEW_S
+        state = {"pid": os.getpid(), "cpu_percent": cpu_percent, "memory_percent": memory_percent, "sees": len(hosts)}
+        await hosts.put(self._name, state, expires_in=EXPIRES_S)
+        self._writes += 1
+
+    async def _erase_entry(self, hosts: broker.StoreClone) -> None:
+        """Leave in order."""
+        with suppress(broker.NoSuchKey):  # it has expired: we were held up
+            await hosts.erase(self._name)
+            self._writes += 1
 
     async def _publish_burst(self, endpoint: broker.Endpoint) -> None:
         """Publish the last figures over and over, as fast as it goes."""

@@ -53,8 +53,12 @@ class ProcessSample:
 
 @broker.event
 class AgentReport:
-    """The last event of an agent: how many it has published before it on each topic, in how many seconds."""
+    """The last event of an agent: how many it has published before it on each topic, in how many seconds.
+
+    ``writes`` is how many writes to the store were acknowledged to it.
+    """
 
     host: str
     published: dict[str, int]
     seconds: float
+    writes: int = 0

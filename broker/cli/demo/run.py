@@ -1,4 +1,4 @@
-"""The manager: it starts the agents, takes their events, shows them and sums up.
+"""The manager: it starts the agents, takes their events, is the master of their store, shows both and sums up.
 
 The agents are processes with groups of their own, so that Ctrl-C in a terminal reaches the manager alone, which then
 stops them in order: it closes their standard input, they publish their burst and their report and leave.
@@ -10,12 +10,13 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 import trio
 
 import broker
+from broker.cli.demo.hosts import STORE
 from broker.cli.demo.show import Show, show_for
 from broker.cli.demo.tally import AgentTally, Tally
 from broker.cli.running import FAILED, make_endpoint
@@ -58,10 +59,13 @@ class Demo:
             endpoint = await stack.enter_async_context(make_endpoint("manager", linger_s=0))
             changes = await stack.enter_async_context(endpoint.status())
             messages = await stack.enter_async_context(endpoint.subscribe("host/"))
+            hosts = await stack.enter_async_context(endpoint.master(STORE))
+            entries = hosts.watch()
             address = await endpoint.listen("tcp://127.0.0.1:0")
             nursery = await stack.enter_async_context(trio.open_nursery())
             nursery.start_soon(self._follow_status, changes)
             nursery.start_soon(self._receive, messages, show)
+            nursery.start_soon(self._watch_store, entries, hosts)
             for name in tally.agents:
                 nursery.start_soon(self._run_agent, name, address)
             await self._until_all(lambda agent: bool(agent.received), _START_S)
@@ -71,6 +75,10 @@ class Demo:
             seconds = trio.current_time() - began
             await self._stop_agents()
             nursery.cancel_scope.cancel()
+            with suppress(trio.WouldBlock):
+                while True:
+                    tally.hosts.take(entries.receive_nowait(), hosts)
+            tally.end_hosts(hosts)
         await show.finish(seconds)
         if output.is_stuck:
             note("nobody reads standard output: the agents had to wait, and the summary is not there")
@@ -129,6 +137,13 @@ class Demo:
                 batch, now
             )  # what is counted has been shown: once all is counted, nothing is left to write
             self._tell_news()
+
+    async def _watch_store(self, entries: broker.Watch, hosts: broker.StoreMaster) -> None:
+        while True:
+            change = await entries.receive()
+            self._tally.hosts.take(change, hosts)
+            if change.cause == "expire":
+                note(f"the entry of {change.key} in the store {STORE!r} has expired")
 
     async def _follow_status(self, changes: broker.StatusReader) -> None:
         """Say what should not happen: that agents are linked, and leave at the end, is expected."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from rich import box
@@ -10,14 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.cli.demo.events import CpuLoad, DiskUsage, MemoryUsage
+from broker.cli.demo.hosts import EXPIRES_S, STORE, HostsTally
 from broker.cli.demo.tally import AgentTally, Tally, kind_of
+from broker.cli.running import counted
 from broker.cli.standard import printable
 
 __all__ = ["live_table", "plain_line", "print_summary"]
 
 # Columns that give way in a terminal of fewer columns.
-_COLUMNS_FOR_PROCESS = 88
-_COLUMNS_FOR_DISK = 64
+_COLUMNS_FOR_PROCESS = 98
+_COLUMNS_BESIDE_PROCESS = 84
+_COLUMNS_FOR_DISK = 80
+_COLUMNS_FOR_ENTRY = 62
 _COLUMNS_FOR_SUMMARY = 68
 _KINDS = ("cpu", "memory", "disk", "process", "burst")
 _HIGH_PERCENT = 90.0
@@ -28,6 +33,8 @@ def live_table(tally: Tally, seconds: float, events_per_s: float, columns: int) 
     """The agents as they are now; ``columns`` is the terminal's width."""
     table = Table(box=box.SIMPLE_HEAD, title=_title(tally, seconds, events_per_s), title_justify="left")
     table.add_column("agent", no_wrap=True)
+    if columns >= _COLUMNS_FOR_ENTRY:
+        table.add_column("entry", justify="right", no_wrap=True)  # how long it lives unless it is renewed
     table.add_column("cpu", justify="right", no_wrap=True)
     table.add_column("memory", justify="right", no_wrap=True)
     if columns >= _COLUMNS_FOR_DISK:
@@ -36,17 +43,34 @@ def live_table(tally: Tally, seconds: float, events_per_s: float, columns: int) 
         table.add_column("busiest process", no_wrap=True)
     table.add_column("events", justify="right", no_wrap=True)
     for agent in tally.agents.values():
-        cells = [_name(agent), _cpu(agent), _memory(agent)]
+        entry = [_entry(agent.name, tally.hosts)] if columns >= _COLUMNS_FOR_ENTRY else []
+        cells = [_name(agent), *entry, _cpu(agent), _memory(agent)]
         if columns >= _COLUMNS_FOR_DISK:
             cells.append(_disk(agent))
         if columns >= _COLUMNS_FOR_PROCESS:
-            cells.append(_process(agent))
+            process = _process(agent)
+            process.truncate(columns - _COLUMNS_BESIDE_PROCESS, overflow="ellipsis")
+            cells.append(process)
         table.add_row(*cells, f"{agent.received.total():,}")
     return table
 
 
 def _title(tally: Tally, seconds: float, events_per_s: float) -> str:
-    return f"{seconds:.0f} s  {tally.events:,} events  {events_per_s:,.0f} events/s  Ctrl-C stops"
+    hosts = f"{STORE}: {_entries(tally.hosts)}"
+    return f"{seconds:.0f} s  {tally.events:,} events  {events_per_s:,.0f} events/s  {hosts}  Ctrl-C stops"
+
+
+def _entries(hosts: HostsTally) -> str:
+    return counted(len(hosts.values), "entry", "entries")
+
+
+def _entry(name: str, hosts: HostsTally) -> Text:
+    """When an agent's entry is over, unless the agent renews it."""
+    expires = hosts.expires.get(name)
+    if expires is not None:
+        seconds = max(0.0, (expires - datetime.now(UTC)).total_seconds())
+        return Text(f"{seconds:.1f} s", style="green" if seconds > EXPIRES_S / 2 else "yellow")
+    return Text("expired", style="red") if hosts.expired[name] else Text("-")
 
 
 def _name(agent: AgentTally) -> Text:
@@ -97,7 +121,8 @@ def plain_line(tally: Tally, seconds: float, events_per_s: float) -> str:
     loads = [load.percent for agent in tally.agents.values() if (load := agent.last(CpuLoad))]
     cpu = f"{max(loads):.0f} %" if loads else "-"
     died = f"  died: {', '.join(tally.died)}" if tally.died else ""
-    return f"{seconds:4.0f} s  {tally.events:,} events  {events_per_s:,.0f} events/s  cpu {cpu}{died}"
+    up = f"  up {len(tally.hosts.values)}"
+    return f"{seconds:4.0f} s  {tally.events:,} events  {events_per_s:,.0f} events/s  cpu {cpu}{up}{died}"
 
 
 def print_summary(console: Console, tally: Tally, seconds: float) -> None:
@@ -140,6 +165,13 @@ def summary_text(summary: dict[str, Any]) -> str:
     text = f"{summary['events']:,} events, {summary['lost']:,} lost; {summary['events_per_s']:,} events/s"
     if burst["events"]:
         text += f", in the burst {burst['events_per_s']:,} events/s"
+    hosts = summary["hosts"]
+    if hosts:
+        text += (
+            f". Store {STORE!r}: {counted(hosts['entries'], 'entry', 'entries')}, {counted(hosts['writes'], 'write')}"
+        )
+        text += f", {hosts['acknowledged']:,} of them known to agents as acknowledged, {hosts['expired']:,} expired, "
+        text += f"{counted(hosts['unlike'], 'difference')}"
     if summary["died"]:
         text += f". Died: {', '.join(summary['died'])}; what they had published is not known"
     return text + "."

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from broker import Message
 from broker.cli.demo.events import AgentReport, DiskUsage, ProcessSample
+from broker.cli.demo.hosts import HostsTally
 
 __all__ = ["BURST", "NOT_BEGUN", "AgentTally", "Tally", "kind_of"]
 
@@ -97,6 +98,8 @@ class Tally:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.agents = {name: AgentTally(name) for name in names}
+        self.hosts = HostsTally()
+        self._hosts_summary: dict[str, Any] = {}
         self._burst_at: list[float] = []  # when the first and the last message of the burst came
 
     def take(self, messages: list[Message], now: float) -> None:
@@ -107,6 +110,12 @@ class Tally:
                 agent.take(message)
         if kind_of(messages[-1].topic) == BURST or kind_of(messages[0].topic) == BURST:
             self._burst_at = [*self._burst_at[:1], now]
+
+    def end_hosts(self, store: Mapping[Any, Any]) -> None:
+        """Compare the store's changes with what agents report, and with what is in it, at the end."""
+        agents = self.agents.values()
+        reported = {agent.name: agent.report.writes for agent in agents if agent.report is not None}
+        self._hosts_summary = self.hosts.summary(reported, store)
 
     @property
     def events(self) -> int:
@@ -140,7 +149,9 @@ class Tally:
 
     @property
     def ok(self) -> bool:
-        """Whether all that every agent published has come."""
+        """Whether all that every agent published has come, and all that it wrote."""
+        if self._hosts_summary.get("unlike"):
+            return False
         return all(agent.ended and not agent.died and agent.lost == 0 for agent in self.agents.values())
 
     def summary(self, seconds: float) -> dict[str, Any]:
@@ -156,6 +167,7 @@ class Tally:
                 "events_per_s": round(self.burst_events / self.burst_s) if self.burst_s else 0,
             },
             "lost": self.lost,
+            "hosts": self._hosts_summary,
             "died": self.died,
             "agents": {name: agent.summary() for name, agent in self.agents.items()},
         }

@@ -32,6 +32,7 @@ from broker.protocol.frames import FRAME_BYTES_MAX
 from broker.protocol.member import Member
 from broker.status import StoreFailing, StoreRecovered
 from broker.stores import wire
+from broker.stores.admission import admit
 from broker.stores.contents import Contents
 from broker.stores.deciding import Decider, erase_expired
 from broker.stores.draft import Draft
@@ -385,6 +386,8 @@ class Master:
     def _take_commands(self, member: Member, commands: Commands, now: float) -> None:
         if not self.ready or not self.has_room:
             return  # it asks again
+        for item in commands.items:
+            admit(item.commands)
         self._members[commands.writer] = member
         taken = self._writers.take(commands, self._time_ns(now))
         for row in taken.settled:

@@ -102,6 +102,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
         self._write_timeout = write_timeout
         self._machine: Master | Clone | None = None
         self._cache: dict[str | bytes, Any] = {}
+        self._journal: Journal | None = None  # to be closed
         self._entered = False
         self._readable = False  # there is something to read, and no limit to how stale it may be
 
@@ -126,6 +127,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
         finally:
             driver.opening.discard(self.name)
         try:
+            self._journal = journal
             endpoint._check_open()
             self._attach(journal)
             endpoint._carry_out()
@@ -139,9 +141,8 @@ class Store(StoreWriting, Mapping[Any, Any]):
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Finish what was asked for, then take part no longer."""
-        machine = self._machine
-        if machine is not None:
-            await self._close(machine.journal, linger_s=_LINGER_S if kind is None else 0)
+        if self._journal is not None:
+            await self._close(self._journal, linger_s=_LINGER_S if kind is None else 0)
 
     async def _before_opening(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -178,8 +179,10 @@ class Store(StoreWriting, Mapping[Any, Any]):
                 with trio.move_on_after(linger_s):
                     await self.until(lambda: machine.idle or bool(machine.failing))
             self.end()
-            async with self.disk:
-                await trio.to_thread.run_sync(journal.close)
+            self._journal = None
+            if not journal.volatile:
+                async with self.disk:  # a commit on its way is waited for
+                    await trio.to_thread.run_sync(journal.close)
 
     def end(self) -> None:
         """Take part no longer; who waits for anything gets StoreClosed.  The endpoint calls this when it is closed."""

@@ -37,7 +37,9 @@ class StoreDriver:
         match action:
             case CarryOut(owner, work):
                 assert isinstance(owner, Master | Clone)
-                self._endpoint._nursery.start_soon(self._carry_out_work, owner, work)
+                disk: trio.Lock | None = getattr(self.handles.get(owner.name), "disk", None)
+                if disk is not None:  # else it was just left, and its journal is being closed
+                    self._endpoint._nursery.start_soon(self._carry_out_work, disk, owner, work)
             case Answered(request):
                 assert isinstance(request, Request)
                 task = self._tasks.pop(request, None)
@@ -50,11 +52,9 @@ class StoreDriver:
             case _:
                 raise AssertionError(action)
 
-    async def _carry_out_work(self, owner: Master | Clone, work: Work) -> None:
+    async def _carry_out_work(self, disk: trio.Lock, owner: Master | Clone, work: Work) -> None:
         """Do a piece of a journal's work in a thread: one at a time, its owner sees to that."""
         journal = owner.journal
-        # Proxies have no disk; nor has what was left in this moment.
-        disk: trio.Lock = getattr(self.handles.get(owner.name), "disk", None) or trio.Lock()
         error: JournalError | None = None
         with trio.CancelScope(shield=True):  # it is not left half done
             async with disk:

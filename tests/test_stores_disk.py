@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,4 +137,19 @@ async def test_a_file_that_is_something_else_is_refused_and_unharmed(
     with pytest.raises(ValueError, match="limit_bytes is at least"):
         one.master("hosts", path=path, limit_bytes=1000)
     async with one.master("hosts", path=path) as master:
+        assert master["k"] == 1
+
+
+async def test_a_file_is_free_again_when_its_endpoint_has_failed(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.lmdb"
+    for number in range(2):
+        with suppress(ZeroDivisionError):
+            async with Endpoint("a") as endpoint, endpoint.master("hosts", path=path) as master:
+                assert master.get("k") == (None if number == 0 else 0)
+                await master.put("k", number)
+                raise ZeroDivisionError
+    async with Endpoint("a") as endpoint:
+        master = await endpoint.master("hosts", path=path).__aenter__()
+    await master.__aexit__(None, None, None)  # the endpoint was closed before
+    async with Endpoint("a") as endpoint, endpoint.master("hosts", path=path) as master:
         assert master["k"] == 1

@@ -462,7 +462,7 @@ class Endpoint:
         if self._carrying:
             return
         self._carrying = True
-        node, network = self._node, self._network
+        node, network, stores = self._node, self._network, self._store_driver
         changed = False
         try:
             while True:
@@ -476,6 +476,8 @@ class Endpoint:
                             reader.wake()
                     elif kind is Changed:
                         changed = True
+                    elif kind is Answered or kind is StoreChanged:
+                        stores.carry_out(action)
                     else:
                         self._carry_out_rare(action)
                 if not network.settle() and not node.has_actions:
@@ -488,7 +490,7 @@ class Endpoint:
 
     def _carry_out_rare(self, action: Action) -> None:
         match action:
-            case CarryOut() | Answered() | StoreChanged():
+            case CarryOut():
                 self._store_driver.carry_out(action)
             case Dial(number, address):
                 self._network.dial(number, address)

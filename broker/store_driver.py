@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -30,27 +30,23 @@ class StoreDriver:
         self.handles: dict[str, Store | StoreProxy] = {}  # those that are attached
         self.opening: set[str] = set()  # stores whose journals are just being opened
         self.flush_due = False  # the flusher has been told that something was asked of a store
-        self._tasks: dict[Request, trio.lowlevel.Task] = {}  # who waits for what
+        self._tasks: dict[object, trio.lowlevel.Task] = {}  # who waits for what
 
     def carry_out(self, action: Action) -> None:
         """Do what a store wants done, as far as it can be done at once."""
-        match action:
-            case CarryOut(owner, work):
-                assert isinstance(owner, Master | Clone)
-                disk: trio.Lock | None = getattr(self.handles.get(owner.name), "disk", None)
-                if disk is not None:  # else it was just left, and its journal is being closed
-                    self._endpoint._nursery.start_soon(self._carry_out_work, disk, owner, work)
-            case Answered(request):
-                assert isinstance(request, Request)
-                task = self._tasks.pop(request, None)
-                if task is not None:
-                    trio.lowlevel.reschedule(task)
-            case StoreChanged(store):
-                handle = self.handles.get(store)
-                if handle is not None:
-                    handle.changed.unpark_all()
-            case _:
-                raise AssertionError(action)
+        if type(action) is Answered:  # nearly always
+            task = self._tasks.pop(action.request, None)
+            if task is not None:
+                trio.lowlevel.reschedule(task)
+        elif type(action) is StoreChanged:
+            handle = self.handles.get(action.store)
+            if handle is not None:
+                handle.changed.unpark_all()
+        elif type(action) is CarryOut:
+            owner: Any = action.owner
+            disk: trio.Lock | None = getattr(self.handles.get(owner.name), "disk", None)
+            if disk is not None:  # else it was just left, and its journal is being closed
+                self._endpoint._nursery.start_soon(self._carry_out_work, disk, owner, action.work)
 
     async def _carry_out_work(self, disk: trio.Lock, owner: Master | Clone, work: Work) -> None:
         """Do a piece of a journal's work in a thread: one at a time, its owner sees to that."""
@@ -66,10 +62,10 @@ class StoreDriver:
         self._endpoint._node.carried_out(owner, error, trio.current_time())
         self._endpoint._carry_out()
 
-    async def ask(self, machine: Master | Clone | Proxy, request: Request) -> None:
+    async def ask(self, machine: Master | Clone | Proxy, request: Request, now: float) -> None:
         """Have a request decided, and wait for its outcome; the endpoint's flusher sees to its leaving."""
         endpoint = self._endpoint
-        endpoint._node.submit(machine, request, trio.current_time())
+        endpoint._node.submit(machine, request, now)
         if not self.flush_due:
             self.flush_due = True
             endpoint._published.unpark()

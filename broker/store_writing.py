@@ -72,13 +72,15 @@ class StoreWriting:
     ) -> tuple[Position, list[Any]]:
         """Have commands carried out together; returns their position and results."""
         machine = self._open()
-        deadline = trio.current_time() + (self._write_timeout if timeout is None else timeout)
-        request = Request(commands, _replicas(level), deadline)
+        now = trio.current_time()
+        patience = self._write_timeout if timeout is None else timeout
+        request = Request(commands, _replicas(level), now + patience)
         if request.size > asking.REQUEST_BYTES_MAX:
             raise StoreError(self.name, f"a write of {request.size} bytes: at most {asking.REQUEST_BYTES_MAX}")
         if not machine.has_room:
             await self.until(lambda: machine.has_room)
-        await self._endpoint._store_driver.ask(machine, request)
+            now = trio.current_time()
+        await self._endpoint._store_driver.ask(machine, request, now)
         if request.error is not None:
             raise request.error
         assert request.position is not None

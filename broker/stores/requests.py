@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct, field
-from msgspec.structs import astuple
 
 from broker import errors
 from broker.errors import StoreError
 from broker.journaling import Position
+from broker.stores import wire
 from broker.stores.commands import Command
 from broker.stores.wire import Outcome, where
 
@@ -54,9 +54,7 @@ class Request(Struct, eq=False):
     size: int = 0  # about how many bytes it takes
 
     def __post_init__(self) -> None:
-        self.size = 64 * (1 + len(self.commands)) + sum(
-            [len(part) for command in self.commands for part in astuple(command) if part.__class__ is bytes]
-        )
+        self.size = 64 * (1 + len(self.commands)) + len(wire.encode(self.commands))
 
 
 def outcome_of(request: Request, number: int) -> Outcome:

@@ -189,6 +189,28 @@ async def test_no_change_is_missed_or_told_twice_over_a_bad_link(
             assert network.fabric.cuts > 5
 
 
+async def test_a_watch_goes_on_and_writes_arrive_once_after_minutes_without_a_way(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    network = SimulatedNetwork()
+    async with Endpoint("a", network=network) as one, Endpoint("b", network=network) as two:
+        await one.peer(await two.listen("sim://b"))
+        async with one.master("hosts") as hosts, two.proxy("hosts", since="now", write_timeout=500) as proxy:
+            changes = proxy.watch()
+            network.fabric.partition("a", "b")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(proxy.increment, "restarts")
+                for number in range(90):
+                    await hosts.put("count", number)
+                    await trio.sleep(1)
+                assert proxy.master is None
+                network.fabric.heal("a", "b")
+            assert hosts["restarts"] == 1
+            told = [await changes.receive() for _ in range(91)]
+            assert [change.new for change in told if change.key == "count"] == list(range(90))
+            assert [change.writer for change in told if change.key == "restarts"] == ["b"]
+
+
 async def test_it_may_be_there_before_its_master_and_outlive_it(
     pair: tuple[Endpoint, Endpoint], autojump_clock: trio.testing.MockClock
 ) -> None:

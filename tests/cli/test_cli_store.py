@@ -102,6 +102,17 @@ async def test_a_master_several_hops_away_is_found() -> None:
         assert await mesh.lines("list", "hosts") == [{"key": "a", "value": 1, "expires": None}]
 
 
+async def test_two_masters_of_a_store_are_listed_and_the_elder_is_asked() -> None:
+    async with hosts() as mesh, broker.Endpoint("second") as second, second.master("hosts") as other:
+        await second.peer(mesh.address)
+        (listed,) = await mesh.lines("list")
+        assert sorted(listed["masters"]) == ["manager", "second"]
+        await mesh.lines("put", "hosts", '"a"', "1")
+        assert (dict(mesh.master), dict(other)) == ({"a": 1}, {})
+        async with in_terminal(*mesh.arguments("list")) as program:
+            assert "(a conflict)" in plain(await program.out.next_with("hosts"))
+
+
 async def test_in_a_terminal_entries_are_a_table_that_fits() -> None:
     async with hosts() as mesh:
         await mesh.master.put("web-01", {"load": 0.5}, expires_in=1000)

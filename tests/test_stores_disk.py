@@ -15,7 +15,7 @@ from broker import Endpoint
 @pytest.fixture
 async def ends() -> AsyncIterator[tuple[Endpoint, Endpoint]]:
     async with Endpoint("a") as one, Endpoint("b") as two:
-        await two.peer(await one.listen("inproc://stores-on-disk"))
+        await two.peer(await one.listen("tcp://127.0.0.1:0"))
         yield one, two
 
 

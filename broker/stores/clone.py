@@ -39,6 +39,10 @@ __all__ = ["Clone"]
 
 # A question to the master that is not answered is asked again after this.
 _ASK_S: Final = 1.0
+# A master that is followed and says nothing is asked anew after the first; twice as long each time, up to the second,
+# until the clone is in step: over a thin line one frame may take that long, and to begin anew makes it no shorter.
+_SILENCE_S: Final = 4 * TIP_S
+_SILENCE_S_MAX: Final = 32.0
 # What is missing is told again after this.
 _LOST_AGAIN_S: Final = 0.25
 # A disk that refused is asked again after this.
@@ -96,6 +100,7 @@ class Clone:
         self._held: deque[tuple[int, bytes]] = deque()  # records that came while a snapshot was being put in place
         self._tips: deque[tuple[int, float]] = deque()  # where the log ended, and when that was said
         self._heard = float("-inf")
+        self._silence_s = _SILENCE_S
         self._ask_at = float("inf")
         self._lost_at = float("-inf")
         self._owes = False  # word of what is applied
@@ -173,6 +178,9 @@ class Clone:
         elif serial == self._serial:
             self._heard = now
             self._take_followed(kind, body, now)
+        elif kind in {StoreKind.OPERATIONS, StoreKind.SNAPSHOT} and not self.following:
+            # What it sent before our question comes before the answer.  It is no more than the master's window.
+            self._ask_at = max(self._ask_at, now + self._silence_s)
         self.pump(now)
 
     def _take_refusal(self, notice: NotHere, serial: int, now: float) -> None:
@@ -334,6 +342,7 @@ class Clone:
         self._act(StoreChanged(self.name))
         if not self._told_synced and self.master is not None:
             self._told_synced = self.synced_once = True
+            self._silence_s = _SILENCE_S
             self._act(Tell(StoreSynced(self.name, self.master.name, self._by_snapshot)))
 
     # -- commits ---------------------------------------------------------------------------------------------------
@@ -433,13 +442,15 @@ class Clone:
         """Do what time asks for."""
         self._now = now
         if self.master is not None and now >= self._due():
+            if self.following:
+                self._silence_s = min(2 * self._silence_s, _SILENCE_S_MAX)
             self._ask(now)
         self.forwarding.tick(self._asked, now)
         self.pump(now)
 
     def _due(self) -> float:
         """Return when to ask the master: it has not answered, or gives no sign of life."""
-        return min(self._ask_at, self._heard + 4 * TIP_S) if self.following else self._ask_at
+        return min(self._ask_at, self._heard + self._silence_s) if self.following else self._ask_at
 
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do."""

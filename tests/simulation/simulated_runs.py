@@ -61,7 +61,8 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"{self.lives} lives of {self.operations // max(1, self.lives)} operations, {self.faults} faults (at least {self.faults_least} each), "
+            f"{self.lives} lives, {self.operations} operations, "
+            f"{self.faults} faults (at least {self.faults_least} each), "
             f"{self.seconds / 3600:.2f} simulated hours, {self.seconds / self.cpu_s:.0f} times real time on one core, "
             f"{len(self.failures)} failures"
         )

@@ -128,7 +128,8 @@ class Books:
     # -- refused ---------------------------------------------------------------------------------------------------
 
     def _refused(self, asked: Asked, error: errors.StoreError, now: float) -> None:
-        if isinstance(error, errors.OutcomeUnknown | errors.MasterUnavailable) and now < asked.deadline and not asked.life.closing:
+        early = now < asked.deadline and not asked.life.closing
+        if early and isinstance(error, errors.OutcomeUnknown | errors.MasterUnavailable):
             raise Broken(f"{self._name(asked)} was given up before its time: {error}")
         if isinstance(error, _EITHER):
             return

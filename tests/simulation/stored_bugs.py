@@ -12,11 +12,12 @@ import pytest
 from simulated_world import Broken
 from stored_scenarios import Scenario
 
-from broker.errors import Malformed
+from broker.errors import Malformed, MasterUnavailable
 from broker.journaling import MemoryJournal
-from broker.stores import forwarding
-from broker.stores import master as masters
+from broker.stores import forwarding, wire
 from broker.stores.clone import Clone
+from broker.stores.contents import Contents
+from broker.stores.deciding import Decider
 from broker.stores.draft import Draft
 from broker.stores.entries import ENTRIES, WRITERS
 from broker.stores.followers import Followers
@@ -62,7 +63,7 @@ def a_clone_skips_what_is_missing(patch: pytest.MonkeyPatch) -> None:
     take = Clone._take_operations
 
     def careless(self: Clone, body: bytes, now: float) -> None:
-        operations = masters.wire.decode(Operations, body)
+        operations = wire.decode(Operations, body)
         if self._loading is None and operations.after > self._received:
             for record in operations.bodies:
                 decoded = decode_body(record).operations
@@ -87,7 +88,7 @@ def checksums_of_records_are_not_compared(patch: pytest.MonkeyPatch) -> None:
         compare = journal.checksum_at
         if asked.have is not None and asked.have.journal == journal.position.journal:
             have = asked.have
-            journal.checksum_at = lambda at: have.checksum if compare(at) else None  # type: ignore[method-assign]
+            journal.checksum_at = lambda sequence: have.checksum if compare(sequence) else None  # type: ignore[method-assign]
             try:
                 follow(self, member, asked, now)
             finally:
@@ -200,8 +201,8 @@ def a_snapshot_is_not_of_one_moment(patch: pytest.MonkeyPatch) -> None:
 
     def drifting(self: MemoryJournal, tables: tuple[int, ...]) -> Any:
         snapshot = take(self, tables)
-        rows = ((table, key, self.get(table, key)) for table in tables for key in list(self._tables[table]))
-        snapshot._rows = (row for row in rows if row[2] is not None)  # type: ignore[assignment]
+        keys = ((table, key) for table in tables for key in list(self._tables[table]))
+        snapshot._rows = ((table, key, self._tables[table].get(key, b"")) for table, key in keys)
         return snapshot
 
     patch.setattr(MemoryJournal, "snapshot", drifting)
@@ -315,7 +316,7 @@ def a_former_life_has_confirmed_everything(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def who_has_asked_says_that_nobody_was_asked(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(forwarding, "OutcomeUnknown", forwarding.MasterUnavailable)
+    patch.setattr(forwarding, "OutcomeUnknown", MasterUnavailable)
 
 
 @planted
@@ -328,12 +329,12 @@ def lost_answers_are_not_asked_for_again(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def a_batch_that_fails_leaves_its_beginning(patch: pytest.MonkeyPatch) -> None:
-    begin = masters.Decider.__init__
+    begin = Decider.__init__
 
     def shared(self: Any, store: str, draft: Draft, now_ns: int) -> None:
         begin(self, store, draft._under if draft._under is not None and not draft.records else draft, now_ns)
 
-    patch.setattr(masters.Decider, "__init__", shared)
+    patch.setattr(Decider, "__init__", shared)
 
 
 @planted
@@ -380,8 +381,8 @@ def entries_expire_only_where_nothing_else_happens(patch: pytest.MonkeyPatch) ->
 
 @planted
 def what_was_read_stays_in_the_cache(patch: pytest.MonkeyPatch) -> None:
-    changed = masters.Contents.changed
-    patch.setattr(masters.Contents, "changed", lambda self, keys: changed(self, list(keys)[1:] if keys else keys))
+    changed = Contents.changed
+    patch.setattr(Contents, "changed", lambda self, keys: changed(self, list(keys)[1:] if keys else keys))
 
 
 # -- masters ---------------------------------------------------------------------------------------------------------

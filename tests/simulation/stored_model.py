@@ -48,22 +48,22 @@ class Wrong(Exception):
 
 def operate(state: State, operation: Operation) -> State:
     """Return the state after an operation of the log; raises Wrong where the operation makes no sense."""
-    if type(operation) is operations.Clear:
+    if isinstance(operation, operations.Clear):
         return {}
-    if type(operation) is operations.Epoch:
+    if isinstance(operation, operations.Epoch):
         return state
     after = dict(state)
     item = state.get(operation.key)
-    if type(operation) is operations.Put:
+    if isinstance(operation, operations.Put):
         _compare_old(item, operation.old)
         after[operation.key] = Item(unpack(operation.value), operation.expiry)
         return after
     if item is None:
         raise Wrong(f"{operation} on an entry that there is not")
-    if type(operation) is operations.Erase:
+    if isinstance(operation, operations.Erase):
         _compare_old(item, operation.old)
         del after[operation.key]
-    elif type(operation) is operations.Touch:
+    elif isinstance(operation, operations.Touch):
         after[operation.key] = Item(item.value, operation.expiry)
     else:
         after[operation.key] = Item(_change_element(item.value, operation), item.expiry)

@@ -35,7 +35,7 @@ def counting() -> Iterator[Counter[str]]:
         _count_growth(wrap, Writers, "take", "duplicates", "forwarded request that came again")
         _count_masters(wrap)
         _count_clones(wrap)
-        wrap.calls(SimulatedDisk, "crash", "crash while something was on its way to the disk", lambda *a: a[3] is not None)
+        wrap.calls(SimulatedDisk, "crash", "crash while something was on its way to the disk", lambda *a: a[3])
         yield counts
 
 

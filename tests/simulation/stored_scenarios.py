@@ -9,6 +9,7 @@ import pytest
 from simulated_world import Broken
 from stored_faults import StoredFaults
 from stored_operations import Requests
+from stored_promises import check, check_staleness, unsettled
 from stored_world import Life, Role, StoredWorld
 
 from broker import errors
@@ -72,7 +73,7 @@ class Scenario:
         for action in plan:
             action()
             self.world.cluster.run(self.random.choice((0.0, 0.0, 0.0005, 0.002, 0.005, 0.05, 0.3, 1.0)))
-            self.world.check()
+            check(self.world)
         self._heal()
         self._end_conflicts()
         self._settle()
@@ -171,9 +172,9 @@ class Scenario:
         return False
 
     def _settle(self) -> None:
-        if not self._wait(lambda: not self.world.unsettled()):
-            raise Broken(f"{_SETTLE_S:g} s after all was healed: {'; '.join(self.world.unsettled()[:5])}")
-        self.world.check()
+        if not self._wait(lambda: not unsettled(self.world)):
+            raise Broken(f"{_SETTLE_S:g} s after all was healed: {'; '.join(unsettled(self.world)[:5])}")
+        check(self.world)
 
     def _check_alive(self) -> None:
         """Let everybody write, at every level, and see all of it arrive while nothing is wrong."""
@@ -204,7 +205,7 @@ class Scenario:
         """Check that clones know how current they are, where signs of life come every half a second."""
         for life in lives:
             if not life.role.master:
-                self.world._check_staleness(life, slack=0.5)
+                check_staleness(self.world, life, slack_s=0.5)
                 if life.handle.staleness > 1.2:
                     raise Broken(f"nothing is wrong, and {life} has not heard for {life.handle.staleness:.2f} s")
 
@@ -283,7 +284,7 @@ class Scenario:
                     return
                 tag, commands = self.requests.put("t0")
                 self.world.ask(life, tag, commands, APPLIED)
-            self.world.check()
+            check(self.world)
             self.world.disk.busy.discard(life.name)
 
     def ask_a_full_disk(self) -> None:
@@ -302,7 +303,7 @@ class Scenario:
         """Let the master write while it sends all that there is to a clone that has nothing."""
         life = self.faults._life(lambda life: not life.role.master and not life.role.durable)
         master = self.world.master_of(life.machine) if life else None
-        if life and master and master.active:
+        if life and master:
             self.world.crash(life.program)
             self.world.start(life.name)
             for _ in range(20):

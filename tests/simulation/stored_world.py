@@ -14,15 +14,14 @@ import attrs
 from simulated_world import Broken, Program, World
 from stored_books import Asked, Books
 from stored_history import History, Node
+from stored_promises import check_life
 
 from broker.errors import MasterExists
 from broker.protocol.member import Member
 from broker.stores.clone import Clone
 from broker.stores.commands import Command
 from broker.stores.entries import TABLES
-from broker.stores.master import Master
 from broker.stores.requests import Request
-from broker.status import PeerRefused, StoreFailing, StoreForked
 from broker.testing import Conditions
 from broker.testing.disk import SimulatedJournal
 from broker.testing.stores import SimulatedStore
@@ -30,8 +29,8 @@ from broker.testing.stores import SimulatedStore
 __all__ = ["Life", "Role", "StoredWorld"]
 
 
-# So soon after its time an entry is gone at a master that nothing is wrong with: two commits of a busy disk, and more.
-_LATE_S = 2.0
+# When a cluster begins.
+_EPOCH_NS = 1_767_225_600_000_000_000
 
 
 @attrs.define(eq=False)
@@ -120,9 +119,7 @@ class StoredWorld(World):
         take = stores.take
 
         def taking(member: Member, serial: int, kind: int, body: bytes, now: float) -> None:
-            if program.name not in self.lossy:
-                return take(member, serial, kind, body, now)
-            what = chance.random()
+            what = chance.random() if program.name in self.lossy else 1.0
             if what > 0.3:
                 take(member, serial, kind, body, now)
             if 0.15 < what < 0.4:
@@ -150,7 +147,8 @@ class StoredWorld(World):
             return None
         life = Life(program, role, handle, now, node, disturbed_at=now)
         if any(other.name == program.name and other.role is role for other in self.all_lives):
-            self.counts[f"{'master' if role.master else 'clone'} {'on disk' if role.durable else 'in memory'} again"] += 1
+            what, where = "master" if role.master else "clone", "on disk" if role.durable else "in memory"
+            self.counts[f"{what} {where} again"] += 1
         self.lives_of[program][store] = life
         self.all_lives.append(life)
         contents = handle.machine.contents
@@ -214,7 +212,7 @@ class StoredWorld(World):
 
     def _end(self, life: Life) -> None:
         life.ended = True
-        self.check_life(life)
+        check_life(self, life)
         if life.role.master and life.role.durable:  # it may have been read already what it has not heard of itself
             books, known = self.books[life.role.store], len(self.histories[life.role.store].order)
             self.histories[life.role.store].learn(life.machine.journal, self.cluster.now())
@@ -241,8 +239,7 @@ class StoredWorld(World):
             self._moved(life, before, life.node)
         if life.role.durable:
             self.kept[life.name, store] = life.node
-        never_swapped = life.role.master
-        history.check_contents(life.node, journal, str(life), expiries=never_swapped)
+        history.check_contents(life.node, journal, str(life), expiries=life.role.master)
 
     def _check_shown(self, life: Life) -> None:
         """Check what a program sees that is told that something has changed."""
@@ -265,43 +262,11 @@ class StoredWorld(World):
         else:
             reached.append(node)
 
-    # -- now and then ----------------------------------------------------------------------------------------------
-
-    def check(self) -> None:
-        """Check what is to hold between any two operations."""
-        for lives in list(self.lives_of.values()):
-            for life in list(lives.values()):
-                self.check_life(life)
-
-    def check_life(self, life: Life) -> None:
-        if life.jumps > len(life.told(StoreForked)):
-            raise Broken(f"{life} took another history {life.jumps} times and told of {life.told(StoreForked)}")
-        for status in life.program.endpoint.status:
-            if type(status) is PeerRefused and status.code == "protocol":
-                raise Broken(f"{life.name}: {status}")
-        if life.role.master:
-            self._check_master(life)
-        elif life.active:
-            self._check_staleness(life)
-
-    def _check_master(self, life: Life) -> None:
-        lost = sum(status.lost for status in life.told(StoreFailing))
-        upto = life.commits[-1][1] if life.commits else 0
-        if self.books[life.role.store].lost_applied(life, upto) and not lost:
-            raise Broken(f"{life} has lost what it had acknowledged as applied ({lost} told)")
-        machine, now = life.machine, self.cluster.now()
-        if not life.active or machine.rival or machine.failing or not machine.ready or life.node is None:
-            life.disturbed_at = now
-        elif now > life.disturbed_at + _LATE_S:
-            late = self.cluster_ns(now - _LATE_S)
-            for key, item in life.node.state.items():
-                if 0 < item.expiry < late:
-                    raise Broken(f"{life} still has {key!r} that was over {(late - item.expiry) / 1e9 + _LATE_S:.3f} s ago")
+    # -- who and when ------------------------------------------------------------------------------------------------
 
     def cluster_ns(self, at: float) -> int:
-        return self.cluster_epoch + round(at * 1e9)
-
-    cluster_epoch = 1_767_225_600_000_000_000
+        """Return a time of the cluster in nanoseconds since 1970."""
+        return _EPOCH_NS + round(at * 1e9)
 
     def master_of(self, clone: Clone) -> Life | None:
         """Return the life of the master that a clone follows."""
@@ -309,29 +274,6 @@ class StoredWorld(World):
             if clone.master is not None and program.endpoint.node.id == clone.master.id:
                 return self.lives_of[program].get(clone.name)
         return None
-
-    # The longest that a frame may be on its way: silence is noticed after 5 s, a session resumed within 10.
-    transit_s = 20.0
-
-    def _check_staleness(self, life: Life, slack: float | None = None) -> None:
-        """Check that a clone has all that its master had committed ``staleness`` seconds ago."""
-        master = self.master_of(life.machine)
-        if master is None or not master.role.master or not master.active or not life.machine.following:
-            return
-        then = self.cluster.now() - life.handle.staleness - (self.transit_s if slack is None else slack)
-        if then < master.began:
-            return
-        ought = 0
-        for at, sequence in master.commits:
-            if at > then:
-                break
-            ought = sequence
-        same = life.node and master.node and self.histories[life.role.store].descends(master.node, life.node)
-        have = life.node.sequence if life.node is not None and same else 0
-        if have < ought:
-            raise Broken(
-                f"{life} says it is {life.handle.staleness:.3f} s behind, and lacks {have + 1} to {ought} of {master.name}"
-            )
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -341,9 +283,17 @@ class StoredWorld(World):
         """Ask something of a store."""
         store, now = life.role.store, self.cluster.now()
         books, history = self.books[store], self.histories[store]
-        tips = [other.node for other in self.all_lives if other.role.store == store and other.role.master and other.node]
+        masters = [other for other in self.all_lives if other.role.store == store and other.role.master]
         asked = Asked(
-            life, tag, commands, replicas, self.cluster_ns(now), len(history.order), tips, dict(books.floors), now + timeout
+            life,
+            tag,
+            commands,
+            replicas,
+            at_ns=self.cluster_ns(now),
+            known=len(history.order),
+            tips=[master.node for master in masters if master.node is not None],
+            floors=dict(books.floors),
+            deadline=now + timeout,
         )
         books.asked[tag] = asked
 
@@ -381,25 +331,3 @@ class StoredWorld(World):
         self.kept.pop((name, store), None)
         if node is not None:
             self.kept[name, store] = node
-
-    # -- what should be when nothing is wrong ----------------------------------------------------------------------
-
-    def unsettled(self) -> list[str]:
-        """Say what is not yet as it should be when nothing is wrong."""
-        found = [*self._unlinked(), *self._unseen()]
-        for store in self.histories:
-            serving = [life for life in self.masters(store) if life.machine.rival is None]
-            if len(serving) != 1:
-                found.append(f"{store} is served by {[life.name for life in serving]}")
-                continue
-            [master] = serving
-            found += [f"{life} is at {life.node}, {master} at {master.node}" for life in self.clones(store) if life.node is not master.node]
-            found += [
-                f"{life} is {life.handle.staleness:.1f} s behind" for life in self.clones(store) if life.handle.staleness > 3.0
-            ]
-            found += [
-                f"request {asked.tag} of {asked.life} is not answered"
-                for asked in self.books[store].asked.values()
-                if not asked.answered and not asked.life.ended
-            ]
-        return found

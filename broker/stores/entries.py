@@ -10,7 +10,7 @@ ELEMENTS    id (8), then a member's or      a dict's value, packed; empty for a 
             key's place, packed             (:mod:`broker.stores.elements`)
             or id (8), a list's index (8)   a list's element, packed
 EXPIRIES    expiry (8), the key, packed     empty
-WRITERS     writer (16), number (8)         what came of a write that was forwarded (:mod:`broker.stores.writers`)
+WRITERS     writer (16), first number (8)   what came of writes that were forwarded (:mod:`broker.stores.writers`)
 ==========  ==============================  =========================================================================
 
 All numbers are big-endian.  A value is kept whole until it is a list, dict or set of more than

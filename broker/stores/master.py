@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from broker.errors import (
     BrokerError,
@@ -42,7 +42,7 @@ from broker.stores.operations import OPERATIONS_MAX, Epoch, Operation, encode_bo
 from broker.stores.requests import APPLIED, DURABLE, Request, outcome_of
 from broker.stores.retention import LOG_BYTES, trim
 from broker.stores.wire import Applied, Commands, Follow, Item, NotHere, Outcome, Outcomes, StoreKind, Unfollow
-from broker.stores.writers import Writers, row_of
+from broker.stores.writers import Origin, Writers
 
 __all__ = ["DRAFT_BYTES_MAX", "Master"]
 
@@ -55,6 +55,7 @@ _RETRY_S: Final = 1.0
 # A record that is larger than this would not fit in a frame to the clones.
 _RECORD_BYTES_MAX: Final = FRAME_BYTES_MAX - 65536
 _FORGET_WRITERS_S: Final = 3600.0
+_REFUSALS_MAX: Final = 1024
 
 
 class _Batch(Struct, eq=False):
@@ -62,6 +63,9 @@ class _Batch(Struct, eq=False):
 
     requests: list[Request]
     size: int = 0
+    outcomes: dict[Origin, Outcome] = field(
+        default_factory=dict
+    )  # of what was forwarded: they are kept with its effect
 
 
 class Master:
@@ -95,7 +99,7 @@ class Master:
         self._log_bytes = log_bytes
         self._now = now
         self._wall_ns = time_ns - round(now * 1e9)
-        self._writers = Writers(journal, time_ns)
+        self._writers = Writers(journal)
         self._members: dict[bytes, Member] = {}  # who forwards as which writer
         self._outcomes: dict[bytes, list[Outcome]] = {}
         self._flying: tuple[Draft, _Batch] | None = None
@@ -203,8 +207,7 @@ class Master:
             request.error, request.results = StoreError(self.name, str(error)), []
         request.position = self._draft.position
         if request.origin is not None:
-            key, row = row_of(request.origin[0], outcome_of(request, request.origin[1]), time_ns)
-            self._draft.set_row(WRITERS, key, row)
+            self._batch.outcomes[request.origin] = outcome_of(request, request.origin[1])
 
     def _log(self, operations: tuple[Operation, ...], writer: str, time_ns: int | None = None) -> Position:
         body = encode_body(self._time_ns(self._now) if time_ns is None else time_ns, writer, operations)
@@ -243,6 +246,8 @@ class Master:
         self._outcomes.clear()
 
     def _commit(self) -> None:
+        for key, row in self._writers.rows_of(self._batch.outcomes, self._time_ns(self._now)):
+            self._draft.set_row(WRITERS, key, row)
         draft, self._flying = self._draft, (self._draft, self._batch)
         self._draft, self._batch = Draft(self.journal, draft), _Batch([])
         work = draft.work(trim(self.journal, self._log_bytes))
@@ -276,7 +281,7 @@ class Master:
     def _release(self) -> None:
         """Answer what was decided, if it changes nothing: it waits for no commit."""
         if not self._draft.changes_anything:
-            requests, self._batch = self._batch.requests, _Batch([])
+            requests, self._batch = self._batch.requests, _Batch([], 0, self._batch.outcomes)
             for request in requests:
                 self._committed(request)
 
@@ -303,7 +308,7 @@ class Master:
             request.error = kind(self.name, f"nothing was written: {error}")
             self._answer(request)
         requests += self._batch.requests
-        self._draft, self._batch = Draft(self.journal), _Batch([])
+        self._draft, self._batch = Draft(self.journal), _Batch([], 0, self._refusals(batch))
         if not self.ready:
             self._begin_epoch()
         time_ns = self._time_ns(now)
@@ -319,6 +324,13 @@ class Master:
             self._retry_at = now  # somebody waits for the answer
         self._confirm()
         self._act(StoreChanged(self.name))
+
+    def _refusals(self, batch: _Batch) -> dict[Origin, Outcome]:
+        """Return the outcomes of a commit that failed, as they were answered: they are kept with the next one."""
+        refused = {r.origin: outcome_of(r, r.origin[1]) for r in batch.requests if r.origin is not None and r.done}
+        outcomes = {**batch.outcomes, **refused, **self._batch.outcomes}
+        # No writer asks for more than that at once.
+        return dict([(origin, outcome) for origin, outcome in outcomes.items() if outcome.code][-_REFUSALS_MAX:])
 
     def _confirm(self) -> None:
         """Answer who waits for clones that have confirmed."""

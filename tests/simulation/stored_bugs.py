@@ -285,8 +285,8 @@ def repeated_requests_are_done_again(patch: pytest.MonkeyPatch) -> None:
 def writers_are_forgotten_at_a_restart(patch: pytest.MonkeyPatch) -> None:
     begin = Writers.__init__
 
-    def empty(self: Writers, journal: Any, now_ns: int) -> None:
-        begin(self, journal, now_ns)
+    def empty(self: Writers, journal: Any) -> None:
+        begin(self, journal)
         self._writers.clear()
 
     patch.setattr(Writers, "__init__", empty)

@@ -295,6 +295,7 @@ class Clone:
     def _take_tip(self, tip: Tip, now: float) -> None:
         self._owes = True
         self._hear_tip(tip.tip, now)
+        self._act(StoreChanged(self.name))  # it may be sure now that it has everything
         loading = self._loading
         behind = tip.chunks > loading.chunks if loading is not None else tip.sent > self._received
         if behind:

@@ -7,7 +7,7 @@ import importlib
 import sys
 
 from benchmarks.harness import REPEAT_MIN, Options, Report
-from benchmarks.peers import NATS, PYZMQ, REDIS
+from benchmarks.peers import ETCD, NATS, PYZMQ, REDIS
 from benchmarks.processes import BenchmarkFailed
 
 # Imported one by one when asked for: `codec` alone needs none of the others.
@@ -21,10 +21,19 @@ MODULES = {
     "relay": "benchmarks.relay",
     "simulation": "benchmarks.simulation",
     "scale": "benchmarks.scale",
+    "store-put": "benchmarks.store_put",
+    "store-batch": "benchmarks.store_batch",
+    "store-read": "benchmarks.store_read",
+    "store-replicate": "benchmarks.store_replicate",
+    "store-snapshot": "benchmarks.store_snapshot",
+    "store-container": "benchmarks.store_container",
 }
 
 
-COUNT_HELP = "events, round trips, subscriptions or simulated seconds in a repetition; endpoints in the largest mesh"
+COUNT_HELP = (
+    "events, round trips, subscriptions, puts, entries or simulated seconds in a repetition; "
+    "endpoints in the largest mesh"
+)
 
 
 def main() -> int:
@@ -61,11 +70,12 @@ def _positive(text: str) -> int:
 
 
 def _say_what_is_missing() -> None:
-    for peer in (PYZMQ, NATS, REDIS):
+    for peer in (PYZMQ, NATS, REDIS, ETCD):
         why = peer.missing()
         print(f"{peer.name}: {'missing: ' + why if why else peer.version()}")
     print(
-        "the peers: Debian packages nats-server, redis-server; from PyPI nats-py, redis (pip install '.[bench]')\n",
+        "the peers: Debian packages nats-server, redis-server, etcd-server; from PyPI nats-py, redis, grpcio "
+        "(pip install '.[bench]')\n",
         flush=True,
     )
 

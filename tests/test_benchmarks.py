@@ -15,6 +15,7 @@ import pytest
 import zmq
 
 from benchmarks.__main__ import MODULES
+from benchmarks.disks import directory_on_disk, file_system
 from benchmarks.harness import Result, Series, Table, in_turns
 from benchmarks.meshes import SHAPES, WINDOW_S, SimulatedMesh
 from benchmarks.peers import OURS, PYZMQ
@@ -196,7 +197,30 @@ def test_the_table_of_what_a_mesh_costs_has_a_row_for_each_change_to_each_mesh()
     assert all(found["figures"][name] <= limit for name, limit in found["limits"].items())
 
 
-COMPARISONS = [name for name in MODULES if name != "scale"]
+def test_the_table_of_a_snapshot_has_its_rate_and_what_it_takes() -> None:
+    found = _run("store-snapshot", "5000")
+    assert found["rows"][0]["entries/s"] > 0
+    assert found["rows"][0]["puts/s meanwhile"] > 0
+    assert found["figures"].keys() >= found["limits"].keys()
+
+
+def test_the_table_of_containers_has_each_change_of_both_sizes() -> None:
+    found = _run("store-container", "10")
+    assert len(found["rows"]) == 6 * 2
+    # Processor time of ten changes says little; bytes and rows are the same each time.
+    small, large = found["rows"][:2]
+    assert large["log bytes"] <= 2 * small["log bytes"]
+    assert large["rows"] <= 2 * small["rows"]
+
+
+def test_a_directory_on_disk_is_not_in_memory() -> None:
+    with directory_on_disk() as directory:
+        assert directory.is_dir()
+        assert file_system(directory) != "tmpfs"
+    assert not directory.exists()
+
+
+COMPARISONS = [name for name in MODULES if name not in {"scale", "store-snapshot", "store-container"}]
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
@@ -234,4 +258,8 @@ EXPECTED_PEERS = {
     "import": {"parts"},
     "relay": {"direct"},
     "simulation": {"real time"},
+    "store-put": {"etcd"},
+    "store-batch": {"redis"},
+    "store-read": {"dict"},
+    "store-replicate": {"bare LMDB"},
 }

@@ -9,6 +9,8 @@ A module a peer holds its roles, which run in measured processes.  Each role tak
                tells ``[first, last]``, the monotonic times of ``received``
 ``echo``       tells its ``address`` and sends back whatever comes
 ``ping``       for each order does that many round trips and tells their ``seconds``
+``write``      tells its ``address``; for each order puts that many entries of a store on disk, each acknowledged when
+               it is synced, and tells the ``seconds`` that took
 
 This package imports none of the peers' libraries: only their own processes do.
 """
@@ -18,16 +20,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
 import attrs
 
+from benchmarks.disks import directory_on_disk
 from benchmarks.processes import free_port, server
 
-__all__ = ["NATS", "OURS", "PYZMQ", "REDIS", "Side", "Server"]
+__all__ = ["ETCD", "NATS", "OURS", "OURS_STORES", "PYZMQ", "REDIS", "REDIS_DURABLE", "Side", "Server"]
 
 
 @attrs.frozen
@@ -86,8 +88,8 @@ class Side:
             yield "tcp://127.0.0.1:0"
             return
         port = free_port()
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
-            command = [self.server.program, *self.server.arguments(port, Path(directory))]
+        with directory_on_disk() as directory:
+            command = [self.server.program, *self.server.arguments(port, directory)]
             with server(command, port):
                 yield f"{self.server.scheme}://127.0.0.1:{port}"
 
@@ -112,7 +114,25 @@ def _redis_arguments(port: int, directory: Path) -> list[str]:
     return [*listen, "--save", "", "--appendonly", "no", "--client-output-buffer-limit", "pubsub 0 0 0"]
 
 
+def _redis_durable_arguments(port: int, directory: Path) -> list[str]:
+    # Every pipeline is synced before it is answered; nothing else is written meanwhile.
+    listen = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--save", ""]
+    return [*listen, "--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
+
+
+def _etcd_arguments(port: int, directory: Path) -> list[str]:
+    url, peers = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
+    listen = ["--listen-client-urls", url, "--advertise-client-urls", url]
+    alone = ["--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers]
+    alone += ["--initial-cluster", f"default={peers}"]
+    quiet = ["--logger", "zap", "--log-outputs", str(directory / "etcd.log"), "--log-level", "warn"]
+    return [*listen, *alone, *quiet, "--data-dir", str(directory / "data")]
+
+
 OURS = Side("ours", "benchmarks.ours", ("pyzmq", "trio", "msgpack"), optional=("broker-mesh", "msgspec"))
+OURS_STORES = Side(
+    "ours", "benchmarks.stores", ("lmdb", "pyzmq", "trio", "msgpack"), optional=("broker-mesh", "msgspec")
+)
 PYZMQ = Side("pyzmq", "benchmarks.peers.pyzmq", ("pyzmq", "msgpack"))
 NATS = Side(
     "nats",
@@ -127,3 +147,11 @@ REDIS = Side(
     Server("redis-server", "redis-server", "redis", _redis_arguments),
     optional=("hiredis",),
 )
+REDIS_DURABLE = Side(
+    "redis",
+    "benchmarks.peers.redis",
+    ("redis",),
+    Server("redis-server", "redis-server", "redis", _redis_durable_arguments),
+    optional=("hiredis",),
+)
+ETCD = Side("etcd", "benchmarks.peers.etcd", ("grpcio",), Server("etcd", "etcd-server", "http", _etcd_arguments))

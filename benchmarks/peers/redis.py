@@ -1,14 +1,15 @@
-"""redis-py over a redis-server of its own: pipelined PUBLISH, ``listen()``, the hiredis parser, msgpack."""
+"""redis-py over a redis-server of its own, with the hiredis parser: pipelined PUBLISH, ``listen()``, pipelined SET."""
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import msgpack
 import redis
 
 from benchmarks.child import Channel
-from benchmarks.workload import HOST, MOUNT, USED, OutOfOrder
+from benchmarks.workload import HOST, MOUNT, USED, NotThere, OutOfOrder, entry
 
 CHANNEL = "host/web-01/disk"
 # Found best for this work among 10, 100, 1,000 and 10,000.
@@ -59,3 +60,34 @@ def subscribe(channel: Channel, address: str) -> None:
                 if expected == end:
                     break
             channel.tell(received=[first, time.monotonic()])
+
+
+def write(channel: Channel, address: str, tasks: int = 1, batch: int = 100) -> None:
+    """SET in pipelines of ``batch``; each of ``tasks`` threads has a connection and a pipeline at a time."""
+    with redis.Redis.from_url(address) as connection, ThreadPoolExecutor(tasks) as threads:
+        connection.ping()
+        channel.tell(address=address)
+        done = 0
+        while (count := channel.order()) is not None:
+            each = count // tasks
+            start = time.perf_counter()
+            for finished in [
+                threads.submit(_write, connection, task, range(done, done + each), batch) for task in range(tasks)
+            ]:
+                finished.result()
+            seconds = time.perf_counter() - start
+            done += each
+            for task in range(tasks):
+                key, value = entry(task, done - 1)
+                found = connection.get(key)
+                if found != value:
+                    raise NotThere(key, value, found)
+            channel.tell(seconds=seconds)
+
+
+def _write(connection: redis.Redis, task: int, numbers: range, batch: int) -> None:
+    for first in range(numbers.start, numbers.stop, batch):
+        pipeline = connection.pipeline(transaction=False)
+        for number in range(first, min(first + batch, numbers.stop)):
+            pipeline.set(*entry(task, number))
+        pipeline.execute()

@@ -53,7 +53,7 @@ class StoreMaster(Store):
         await self.until(lambda: machine.ready or bool(machine.failing))
         if not machine.ready:
             raise StoreFull(self.name, f"it cannot be written: {machine.failing}")
-        self._readable = True
+        self._plain = machine.contents.plain
 
     def _master_name(self) -> str:
         return self._endpoint.name
@@ -139,7 +139,7 @@ class StoreClone(Store):
             where = f"{machine.master.name} has not answered yet" if machine.master else "no master can be reached"
             raise StaleData(self.name, f"the clone has nothing yet: {where}; wait for synced()")
         if self._stale_after == math.inf:
-            self._readable = True
+            self._plain = machine.contents.plain  # there is something to read, however stale it may be
         elif self.staleness > self._stale_after:
             reason = (
                 f"the clone may have missed something for {self.staleness:.1f} s, more than {self._stale_after:g} s"

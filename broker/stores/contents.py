@@ -51,27 +51,34 @@ class Contents:
     def __init__(self, name: str, journal: Journal) -> None:
         self._name = name
         self._journal = journal
-        # By key where that is a str, else by the packed key, which is bytes: a key that is bytes itself is packed, too.
-        self.cache: dict[str | bytes, Any] = {}
+        # Of keys that are a str, values that nobody can change: handles look here first.
+        self.plain: dict[str, Any] = {}
+        # All others, by key where that is a str, else by the packed key: a key that is bytes itself is packed, too.
+        self._cache: dict[str | bytes, Any] = {}
 
     def changed(self, keys: Iterable[bytes] | None) -> None:
         """Forget what was kept of these (packed) keys; None: of all."""
-        cache = self.cache
+        plain, cache = self.plain, self._cache
         if keys is None:
+            plain.clear()
             cache.clear()
-        elif cache:
+        elif plain or cache:
             for key in keys:
-                cache.pop(_cached_as(key), None)
+                cached_as = _cached_as(key)
+                plain.pop(cached_as, None)  # type: ignore[arg-type]
+                cache.pop(cached_as, None)
 
     def find(self, key: object) -> Any:
         """Return a key's value; raises NoSuchKey."""
         if key.__class__ is str:  # not packed, when it is found: a third of the time
-            value = self.cache.get(key, _MISSING)
+            value = self.plain.get(key, _MISSING)
+            if value is _MISSING:
+                value = self._cache.get(key, _MISSING)
             if value is _MISSING:
                 value = self._load(key, pack_key(key))
         else:
             packed = pack_key(key)
-            value = self.cache.get(_cached_as(packed), _MISSING)
+            value = self._cache.get(_cached_as(packed), _MISSING)
             if value is _MISSING:
                 value = self._load(key, packed)
         return self.fresh(value.entry) if value.__class__ is Fresh else value
@@ -85,9 +92,13 @@ class Contents:
         if is_of_its_own(value):
             value = Fresh(entry)
         if self._journal.volatile or len(row) <= _CACHED_BYTES:
-            if not self._journal.volatile and len(self.cache) >= CACHED_MAX:
-                del self.cache[next(iter(self.cache))]
-            self.cache[_cached_as(packed)] = value
+            if not self._journal.volatile and len(self.plain) + len(self._cache) >= CACHED_MAX:
+                fuller: dict[Any, Any] = max(self.plain, self._cache, key=len)
+                del fuller[next(iter(fuller))]
+            if type(key) is str and value.__class__ is not Fresh:
+                self.plain[key] = value
+            else:
+                self._cache[_cached_as(packed)] = value
         return value
 
     def fresh(self, entry: Entry) -> Any:

@@ -149,6 +149,19 @@ def test_an_answer_to_a_former_clone_is_not_taken_for_one_to_its_successor(clust
     assert clone.items() == {"key": "present"}
 
 
+def test_what_a_clone_has_from_a_snapshot_expires_when_it_becomes_the_master(cluster: Cluster) -> None:
+    one, other = two(cluster)
+    one.master("s").put("passing", 1, expires_in=10.0)
+    cluster.run(1.0)
+    assert other.clone("s", durable=True).items() == {}
+    cluster.run(1.0)
+    one.crash()
+    master = cluster.restart("other").master("s", durable=True)
+    assert master.items() == {"passing": 1}
+    cluster.run(10.0)
+    assert master.items() == {}
+
+
 def test_a_snapshot_comes_through_a_thin_line(cluster: Cluster) -> None:
     one, other = two(cluster)
     master = one.master("s")

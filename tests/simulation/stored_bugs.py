@@ -14,7 +14,7 @@ from stored_scenarios import Scenario
 
 from broker.errors import Malformed, MasterUnavailable
 from broker.journaling import MemoryJournal
-from broker.stores import changes, forwarding, wire
+from broker.stores import changes, clone, forwarding, wire
 from broker.stores.clone import Clone
 from broker.stores.contents import Contents
 from broker.stores.deciding import Decider
@@ -350,6 +350,11 @@ def clones_let_entries_expire_by_themselves(patch: pytest.MonkeyPatch) -> None:
                 self.contents.changed([key])
 
     patch.setattr(Clone, "tick", eager)
+
+
+@planted
+def a_snapshot_brings_no_expiries(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(clone, "expiries_of", lambda rows: ())
 
 
 @planted

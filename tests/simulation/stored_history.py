@@ -177,7 +177,7 @@ class History:
 
     # -- contents --------------------------------------------------------------------------------------------------
 
-    def check_contents(self, node: Node, journal: Journal, whose: str, *, expiries: bool) -> None:
+    def check_contents(self, node: Node, journal: Journal, whose: str) -> None:
         """Check that a replica's rows are those of its position: the model's, and everybody else's to the byte."""
         digest = blake2b(digest_size=16)
         for table in (ENTRIES, ELEMENTS):
@@ -192,11 +192,10 @@ class History:
         elif node.digest != found:
             state = read_state(journal)
             raise Broken(f"{whose} at {node} has rows of its own: {_differences(state, node.state)}")
-        if expiries:
-            rows = {(int.from_bytes(row[:8], "big"), row[8:]) for row, _ in journal.rows(EXPIRIES)}
-            wanted = {(item.expiry, key) for key, item in node.state.items() if item.expiry}
-            if rows != wanted:
-                raise Broken(f"{whose} at {node} lets expire {rows - wanted}, and not {wanted - rows}")
+        rows = {(int.from_bytes(row[:8], "big"), row[8:]) for row, _ in journal.rows(EXPIRIES)}
+        wanted = {(item.expiry, key) for key, item in node.state.items() if item.expiry}
+        if rows != wanted:
+            raise Broken(f"{whose} at {node} lets expire {rows - wanted}, and not {wanted - rows}")
 
 
 def watch(values: dict[Any, Any], change: Change) -> None:

@@ -28,6 +28,7 @@ from broker.status import StoreFailing, StoreForked, StoreRecovered, StoreSynced
 from broker.stores import wire
 from broker.stores.contents import Contents
 from broker.stores.draft import Draft
+from broker.stores.entries import expiries_of
 from broker.stores.followers import TIP_S, Sender
 from broker.stores.forwarding import Forwarding
 from broker.stores.operations import decode_body
@@ -286,7 +287,7 @@ class Clone:
             return
         loading.chunks += 1
         if chunk.rows or loading.chunks == 1:
-            self._works.append(Load(chunk.rows, first=loading.chunks == 1))
+            self._works.append(Load([*chunk.rows, *expiries_of(chunk.rows)], first=loading.chunks == 1))
         if chunk.final:
             loading.whole = True
             self._works.append(Swap(loading.start))

@@ -22,7 +22,7 @@ Replicas do so at the same operation: their rows are the same, byte for byte, an
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -74,6 +74,7 @@ OLD_BYTES_MAX: Final = 64 << 10
 _ENTRY = struct.Struct(">BQ")
 _SPREAD = struct.Struct(">BQQQQ")
 _HEAD: Final = _ENTRY.size
+_NEVER: Final = bytes(8)
 # What the row of a whole value without an expiry begins with.
 FOREVER: Final = bytes(_HEAD)
 # Where a list's first element goes: it may grow at both ends.
@@ -123,6 +124,13 @@ def read_entry(row: bytes) -> Entry:
         if first + count < _INDEX_END:
             return Entry(kind, expiry, b"", id_, count, first)
     raise Malformed(f"not an entry: {row[:40]!r}")
+
+
+def expiries_of(rows: Iterable[tuple[int, bytes, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
+    """Give the rows of EXPIRIES that go with rows of a snapshot, which does not carry them."""
+    for table, key, row in rows:
+        if table == ENTRIES and (expiry := row[1:_HEAD]) != _NEVER and len(row) > _HEAD:
+            yield EXPIRIES, expiry + key, b""
 
 
 def whole_row(expiry: int, value: bytes) -> bytes:

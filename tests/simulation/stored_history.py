@@ -16,10 +16,11 @@ import attrs
 from simulated_world import Broken
 from stored_model import Item, State, Wrong, operate
 
-from broker.journaling import Journal, Position
+from broker.journaling import Journal, Position, Record
 from broker.stores import operations
+from broker.stores.changes import ABSENT, LAST, OMITTED, Change, changes_of
 from broker.stores.elements import gather
-from broker.stores.entries import DICT, ELEMENTS, ENTRIES, EXPIRIES, LIST, SET, WHOLE, read_entry
+from broker.stores.entries import DICT, ELEMENTS, ENTRIES, EXPIRIES, LIST, SET, WHOLE, read_entry, unpack_key
 from broker.stores.operations import Operation, decode_body
 from broker.values import unpack
 
@@ -132,6 +133,7 @@ class History:
                 state = operate(state, operation)
             except Wrong as wrong:
                 raise Broken(f"record {key[1]} of {self.store}: {wrong}") from wrong
+        self._check_changes(parent, state, Record(key[1], key[2], data))
         node = self._add(
             key,
             parent,
@@ -151,6 +153,21 @@ class History:
             self.tagged.setdefault(tag, []).append(node)
         return node
 
+    def _check_changes(self, parent: Node, state: State, record: Record) -> None:
+        """Check that who had everything and applies what watches tell has everything again."""
+        before = Position(parent.key[0], 0, *parent.key[1:])
+        position, changes = changes_of(record, before)
+        values = {unpack_key(key): item.value for key, item in parent.state.items()}
+        for change in changes:
+            if change.position != position or change.final != (change is changes[-1]):
+                raise Broken(f"{change} of {self.store} is not of {position}")
+            watch(values, change)
+        wanted = {unpack_key(key): item.value for key, item in state.items()}
+        if values != wanted:
+            raise Broken(
+                f"watches of {self.store} tell {changes!r:.400} at {record.sequence}, and there is {wanted!r:.400}"
+            )
+
     def _check_expiry(self, state: State, operation: Operation, time_ns: int) -> None:
         if type(operation) is operations.Erase and operation.expired:
             self.expired += 1
@@ -160,7 +177,7 @@ class History:
 
     # -- contents --------------------------------------------------------------------------------------------------
 
-    def check_contents(self, node: Node, journal: Journal, whose: str, *, expiries: bool) -> None:
+    def check_contents(self, node: Node, journal: Journal, whose: str) -> None:
         """Check that a replica's rows are those of its position: the model's, and everybody else's to the byte."""
         digest = blake2b(digest_size=16)
         for table in (ENTRIES, ELEMENTS):
@@ -175,11 +192,32 @@ class History:
         elif node.digest != found:
             state = read_state(journal)
             raise Broken(f"{whose} at {node} has rows of its own: {_differences(state, node.state)}")
-        if expiries:
-            rows = {(int.from_bytes(row[:8], "big"), row[8:]) for row, _ in journal.rows(EXPIRIES)}
-            wanted = {(item.expiry, key) for key, item in node.state.items() if item.expiry}
-            if rows != wanted:
-                raise Broken(f"{whose} at {node} lets expire {rows - wanted}, and not {wanted - rows}")
+        rows = {(int.from_bytes(row[:8], "big"), row[8:]) for row, _ in journal.rows(EXPIRIES)}
+        wanted = {(item.expiry, key) for key, item in node.state.items() if item.expiry}
+        if rows != wanted:
+            raise Broken(f"{whose} at {node} lets expire {rows - wanted}, and not {wanted - rows}")
+
+
+def watch(values: dict[Any, Any], change: Change) -> None:
+    """Apply a change to values, which are not changed in place."""
+    key, new = change.key, change.new
+    if change.cause == "clear":
+        values.clear()
+    elif change.element is ABSENT:
+        old = values.get(key, ABSENT)
+        if (old is ABSENT) != (change.old is ABSENT) or change.old not in (old, OMITTED):
+            raise Broken(f"{change} says what was there, and it was {old!r:.200}")
+        if new is ABSENT:
+            del values[key]
+        else:
+            values[key] = new
+    elif change.element is LAST:
+        values[key] = values[key][:-1] if new is ABSENT else [*values[key], new]
+    elif type(values[key]) is set:
+        values[key] = values[key] - {change.element} if new is ABSENT else values[key] | {change.element}
+    else:
+        rest = {element: item for element, item in values[key].items() if element != change.element}
+        values[key] = rest if new is ABSENT else {**rest, change.element: new}
 
 
 def read_state(journal: Journal) -> State:

@@ -21,7 +21,48 @@ from broker.testing.disk import SimulatedDisk
 __all__ = ["LEAST", "counting", "look"]
 
 # How often the ordinary lives have to reach each of these at least: about a third of what they do.
-LEAST: dict[str, int] = {}
+LEAST: dict[str, int] = {
+    "answer: MasterExists": 100,
+    "answer: MasterUnavailable": 300,
+    "answer: NotReplicated": 150,
+    "answer: OutcomeUnknown": 200,
+    "answer: StoreFull": 300,
+    "answer: done": 8000,
+    "answer: replicated": 1200,
+    "asked while the disk was at work": 8,
+    "clone asked for what it lacks": 90,
+    "clone in memory again": 90,
+    "clone on disk again": 70,
+    "commit of a clone failed": 40,
+    "commit of a master failed": 500,
+    "confirmation asked for of a former life": 12,
+    "conflict settled": 6,
+    "crash while something was on its way to the disk": 9,
+    "decided anew": 100,
+    "entry expired": 1000,
+    "expiry overtaken by a write": 20,
+    "fault: crash_while_paused": 15,
+    "fault: move_a_master": 18,
+    "fault: restore": 8,
+    "forwarded request that came again": 3000,
+    "history continued in two ways": 25,
+    "loss told by a clone": 90,
+    "master in memory again": 25,
+    "master on disk again": 70,
+    "record": 9000,
+    "records that came meanwhile": 20,
+    "request": 12_000,
+    "resumed by the log": 500,
+    "snapshot begun": 700,
+    "snapshot interrupted": 30,
+    "snapshot put in place": 300,
+    "told: StoreConflict": 40,
+    "told: StoreFailing": 130,
+    "told: StoreForked": 80,
+    "told: StoreRecovered": 35,
+    "told: StoreSynced": 480,
+    "trimmed while a clone was behind": 12,
+}
 
 
 @contextmanager

@@ -75,6 +75,7 @@ class Scenario:
             self.world.cluster.run(self.random.choice((0.0, 0.0, 0.0005, 0.002, 0.005, 0.05, 0.3, 1.0)))
             check(self.world)
         self._heal()
+        self.world.cluster.run(12.0)  # wires that are half open are noticed after 5 s, and sessions resumed
         self._end_conflicts()
         self._settle()
         self._check_alive()

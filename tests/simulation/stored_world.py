@@ -180,7 +180,7 @@ class StoredWorld(World):
         if kept is not None and (node is None or not history.descends(node, kept)):
             raise Broken(f"{name} has {node} of {role.store} on its disk, and had committed {kept}")
         if node is not None:
-            history.check_contents(node, journal, f"the disk of {name}", expiries=role.master)
+            history.check_contents(node, journal, f"the disk of {name}")
         self.books[role.store].committed(known)
         return node
 
@@ -239,12 +239,12 @@ class StoredWorld(World):
             self._moved(life, before, life.node)
         if life.role.durable:
             self.kept[life.name, store] = life.node
-        history.check_contents(life.node, journal, str(life), expiries=life.role.master)
+        history.check_contents(life.node, journal, str(life))
 
     def _check_shown(self, life: Life) -> None:
         """Check what a program sees that is told that something has changed."""
         if life.node is not None and not life.ended and not life.role.master:
-            self.histories[life.role.store].check_contents(life.node, life.machine.journal, str(life), expiries=False)
+            self.histories[life.role.store].check_contents(life.node, life.machine.journal, str(life))
 
     def _moved(self, life: Life, before: Node | None, node: Node) -> None:
         """Take note of where a clone is; what it goes to descends from where it was, or it says that it does not."""

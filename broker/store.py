@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from broker.errors import NoSuchKey, StoreClosed, StoreError
 from broker.journaling import Journal, MemoryJournal, Position
+from broker.store_disk import StoreDisk
 from broker.store_writing import StoreWriting, check_options
 from broker.stores.clone import Clone
 from broker.stores.entries import TABLES
@@ -93,7 +94,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
             )
         self.name = name
         self.changed = trio.lowlevel.ParkingLot()
-        self.disk = trio.Lock()  # of whoever does something with the journal's file in a thread
+        self.disk: StoreDisk | None = None  # of one that is not in memory
         self._endpoint = endpoint
         self._path = None if path is None else Path(path)
         self._log_bytes = log_bytes
@@ -168,6 +169,8 @@ class Store(StoreWriting, Mapping[Any, Any]):
     def _begin(self, machine: Master | Clone) -> None:
         self._machine = machine
         self._endpoint._store_driver.handles[self.name] = self
+        if not machine.journal.volatile:
+            self.disk = self._endpoint._store_driver.begin_disk(machine)
 
     async def _close(self, journal: Journal, *, linger_s: float) -> None:
         endpoint, machine = self._endpoint, self._machine
@@ -177,9 +180,11 @@ class Store(StoreWriting, Mapping[Any, Any]):
                     await self.until(lambda: machine.idle or bool(machine.failing))
             self.end()
             self._journal = None
-            if not journal.volatile:
-                async with self.disk:  # a commit on its way is waited for
-                    await trio.to_thread.run_sync(journal.close)
+            if self.disk is not None:
+                await self.disk.close()
+                self.disk = None
+            elif not journal.volatile:
+                await trio.to_thread.run_sync(journal.close)
 
     def end(self) -> None:
         """Take part no longer; who waits for anything gets StoreClosed.  The endpoint calls this when it is closed."""
@@ -315,30 +320,31 @@ class Store(StoreWriting, Mapping[Any, Any]):
         self._check_fresh()
         return Watch(self, self._open().journal, since, want)
 
-    def _disk_journal(self) -> DiskJournal:
+    def _disk_journal(self) -> tuple[StoreDisk, DiskJournal]:
         journal: Any = self._open().journal
-        if journal.volatile:
+        if self.disk is None:
             raise StoreError(self.name, "it is kept in memory: there is no file")
-        found: DiskJournal = journal
-        return found
+        return self.disk, journal
 
     async def backup(self, path: str | os.PathLike[str]) -> Position:
         """Copy the store as it is now to a new file, while it is used; returns the copy's position.
 
-        Raises JournalError: the file is there already, or cannot be written.
+        Writes wait meanwhile.  Raises JournalError: the file is there already, or cannot be written.
         """
-        journal = self._disk_journal()
-        async with self.disk:
-            position: Position = journal.position
-            await trio.to_thread.run_sync(journal.backup, Path(path))
+        disk, journal = self._disk_journal()
+
+        def copy() -> Position:
+            journal.backup(Path(path))
+            return journal.position
+
+        position: Position = await disk.do(copy)
         return position
 
     async def compact(self) -> None:
         """Give the disk back what erased entries and the trimmed log have left free; writes wait meanwhile."""
-        journal = self._disk_journal()
-        async with self.disk:
-            await trio.to_thread.run_sync(journal.compact)
-            journal.refresh()
+        disk, journal = self._disk_journal()
+        await disk.do(journal.compact)
+        journal.refresh()
 
     def info(self) -> StoreInfo:
         """Return what there is to say of it."""

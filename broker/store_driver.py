@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from broker.errors import JournalError
-from broker.journaling import Work
 from broker.protocol.actions import Action, Answered, CarryOut, StoreChanged
+from broker.store_disk import StoreDisk
 from broker.stores.clone import Clone
 from broker.stores.master import Master
 from broker.stores.proxy import Proxy
@@ -44,23 +44,21 @@ class StoreDriver:
                 handle.changed.unpark_all()
         elif type(action) is CarryOut:
             owner: Any = action.owner
-            disk: trio.Lock | None = getattr(self.handles.get(owner.name), "disk", None)
+            disk: StoreDisk | None = getattr(self.handles.get(owner.name), "disk", None)
             if disk is not None:  # else it was just left, and its journal is being closed
-                self._endpoint._nursery.start_soon(self._carry_out_work, disk, owner, action.work)
+                disk.carry_out(action.work)
 
-    async def _carry_out_work(self, disk: trio.Lock, owner: Master | Clone, work: Work) -> None:
-        """Do a piece of a journal's work in a thread: one at a time, its owner sees to that."""
-        journal = owner.journal
-        error: JournalError | None = None
-        with trio.CancelScope(shield=True):  # it is not left half done
-            async with disk:
-                try:
-                    await trio.to_thread.run_sync(journal.carry_out, work)
-                except JournalError as failed:
-                    error = failed
-                journal.refresh()
-        self._endpoint._node.carried_out(owner, error, trio.current_time())
-        self._endpoint._carry_out()
+    def begin_disk(self, machine: Master | Clone) -> StoreDisk:
+        """Let a store's journal be written from now on."""
+        endpoint = self._endpoint
+
+        def done(error: JournalError | None) -> None:
+            endpoint._node.carried_out(machine, error, trio.current_time())
+            endpoint._carry_out()
+
+        disk = StoreDisk(machine.name, machine.journal, done)
+        endpoint._nursery.start_soon(disk.run)
+        return disk
 
     async def ask(self, machine: Master | Clone | Proxy, request: Request, now: float) -> None:
         """Have a request decided, and wait for its outcome; the endpoint's flusher sees to its leaving."""

@@ -107,13 +107,16 @@ class StoreClone(Store):
     async def synced(self) -> None:
         """Wait until it has everything that the master had when this was called, or a moment later."""
         since = trio.current_time()
+        self._clone().hurry()
+        self._endpoint._carry_out()
         await self.until(lambda: self._clone().current_at >= since)
 
     @property
     def staleness(self) -> float:
         """For how many seconds something may have been missed; infinity: it never had everything.
 
-        Half a second in peace, when nothing is written: so often a master says that nothing was.
+        Up to half a second in peace: so often it asks the master.  However long answers are held up, it is not told
+        too small.
         """
         return self._clone().staleness(trio.current_time())
 

@@ -8,12 +8,13 @@ Records are drafted and committed as they come, a commit at a time.  A snapshot 
 the place of everything in one step; until then the clone shows what it had.  So its contents are always those of the
 master at one position.
 
-**Staleness** is how long ago it was sure to have everything: when the last word came from the master of where its log
-ended, and the clone has that by now.
+**Staleness** is how long ago it was sure to have everything.  Twice a second it asks the master where the log ends;
+when it has all up to there, it has all that was committed when it asked, however long the answer was held up.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -103,6 +104,8 @@ class Clone:
         self._heard = float("-inf")
         self._silence_s = _SILENCE_S
         self._ask_at = float("inf")
+        self._asked_at = float("-inf")
+        self._clock_at = float("inf")  # when to ask where the log ends
         self._lost_at = float("-inf")
         self._owes = False  # word of what is applied
         self._retry_at = float("-inf")
@@ -148,6 +151,7 @@ class Clone:
         if self.master is None or self._ask_when_done:
             return
         self._serial += 1
+        self._asked_at = now
         if self._distrust:
             self._have, self._distrust = None, False
         self._asked_with = self._have
@@ -223,7 +227,8 @@ class Clone:
         elif self._asked_with != start:
             self._begin_anew()
             raise Malformed(f"it goes on from {start}, asked for was {self._asked_with}")
-        self._hear_tip(followed.tip, now)
+        self._hear_tip(followed.tip, self._asked_at)
+        self._clock_at = min(self._clock_at, now + TIP_S)
         if self.master is not None:
             self.forwarding.repeat(self.master, now)
         self._act(StoreChanged(self.name))
@@ -250,7 +255,6 @@ class Clone:
             self._apply(bodies, operations.checksum)
         else:
             self._owes = True
-        self._hear_tip(operations.tip, now)
 
     def _apply(self, bodies: list[bytes], checksum: bytes) -> None:
         """Draft records; raises Malformed, and drops all that is drafted, when they are not the log's."""
@@ -291,11 +295,11 @@ class Clone:
         if chunk.final:
             loading.whole = True
             self._works.append(Swap(loading.start))
-        self._hear_tip(chunk.tip, now)
 
     def _take_tip(self, tip: Tip, now: float) -> None:
         self._owes = True
-        self._hear_tip(tip.tip, now)
+        if tip.echo:
+            self._hear_tip(tip.tip, tip.echo / 1e6)
         self._act(StoreChanged(self.name))  # it may be sure now that it has everything
         loading = self._loading
         behind = tip.chunks > loading.chunks if loading is not None else tip.sent > self._received
@@ -308,14 +312,15 @@ class Clone:
             self._lost_at = now
             self._tell_applied(lost=True)
 
-    def _tell_applied(self, *, lost: bool) -> None:
+    def _tell_applied(self, *, lost: bool, asking: bool = False) -> None:
         self._owes = False
         loading = self._loading
         # What is put aside is nothing yet: until it is in place no record is kept.
         sequence = self._committed if loading is None else 0
         chunks = loading.chunks if lost and loading is not None else loading.kept if loading is not None else 1 << 62
         if self.master is not None:
-            body = wire.encode(Applied(self.name, self._serial, sequence, chunks, lost))
+            clock = max(1, math.floor(self._now * 1e6)) if asking else 0
+            body = wire.encode(Applied(self.name, self._serial, sequence, chunks, lost, clock))
             self._sender.send(StoreKind.APPLIED, body, ((self.master, 0, 0),))
 
     @property
@@ -324,13 +329,14 @@ class Clone:
 
     # -- how current -----------------------------------------------------------------------------------------------
 
-    def _hear_tip(self, tip: int, now: float) -> None:
-        tips = self._tips
-        if tips and tips[-1][0] == tip:
-            tips.pop()
-        elif len(tips) >= _TIPS_MAX:
-            return
-        tips.append((tip, now))
+    def hurry(self) -> None:
+        """Ask the master where the log ends, now: somebody waits to be in step."""
+        self._clock_at = float("-inf")
+
+    def _hear_tip(self, tip: int, at: float) -> None:
+        """Take note that the log ended there, at that time or later."""
+        if len(self._tips) < _TIPS_MAX:
+            self._tips.append((tip, at))
         self._settle_tips()
 
     def _settle_tips(self) -> None:
@@ -338,7 +344,7 @@ class Clone:
             return
         committed, before = self._committed, self.current_at
         while self._tips and self._tips[0][0] <= committed:
-            self.current_at = self._tips.popleft()[1]
+            self.current_at = max(self.current_at, self._tips.popleft()[1])
         if self.current_at == before:
             return
         self._act(StoreChanged(self.name))
@@ -367,7 +373,10 @@ class Clone:
                 break
             self.journal.carry_out(work)
             self._done()
-        if self._owes and self.following:
+        if self.following and now >= self._clock_at:
+            self._clock_at = now + TIP_S
+            self._tell_applied(lost=False, asking=True)
+        elif self._owes and self.following:
             self._tell_applied(lost=False)
         self.forwarding.pump(self._asked, now)
 
@@ -459,6 +468,8 @@ class Clone:
         due = self.forwarding.next_deadline()
         if self.master is not None:
             due = min(due, self._due())
+        if self.following:
+            due = min(due, self._clock_at)
         if self._busy is None and (self._works or self._draft.changes_anything):
             due = min(due, self._retry_at)
         return due

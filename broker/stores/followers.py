@@ -26,7 +26,7 @@ __all__ = ["FRAME_BYTES", "LOST_S", "TIP_S", "WINDOW_BYTES", "Followers", "Sende
 FRAME_BYTES: Final = 256 << 10
 # What may be under way to one clone: 20 ms of the fastest stream; a clone's disk takes less for a commit.
 WINDOW_BYTES: Final = 4 << 20
-# A master that has nothing to say says so this often; after so long without a word each takes the other for gone.
+# A clone asks this often where the log ends; after so long without a word a master takes it for gone.
 TIP_S: Final = 0.5
 LOST_S: Final = 10.0
 
@@ -53,6 +53,7 @@ class Follower(Struct, eq=False):
     chunks: deque[tuple[int, bytes]] = field(default_factory=deque)  # sent and not confirmed
     chunks_sent: int = 0
     complete: bool = True  # all chunks were sent
+    echo: int = 0  # its clock when it last asked where the log ends, in microseconds
     bare: bool = False  # it takes records alone: what it confirms is no copy of the store
 
 
@@ -66,6 +67,7 @@ class Followers:
         self.followers: dict[bytes, Follower] = {}  # by endpoint
         self.snapshots = 0
         self.resumed = 0
+        self._asking: dict[Follower, None] = {}  # those that want to know where the log ends
         self._tip_at = float("inf")
 
     # -- beginning and end -----------------------------------------------------------------------------------------
@@ -155,6 +157,9 @@ class Followers:
             follower.acked = applied.sequence
         if applied.lost:
             self._send_again(follower, applied, now)
+        if applied.clock:
+            follower.echo = applied.clock
+            self._asking[follower] = None
         return advanced
 
     def _send_again(self, follower: Follower, applied: Applied, now: float) -> None:
@@ -188,7 +193,7 @@ class Followers:
         while places:
             after, followers = places.popitem()
             try:
-                last = self._send_records(after, followers, tip, now)
+                last = self._send_records(after, followers, now)
             except LookupError:  # trimmed meanwhile
                 for follower in followers:
                     self._restart(follower, now)
@@ -197,12 +202,13 @@ class Followers:
                 ready = [follower for follower in followers if follower.bytes_under_way < WINDOW_BYTES]
                 if ready:
                     places.setdefault(last, []).extend(ready)
+        self._answer(now)
 
-    def _send_records(self, after: int, followers: list[Follower], tip: int, now: float) -> int:
+    def _send_records(self, after: int, followers: list[Follower], now: float) -> int:
         records = self._journal.read(after, FRAME_BYTES)
         last = records[-1]
         bodies = [record.body for record in records]
-        body = wire.encode(Operations(self._name, after, last.checksum, bodies, tip))
+        body = wire.encode(Operations(self._name, after, last.checksum, bodies))
         for follower in followers:
             follower.cursor = last.sequence
             follower.under_way.append((last.sequence, len(body)))
@@ -217,7 +223,7 @@ class Followers:
         while snapshot is not None and follower.bytes_under_way < WINDOW_BYTES and not follower.complete:
             rows = snapshot.read(FRAME_BYTES)
             follower.chunks_sent += 1
-            chunk = Chunk(self._name, follower.chunks_sent, not rows, rows, self._journal.position.sequence)
+            chunk = Chunk(self._name, follower.chunks_sent, not rows, rows)
             body = wire.encode(chunk)
             follower.chunks.append((follower.chunks_sent, body))
             follower.bytes_under_way += len(body)
@@ -234,17 +240,27 @@ class Followers:
 
     # -- time ------------------------------------------------------------------------------------------------------
 
+    def _answer(self, now: float) -> None:
+        """Tell who has asked where the log ends; behind what was sent before."""
+        for follower in self._asking:
+            if self.followers.get(follower.member.id) is follower:
+                self._give_sign(follower, now)
+        self._asking.clear()
+
+    def _give_sign(self, follower: Follower, now: float) -> None:
+        tip = self._journal.position.sequence
+        sign = Tip(self._name, follower.cursor, follower.chunks_sent, tip, follower.echo)
+        self._send(follower, StoreKind.TIP, wire.encode(sign), now)
+
     def tick(self, now: float) -> None:
-        """Give signs of life; forget who gives none."""
+        """Give signs of life to who does not ask for them; forget who gives none."""
         if now < self._tip_at:
             return
-        tip = self._journal.position.sequence
         for follower in list(self.followers.values()):
             if now >= follower.heard + LOST_S:
                 self.forget(follower.member)
-            elif now >= follower.told + TIP_S / 2:
-                sign = Tip(self._name, follower.cursor, follower.chunks_sent, tip)
-                self._send(follower, StoreKind.TIP, wire.encode(sign), now)
+            elif now >= follower.told + 2 * TIP_S:
+                self._give_sign(follower, now)
         self._tip_at = now + TIP_S if self.followers else float("inf")
 
     def next_deadline(self) -> float:

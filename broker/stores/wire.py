@@ -112,13 +112,12 @@ class Followed(Struct, frozen=True, array_like=True):
 
 
 class Operations(Struct, frozen=True, array_like=True):
-    """Records behind the sequence ``after``; ``checksum`` is that of the last, ``tip`` the last of the log."""
+    """Records behind the sequence ``after``; ``checksum`` is that of the last."""
 
     store: _Name
     after: _Unsigned
     checksum: _Checksum
     bodies: Annotated[list[bytes], Meta(min_length=1, max_length=100_000)]
-    tip: _Unsigned
 
 
 class Chunk(Struct, frozen=True, array_like=True):
@@ -128,26 +127,33 @@ class Chunk(Struct, frozen=True, array_like=True):
     number: Annotated[int, Meta(ge=1)]
     final: bool
     rows: list[tuple[Annotated[int, Meta(ge=0, le=1)], bytes, bytes]]
-    tip: _Unsigned
 
 
 class Applied(Struct, frozen=True, array_like=True):
-    """What a clone has and keeps: records up to ``sequence``, so many ``chunks``; ``lost``: what was behind them."""
+    """What a clone has and keeps: records up to ``sequence``, so many ``chunks``; ``lost``: what was behind them.
+
+    With a ``clock`` (its own, in microseconds) it asks where the log ends; the answer has it as ``echo``.
+    """
 
     store: _Name
     serial: _Serial
     sequence: _Unsigned
     chunks: _Unsigned
     lost: bool
+    clock: _Unsigned = 0
 
 
 class Tip(Struct, frozen=True, array_like=True):
-    """A master's sign of life: what it has sent to this follower so far, and where its log ends."""
+    """A master's sign of life: what it has sent to this follower so far, and where its log ends.
+
+    The log ended there at the earliest when the follower's clock was ``echo``, its last question; 0: it has asked none.
+    """
 
     store: _Name
     sent: _Unsigned
     chunks: _Unsigned
     tip: _Unsigned
+    echo: _Unsigned = 0
 
 
 class Item(Struct, frozen=True, array_like=True):

@@ -131,7 +131,7 @@ def _count_clones(wrap: Counting) -> None:
     wrap.calls(Clone, "_ask", "asked while the disk was at work", lambda self, _: self._busy is not None)
     wrap.calls(Clone, "_swapped", "snapshot put in place")
     wrap.calls(Clone, "_swapped", "records that came meanwhile", lambda self: self._held)
-    wrap.calls(Clone, "_tell_applied", "loss told by a clone", lambda _, lost: lost)
+    wrap.calls(Clone, "_tell_applied", "loss told by a clone", lambda _, lost, **__: lost)
 
     def failed(_result: Any, _clone: Clone, error: object, *_: object) -> str | None:
         return "commit of a clone failed" if error is not None else None

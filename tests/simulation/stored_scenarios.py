@@ -203,10 +203,10 @@ class Scenario:
                     raise Broken(f"{life} still has {key!r}, whose time is over")
 
     def _check_current(self, lives: list[Life]) -> None:
-        """Check that clones know how current they are, where signs of life come every half a second."""
+        """Check that clones know how current they are, where they ask every half a second."""
         for life in lives:
             if not life.role.master:
-                check_staleness(self.world, life, slack_s=0.5)
+                check_staleness(self.world, life)
                 if life.handle.staleness > 1.2:
                     raise Broken(f"nothing is wrong, and {life} has not heard for {life.handle.staleness:.2f} s")
 

@@ -22,8 +22,9 @@ from broker.stores.wire import Applied, Chunk, Follow, Followed, NotHere, Operat
 
 __all__ = ["FRAME_BYTES", "LOST_S", "TIP_S", "WINDOW_BYTES", "Followers", "Sender"]
 
-# What a clone commits at once: large enough that a frame's cost is nothing beside its records'.
-FRAME_BYTES: Final = 256 << 10
+# Large enough that a frame costs little beside its records; small enough that a line of 15 kB/s, over which nothing else
+# comes meanwhile, is not taken for dead (after 5 s).
+FRAME_BYTES: Final = 64 << 10
 # What may be under way to one clone: 20 ms of the fastest stream; a clone's disk takes less for a commit.
 WINDOW_BYTES: Final = 4 << 20
 # A clone asks this often where the log ends; after so long without a word a master takes it for gone.

@@ -162,15 +162,16 @@ def test_what_a_clone_has_from_a_snapshot_expires_when_it_becomes_the_master(clu
     assert master.items() == {}
 
 
-def test_a_snapshot_comes_through_a_thin_line(cluster: Cluster) -> None:
+@pytest.mark.parametrize("bytes_per_s", [100_000.0, 20_000.0])
+def test_a_snapshot_comes_through_a_thin_line(cluster: Cluster, bytes_per_s: float) -> None:
     one, other = two(cluster)
     master = one.master("s")
     for number in range(40):
         master.put(number, "x" * 25_000)
     cluster.run(1.0)
-    cluster.fabric.slow("one", "other", bytes_per_s=100_000.0)
+    cluster.fabric.slow("one", "other", bytes_per_s=bytes_per_s)
     clone = other.clone("s")
-    assert cluster.run_until(lambda: clone.position == master.position, 60.0)
+    assert cluster.run_until(lambda: clone.position == master.position, 6_000_000 / bytes_per_s)
 
 
 @pytest.mark.parametrize("replicas", [APPLIED, DURABLE])

@@ -10,6 +10,9 @@ master at one position.
 
 **Staleness** is how long ago it was sure to have everything.  Twice a second it asks the master where the log ends;
 when it has all up to there, it has all that was committed when it asked, however long the answer was held up.
+
+This module is long because everything here turns on one state: what it has, what is on its way to the disk, and what
+it waits for from the master.
 """
 
 from __future__ import annotations

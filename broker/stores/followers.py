@@ -22,8 +22,8 @@ from broker.stores.wire import Applied, Chunk, Follow, Followed, NotHere, Operat
 
 __all__ = ["FRAME_BYTES", "LOST_S", "TIP_S", "WINDOW_BYTES", "Followers", "Sender"]
 
-# Large enough that a frame costs little beside its records; small enough that a line of 15 kB/s, over which nothing else
-# comes meanwhile, is not taken for dead (after 5 s).
+# Large enough that a frame costs little beside its records; small enough that a line of 15 kB/s, over which nothing
+# else comes meanwhile, is not taken for dead (after 5 s).
 FRAME_BYTES: Final = 64 << 10
 # What may be under way to one clone: 20 ms of the fastest stream; a clone's disk takes less for a commit.
 WINDOW_BYTES: Final = 4 << 20

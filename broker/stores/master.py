@@ -5,6 +5,9 @@ into a draft and a record into the log.  One commit is on its way at a time; wha
 next.  So a hundred tasks that each wait for their own write share a sync of the disk.  Nothing is answered, published
 or shown before its commit is done (but for requests that ask for no more than ``applied``); when a commit fails, its
 requests are answered with the error, and those that were decided on top of it are decided anew.
+
+This module is long because a request's way is told in one place, from its coming to its answer; what could be told by
+itself (deciding, drafts, followers, writers) is in modules of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Durable puts in batches of 100, in puts/s: a master on disk, against redis-server with appendfsync always.
 
-As in ``store-put``, ours is a clone that forwards over loopback TCP.  First one batch at a time, then eight tasks (of
+As in ``store-put``, ours is a proxy that forwards over loopback TCP.  First one batch at a time, then eight tasks (of
 redis eight connections) with one each.
 """
 
@@ -57,7 +57,7 @@ def run(options: Options) -> Result:
         details=details,
         notes=(
             f"batches of {BATCH} puts, one at a time, {count} puts a repetition; synced on both sides, on one disk",
-            "ours: a batch takes place as a whole, and the clone that forwards it follows the master",
+            "ours: a batch takes place as a whole; a proxy forwards it",
             "redis: pipelines without a transaction",
         ),
     )

@@ -46,7 +46,7 @@ def run(options: Options) -> Result:
         details=details,
         notes=(
             f"{TASKS} tasks, {count // TASKS} puts each, one after the other; synced on both sides, on one disk",
-            "ours: a clone in memory forwards over loopback TCP to the master in another process, and follows it",
+            "ours: a proxy forwards over loopback TCP to the master in another process",
             "etcd: grpc.aio, one channel, requests written by hand",
         ),
     )

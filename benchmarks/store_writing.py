@@ -12,7 +12,7 @@ from benchmarks.processes import Child
 
 __all__ = ["IN_PROCESS", "OVER_LOOPBACK", "peer_writer", "writers"]
 
-OVER_LOOPBACK = "a clone over loopback TCP"
+OVER_LOOPBACK = "a proxy over loopback TCP"
 IN_PROCESS = "the master's own process"
 
 Take = Callable[[], float]

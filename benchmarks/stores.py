@@ -49,13 +49,12 @@ def master(
 
 
 def write(channel: Channel, address: str, tasks: int = 1, batch: int = 1) -> None:
-    """Write through a clone in memory, which forwards to the master at ``address``."""
+    """Write through a proxy, which forwards to the master at ``address`` and has no replica, as a peer's client."""
 
     async def main() -> None:
         async with broker.Endpoint(f"writer-{os.getpid()}") as endpoint:
             await endpoint.peer(address, timeout=PEER_TIMEOUT_S)
-            async with endpoint.clone(STORE) as store:
-                await store.synced()
+            async with endpoint.proxy(STORE) as store:
                 channel.tell(address=address)
                 await _serve(channel, store, tasks, batch)
 
@@ -73,7 +72,7 @@ async def fill(store: Store, entries: int, value: Any = None) -> None:
         await store.put("filled", entries)
 
 
-async def _serve(channel: Channel, store: Store, tasks: int, batch: int) -> None:
+async def _serve(channel: Channel, store: Store | broker.StoreProxy, tasks: int, batch: int) -> None:
     done = 0
     while (count := await order(channel)) is not None:
         each = count // tasks
@@ -91,7 +90,7 @@ async def _serve(channel: Channel, store: Store, tasks: int, batch: int) -> None
         channel.tell(seconds=seconds)
 
 
-async def _write(store: Store, task: int, numbers: range, batch: int) -> None:
+async def _write(store: Store | broker.StoreProxy, task: int, numbers: range, batch: int) -> None:
     if batch == 1:
         for number in numbers:
             key, value = entry(task, number)

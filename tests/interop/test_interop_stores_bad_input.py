@@ -17,7 +17,7 @@ from interop_stores import keepers
 import broker
 from broker import Endpoint
 from broker.journal import open_journal
-from broker.stores.entries import TABLES
+from broker.stores.entries import ENTRIES, TABLES
 
 REMEDY = "restore it from a backup, or remove it to begin anew"
 ANOTHER = "name another file"
@@ -121,6 +121,50 @@ def test_a_file_with_flipped_bits_never_shows_what_was_not_written(tmp_path: Pat
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+async def test_a_damaged_entry_is_told_to_who_needs_it_and_holds_nobody_else_up(tmp_path: Path) -> None:
+    path = await store_with_a_damaged_entry(tmp_path / "hosts.lmdb")
+    async with Endpoint("here") as one, Endpoint("there") as two, one.master("hosts", path=path) as master:
+        with pytest.raises(broker.JournalDamaged, match="restore it from a backup"):
+            master["text"]
+        proxy = two.proxy("hosts")
+        await two.peer(await one.listen(LOOPBACK))
+        async with proxy:
+            for store in (master, proxy):
+                with pytest.raises(broker.StoreError, match=r"store 'hosts': .*hosts\.lmdb.*restore it from a backup"):
+                    await store.append("text", "x")
+                await store.increment("n")
+        assert master["n"] == 2
+
+
+async def store_with_a_damaged_entry(path: Path) -> Path:
+    """The entry "text" is not what was written; nothing else is amiss."""
+    async with Endpoint("maker") as endpoint, endpoint.master("hosts", path=path, log_bytes=0) as store:
+        await store.put("text", "x" * 1000)
+        for number in range(20):  # the record of that is trimmed
+            await store.put("n", number)
+        await store.erase("n")
+    damage(path)
+    return path
+
+
+def damage(path: Path) -> None:
+    whole = path.read_bytes()
+    place = -1
+    while (place := whole.find(b"x" * 1000, place + 1)) >= 0:
+        path.write_bytes(whole[:place] + b"y" + whole[place + 1 :])
+        try:
+            journal = open_journal(path, kind="store", name="hosts", role="master", tables=TABLES)
+        except broker.JournalDamaged:
+            continue
+        try:
+            list(journal.rows(ENTRIES))
+        except broker.JournalDamaged:
+            return
+        finally:
+            journal.close()
+    raise AssertionError("there is no such place")
 
 
 async def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:

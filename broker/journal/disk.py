@@ -102,7 +102,10 @@ class DiskJournal:
                 return view.state.base_checksum
             if not view.state.base < sequence <= view.state.sequence:
                 return None
-            found = view.transaction.get(sequence.to_bytes(SEQUENCE_BYTES, "big"), db=view.tables.log)
+            try:
+                found = view.transaction.get(sequence.to_bytes(SEQUENCE_BYTES, "big"), db=view.tables.log)
+            except lmdb.Error as error:
+                raise self._home.failed_view(error) from error
         if found is None:
             raise JournalDamaged(self.path, f"record {sequence} is missing: restore it from a backup")
         return bytes(found[:CHECKSUM_BYTES])
@@ -117,15 +120,18 @@ class DiskJournal:
                 raise LookupError(f"record {after + 1} is no longer kept: the log begins with {view.state.base + 1}")
             if after >= view.state.sequence:
                 return found
-            with view.transaction.cursor(db=view.tables.log) as cursor:
-                cursor.set_key((after + 1).to_bytes(SEQUENCE_BYTES, "big"))
-                for key, data in cursor:
-                    size += len(data) - CHECKSUM_BYTES
-                    if found and size > limit_bytes:
-                        break
-                    found.append(
-                        Record(int.from_bytes(key, "big"), data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]),
-                    )
+            try:
+                with view.transaction.cursor(db=view.tables.log) as cursor:
+                    cursor.set_key((after + 1).to_bytes(SEQUENCE_BYTES, "big"))
+                    for key, data in cursor:
+                        size += len(data) - CHECKSUM_BYTES
+                        if found and size > limit_bytes:
+                            break
+                        found.append(
+                            Record(int.from_bytes(key, "big"), data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]),
+                        )
+            except lmdb.Error as error:
+                raise self._home.failed_view(error) from error
         return found
 
     def get(self, table: int, key: bytes) -> bytes | None:
@@ -133,7 +139,10 @@ class DiskJournal:
         stored = stored_key(key)
         with self._home.lock:
             view = self._home.view()
-            data = view.transaction.get(stored, db=view.tables.rows[table])
+            try:
+                data = view.transaction.get(stored, db=view.tables.rows[table])
+            except lmdb.Error as error:
+                raise self._home.failed_view(error) from error
         if data is None:
             return None
         try:
@@ -154,14 +163,18 @@ class DiskJournal:
                 yield from in_order(_stored_rows(view.transaction, view.tables.rows[table], prefix))
             except RowDamaged as error:
                 raise self._damaged(error) from None
-            except lmdb.Error as error:  # closed meanwhile
-                raise translated(self.path, error) from error
+            except lmdb.Error as error:  # damaged, or closed meanwhile
+                with self._home.lock:
+                    raise self._home.failed_view(error) from error
 
     def count(self, table: int) -> int:
         """Return how many rows there are."""
         with self._home.lock:
             view = self._home.view()
-            entries: int = view.transaction.stat(view.tables.rows[table])["entries"]
+            try:
+                entries: int = view.transaction.stat(view.tables.rows[table])["entries"]
+            except lmdb.Error as error:
+                raise self._home.failed_view(error) from error
             return entries
 
     def snapshot(self, tables: tuple[int, ...]) -> DiskSnapshot:

@@ -128,6 +128,14 @@ class Home:
         with self.lock:
             self._drop_view()
 
+    def failed_view(self, error: lmdb.Error) -> JournalError:
+        """Return our error for what reading the view has raised, and let go of it: its transaction is of no use then.
+
+        The caller holds the lock.
+        """
+        self._drop_view()
+        return translated(self.path, error)
+
     def _drop_view(self) -> None:
         view, self._view = self._view, None
         if view is not None and view.users == 0:

@@ -114,7 +114,9 @@ def translated(path: str, error: Exception) -> JournalError:
         return JournalBusy(path, "this process has it open already: use that handle")
     if isinstance(error, lmdb.ReadersFullError):
         return JournalError(path, f"more than {_READERS_MAX} readers: close snapshots")
-    if number in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO} or isinstance(error, OSError):
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return JournalUnreadable(path, f"{text}: the file and its directory must be writable for this program's user")
+    if number == errno.EIO or isinstance(error, OSError):
         return JournalUnreadable(path, text)
     return JournalError(path, text)
 
@@ -184,8 +186,10 @@ def _holder(fd: int) -> str:
             words = line.split()
             if len(words) > 5 and words[1] == "FLOCK" and words[5] == wanted:
                 own = int(words[4]) == os.getpid()
-                return "this process has it open already: use that handle" if own else f"process {words[4]} has it open"
-    return "another process has it open"
+                if own:
+                    return "this process has it open already: use that handle"
+                return f"process {words[4]} has it open: end that one, or name another file"
+    return "another process has it open: end that one, or name another file"
 
 
 def lock_file(path: str, fd: int) -> None:

@@ -20,6 +20,7 @@ from msgspec import Struct, field
 
 from broker.errors import (
     BrokerError,
+    JournalError,
     JournalFull,
     Malformed,
     MasterExists,
@@ -206,7 +207,7 @@ class Master:
                     draft.absorb(decider.draft)
         except StoreError as error:
             request.error, request.results = error, []
-        except (Malformed, NotCarried) as error:
+        except (Malformed, NotCarried, JournalError) as error:  # the last: a damaged row, which is told to who needs it
             request.error, request.results = StoreError(self.name, str(error)), []
         request.position = self._draft.position
         if request.origin is not None:

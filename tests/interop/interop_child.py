@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import trio
 from interop_programs import Sample
 from interop_roles import checker, publisher, relay, tell
+from interop_store_roles import keeper
 
 import broker
 
@@ -60,6 +61,7 @@ ROLES: dict[str, Callable[..., Awaitable[None]]] = {
     "publisher": publisher,
     "checker": checker,
     "relay": relay,
+    "keeper": keeper,
 }
 
 if __name__ == "__main__":

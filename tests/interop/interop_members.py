@@ -35,12 +35,7 @@ class Member:
     async def pump(self) -> None:
         try:
             while True:
-                told = await self._child.tells()
-                if "status" in told:
-                    self.statuses.append(told)
-                elif "report" in told:
-                    self.reports[told["source"]] = told["report"]
-                self.told |= told
+                self.take(await self._child.tells())
                 self._changed.unpark_all()
         except EOFError:
             self._ended = True
@@ -48,10 +43,22 @@ class Member:
             code = await self._child.process.wait()
             assert code in {0, -signal.SIGKILL}, f"{self.name} has failed ({code}): {self.told}"
 
+    def take(self, told: dict[str, Any]) -> None:
+        if "status" in told:
+            self.statuses.append(told)
+        elif "report" in told:
+            self.reports[told["source"]] = told["report"]
+        self.told |= told
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that it tells; fails when it ends without."""
         while not condition():
             assert not self._ended, f"{self.name} has ended: {self.told}, {self.statuses[-5:]}"
+            await self._changed.park()
+
+    async def until_ended(self) -> None:
+        """Wait until all that it has told is taken note of."""
+        while not self._ended:
             await self._changed.park()
 
     async def value(self, key: str) -> Any:
@@ -118,6 +125,10 @@ class Member:
         """``kill -9``, and wait until it is dead."""
         self._child.process.kill()
         await self._child.process.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._child.process.pid
 
     def rss(self) -> int:
         """How much memory it holds now, in bytes."""

@@ -24,7 +24,7 @@ from interop_programs import Sample
 
 import broker
 
-__all__ = ["checker", "publisher", "relay", "tell"]
+__all__ = ["checker", "member", "publisher", "relay", "tell"]
 
 # The note of a publisher's last message.
 END = "end"
@@ -68,14 +68,15 @@ class Member:
 
 
 @asynccontextmanager
-async def member(options: dict[str, Any]) -> AsyncIterator[Member]:
+async def member(options: dict[str, Any], *, listens: bool = True) -> AsyncIterator[Member]:
     timing = broker.Timing(**options.get("timing", {}))
     # What the endpoint tells when it is closed is told too: the nursery is around it.
     async with trio.open_nursery() as outer, broker.Endpoint(options["name"], timing=timing, linger_s=20.0) as endpoint:
         member = Member(endpoint)
         await outer.start(member.tell_status)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(member.hear)
+            if listens:
+                nursery.start_soon(member.hear)
             yield member
             nursery.cancel_scope.cancel()
 

@@ -309,6 +309,8 @@ class MemoryJournal:
     def _trim(self, upto: int) -> None:
         kept = self._log
         end = min(len(kept), self._trimmed + upto - self.first + 1)
+        if end == self._trimmed:
+            return  # there is none
         self._base = kept[end - 1].checksum
         self._log_bytes -= sum([len(kept[index].body) for index in range(self._trimmed, end)])
         self._trimmed = end

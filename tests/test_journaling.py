@@ -139,3 +139,13 @@ def test_a_position_comes_back_from_its_text(name: bytes, epoch: int, sequence: 
 def test_a_text_that_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a position"):
         Position.parse(text)
+
+
+def test_a_log_without_records_can_be_trimmed() -> None:
+    kept = MemoryJournal(bytes(16), TABLES)
+    kept.carry_out(Commit(kept.position, [], {}, [], 5))
+    assert (kept.first, kept.log_bytes, kept.checksum_at(0)) == (1, 0, bytes(8))
+    appended(kept, 3, trim=3)
+    appended(kept, 0, trim=9)
+    assert (kept.first, kept.log_bytes) == (4, 0)
+    assert kept.checksum_at(3) == kept.position.checksum

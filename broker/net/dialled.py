@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket as stdlib_socket
+from time import perf_counter
 
 import trio
 import zmq
@@ -12,6 +13,7 @@ from broker.net.interface import Sink
 from broker.net.sockets import (
     FRAMES_PER_TURN,
     NOBLOCK,
+    TURN_S,
     monitor_event,
     new_monitor,
     new_socket,
@@ -97,6 +99,7 @@ class Dialled:
     def drain(self) -> bool:
         """Hand over the frames that are there; returns whether some are left."""
         socket = self.socket
+        end = perf_counter() + TURN_S
         for _ in range(FRAMES_PER_TURN):
             if self.closed or not readable(socket):
                 return False
@@ -104,6 +107,8 @@ class Dialled:
             if socket.get(zmq.RCVMORE):
                 frame = skip_parts(socket)
             self.sink.received(self.number, frame)
+            if perf_counter() >= end:
+                break
         return True
 
     def _watch(self) -> bool:

@@ -17,6 +17,7 @@ import socket as stdlib_socket
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, Final
 
 import trio
@@ -29,6 +30,7 @@ from broker.net.sockets import (
     FRAMES_PER_TURN,
     LINGER_MS,
     NOBLOCK,
+    TURN_S,
     monitor_event,
     new_monitor,
     new_socket,
@@ -99,6 +101,7 @@ class Listener:
     def drain(self) -> bool:
         """Hand over the frames that are there; returns whether some are left."""
         socket = self.socket
+        end = perf_counter() + TURN_S
         for _ in range(FRAMES_PER_TURN):
             if self.closed or not readable(socket):
                 return False
@@ -112,6 +115,8 @@ class Listener:
                 frame = skip_parts(socket)
             if number is not None:
                 self.sink.received(number, frame)
+            if perf_counter() >= end:
+                break
         return True
 
     def _accept(self, identity: bytes) -> tuple[int, bytes]:

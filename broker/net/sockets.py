@@ -25,6 +25,7 @@ __all__ = [
     "LINGER_MS",
     "NOBLOCK",
     "NOBLOCK_MORE",
+    "TURN_S",
     "context",
     "monitor_event",
     "new_monitor",
@@ -39,8 +40,10 @@ _POLLIN = int(zmq.POLLIN)
 NOBLOCK = int(zmq.NOBLOCK)
 NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
-# Frames taken from one socket before others get their turn: a few ms of work at 64 KiB each.
+# Frames taken from one socket before others get their turn, and for how long at most: frames of stores take half a
+# millisecond each, and a write that waits for its turn four times is not to wait for 32 of them each time.
 FRAMES_PER_TURN = 32
+TURN_S = 0.003
 # One socket holds this many received frames when the program is too busy to take them; then TCP holds the peer.
 _RECEIVE_FRAMES_MAX = 128
 # A link's window is 4,096 frames: a peer for which twice as many wait has asked for answers and does not read them, and

@@ -10,7 +10,8 @@ same position have the same contents.
 
 Frames between a master and its clones may be lost, doubled and overtaken (:mod:`broker.stores.wire`).  What makes good
 for that is small and everywhere the same: everything is numbered, the receiver knows which number comes next, says
-what it has, and is sent again what it lacks; a sign of life twice a second tells of a loss that nothing follows.
+what it has, and is sent again what it lacks; a clone asks twice a second where the log ends, and so hears of a loss
+that nothing follows, and knows how stale it is.
 
 =====================  ===============================================================================================
 ``entries``            keys and values as rows
@@ -26,8 +27,8 @@ what it has, and is sent again what it lacks; a sign of life twice a second tell
 ``followers``          its clones: log or snapshot, window, acknowledgements
 ``writers``            requests that clones forward, each taken once
 ``clone``              the replica: following, gaps, snapshots, staleness
-``bareclone``          the log alone, to be watched
 ``forwarding``         its requests on their way to the master
+``bareclone``          the log alone, to be watched
 ``proxy``              requests alone, without a replica
 ``stores``             all of an endpoint's; who is master of what
 ``wire``               the frames
@@ -41,8 +42,8 @@ level           acknowledged when                       lost only if
 applied         decided                                 the master's process dies, or its disk refuses, in the moment
                                                         before the commit (told as StoreFailing); one in memory: dies
 durable         committed and synced to the disk        the master's disk is lost (in memory: the process dies)
-replicated(n)   that, and n clones have committed it    the master's disk is lost, and a master is made from a copy
-                                                        older than those n clones
+replicated(n)   that, and n clones have committed it    that, and the new master is made from a copy older than those
+                                                        n clones
 ==============  ======================================  ==============================================================
 """
 

@@ -6,8 +6,8 @@
 ``Replicated(n)`` that, and committed by n clones
 ================  ====================================================================================================
 
-(When a commit fails, writes that were ``applied`` on top of it are decided anew: the position that was returned for them
-may then be another's.  StoreFailing tells of it, and how many came to nothing.)
+(When a commit fails, writes that were ``applied`` on top of it are decided anew: the position that was returned for
+them may then be another's.  StoreFailing tells of it, and how many came to nothing.)
 
 A write that raises had no effect, unless it raises :class:`~broker.errors.OutcomeUnknown` or
 :class:`~broker.errors.NotReplicated`, or was cancelled: then it may have had it, once.

@@ -442,11 +442,6 @@ class Master:
             self._act(StoreChanged(self.name))
 
     @property
-    def duplicates(self) -> int:
-        """Requests that came again and were not done again."""
-        return self._writers.duplicates
-
-    @property
     def idle(self) -> bool:
         """Whether nothing waits to be committed or answered."""
         return self._flying is None and not self._draft.changes_anything and not self._batch.requests

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from broker.errors import Malformed
-from broker.journaling import Position, Row
+from broker.journaling import Position
 from broker.stores.commands import COMMANDS_MAX, Command
 
 __all__ = [
@@ -235,8 +235,3 @@ def decode(kind: type[Payload], payload: bytes) -> Payload:
 def store_of(payload: bytes) -> str:
     """Return which store a payload is about; raises Malformed."""
     return decode(_Any, payload).store
-
-
-def rows_of(chunk: Chunk) -> list[Row]:
-    """Return a chunk's rows."""
-    return chunk.rows

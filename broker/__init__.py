@@ -24,7 +24,6 @@ simulated network); ``endpoint`` and its handles, such as ``store`` (trio); ``ne
 
 from __future__ import annotations
 
-from broker.batch import Batch
 from broker.endpoint import Endpoint
 from broker.errors import (
     AddressError,
@@ -67,6 +66,14 @@ from broker.errors import (
     VersionMismatch,
 )
 from broker.events import Event, event
+from broker.handles.batch import Batch
+from broker.handles.status_reader import StatusReader
+from broker.handles.store import Store, StoreFollower, StoreInfo
+from broker.handles.store_proxy import StoreProxy
+from broker.handles.store_roles import StoreClone, StoreMaster
+from broker.handles.store_writing import Level, Outcome, Replicated
+from broker.handles.subscriber import Subscriber
+from broker.handles.watch import Watch
 from broker.journaling import Position
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
 from broker.messages import Message
@@ -90,15 +97,8 @@ from broker.status import (
     StoreRecovered,
     StoreSynced,
 )
-from broker.status_reader import StatusReader
-from broker.store import Store, StoreFollower, StoreInfo
-from broker.store_proxy import StoreProxy
-from broker.store_roles import StoreClone, StoreMaster
-from broker.store_writing import Level, Outcome, Replicated
 from broker.stores.changes import ABSENT, LAST, OMITTED, Change
-from broker.subscriber import Subscriber
 from broker.values import Count, EnumValue, Port, Timestamp
-from broker.watch import Watch
 
 __all__ = [
     "ABSENT",

@@ -22,6 +22,11 @@ import trio
 
 from broker import events
 from broker.errors import EndpointClosed
+from broker.handles.status_reader import StatusReader
+from broker.handles.store_driver import StoreDriver
+from broker.handles.store_proxy import StoreProxy
+from broker.handles.store_roles import StoreClone, StoreMaster
+from broker.handles.subscriber import Subscriber
 from broker.journaling import Position
 from broker.mesh import Mesh
 from broker.net.interface import NetworkDriver
@@ -44,12 +49,7 @@ from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, 
 from broker.protocol.survey import Peer
 from broker.protocol.wires import Chance, Timing
 from broker.status import MessagesLost, StoreConflict, StoreFailing, StoreForked
-from broker.status_reader import StatusReader
-from broker.store_driver import StoreDriver
-from broker.store_proxy import StoreProxy
-from broker.store_roles import StoreClone, StoreMaster
 from broker.stores.retention import LOG_BYTES
-from broker.subscriber import Subscriber
 from broker.topics import normalize_prefix
 
 __all__ = ["Endpoint"]

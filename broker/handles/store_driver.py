@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from broker.errors import JournalError
+from broker.handles.journal_thread import JournalThread
 from broker.protocol.actions import Action, Answered, CarryOut, StoreChanged
-from broker.store_disk import StoreDisk
 from broker.stores.clone import Clone
 from broker.stores.master import Master
 from broker.stores.proxy import Proxy
@@ -16,8 +16,8 @@ from broker.stores.requests import Request
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
-    from broker.store import Store
-    from broker.store_proxy import StoreProxy
+    from broker.handles.store import Store
+    from broker.handles.store_proxy import StoreProxy
 
 __all__ = ["StoreDriver"]
 
@@ -44,11 +44,11 @@ class StoreDriver:
                 handle.changed.unpark_all()
         elif type(action) is CarryOut:
             owner: Any = action.owner
-            disk: StoreDisk | None = getattr(self.handles.get(owner.name), "disk", None)
+            disk: JournalThread | None = getattr(self.handles.get(owner.name), "disk", None)
             if disk is not None:  # else it was just left, and its journal is being closed
                 disk.carry_out(action.work)
 
-    def begin_disk(self, machine: Master | Clone) -> StoreDisk:
+    def begin_disk(self, machine: Master | Clone) -> JournalThread:
         """Let a store's journal be written from now on."""
         endpoint = self._endpoint
 
@@ -56,7 +56,7 @@ class StoreDriver:
             endpoint._node.carried_out(machine, error, trio.current_time())
             endpoint._carry_out()
 
-        disk = StoreDisk(machine.name, machine.journal, done)
+        disk = JournalThread(machine.name, machine.journal, done)
         endpoint._nursery.start_soon(disk.run)
         return disk
 

@@ -1,7 +1,7 @@
 """The handles of stores: a mapping to read, awaitable methods to write, and changes to watch.
 
-Reads are local and show what is committed; writes are in :mod:`broker.store_writing`, what masters and clones have of
-their own in :mod:`broker.store_roles`.
+Reads are local and show what is committed; writes are in :mod:`broker.handles.store_writing`, what masters and clones
+have of their own in :mod:`broker.handles.store_roles`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import trio
 from msgspec import Struct
 
 from broker.errors import NoSuchKey, StoreClosed, StoreError
+from broker.handles.journal_thread import JournalThread
+from broker.handles.store_writing import StoreWriting, check_options
+from broker.handles.watch import MISSING, Watch, wanted
 from broker.journaling import Journal, MemoryJournal, Position
-from broker.store_disk import StoreDisk
-from broker.store_writing import StoreWriting, check_options
 from broker.stores.clone import Clone
 from broker.stores.entries import TABLES
 from broker.stores.master import Master
 from broker.values import Timestamp
-from broker.watch import MISSING, Watch, wanted
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
@@ -94,7 +94,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
             )
         self.name = name
         self.changed = trio.lowlevel.ParkingLot()
-        self.disk: StoreDisk | None = None  # of one that is not in memory
+        self.disk: JournalThread | None = None  # of one that is not in memory
         self._endpoint = endpoint
         self._path = None if path is None else Path(path)
         self._log_bytes = log_bytes
@@ -320,7 +320,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
         self._check_fresh()
         return Watch(self, self._open().journal, since, want)
 
-    def _disk_journal(self) -> tuple[StoreDisk, DiskJournal]:
+    def _disk_journal(self) -> tuple[JournalThread, DiskJournal]:
         journal: Any = self._open().journal
         if self.disk is None:
             raise StoreError(self.name, "it is kept in memory: there is no file")

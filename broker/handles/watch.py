@@ -17,8 +17,8 @@ from broker.journaling import Journal, Position
 from broker.stores.changes import Change, Want, changes_of, of_key, of_prefix
 
 if TYPE_CHECKING:
-    from broker.store import Store
-    from broker.store_proxy import StoreProxy
+    from broker.handles.store import Store
+    from broker.handles.store_proxy import StoreProxy
 
 __all__ = ["MISSING", "Watch", "wanted"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, Self
 import trio
 
 from broker.errors import ChangesLost, StoreClosed, StoreError
+from broker.handles.store_writing import StoreWriting, check_options
+from broker.handles.watch import MISSING, Watch, wanted
 from broker.journaling import MemoryJournal, Position, Swap
-from broker.store_writing import StoreWriting, check_options
 from broker.stores.bareclone import BareClone
 from broker.stores.entries import TABLES
 from broker.stores.proxy import Proxy
-from broker.watch import MISSING, Watch, wanted
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint

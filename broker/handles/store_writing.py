@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import trio
 from msgspec import Struct
 
-from broker.batch import Batch
 from broker.errors import StoreError
+from broker.handles.batch import Batch
 from broker.journaling import Position
 from broker.stores import asking
 from broker.stores.asking import Lifetime

@@ -1,6 +1,6 @@
-"""The thread that does what a store wants done with its file, and what comes back from it.
+"""The thread that does what a store or a spool wants done with its file, and what comes back from it.
 
-One thread for each store on disk, for as long as it is open: a commit takes one turn of trio's loop to be handed over
+One thread for each journal on disk, for as long as it is open: a commit takes one turn of trio's loop to be handed over
 and one to come back.  (A task and a thread from the cache for each took four, and a third of a lone write's time.)
 """
 
@@ -17,12 +17,12 @@ import trio
 from broker.errors import JournalError
 from broker.journaling import Journal, Work
 
-__all__ = ["StoreDisk"]
+__all__ = ["JournalThread"]
 
 T = TypeVar("T")
 
 
-class StoreDisk:
+class JournalThread:
     """Does jobs one after the other, in a thread of its own.
 
     ``done`` is called in trio's thread, by :meth:`run`, with the error that a piece of work has ended with (None: it
@@ -37,7 +37,7 @@ class StoreDisk:
         self._results: deque[BaseException | None] = deque()
         self._waiting: trio.lowlevel.Task | None = None  # that of run()
         self._token = trio.lowlevel.current_trio_token()
-        self._thread = threading.Thread(target=self._work, name=f"store {name}", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"journal {name}", daemon=True)
         self._thread.start()
 
     def carry_out(self, work: Work) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from broker.errors import MasterExists, NotMaster, StaleData, StoreFull
+from broker.handles.store import Store
 from broker.journaling import Journal, Position
-from broker.store import Store
 from broker.stores.clone import Clone
 from broker.stores.master import Master
 

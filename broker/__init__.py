@@ -43,6 +43,9 @@ from broker.errors import (
     JournalUnreadable,
     KeyExists,
     ListenError,
+    LogClosed,
+    LogError,
+    LogInUse,
     Malformed,
     MasterExists,
     MasterUnavailable,
@@ -67,6 +70,9 @@ from broker.errors import (
 )
 from broker.events import Event, event
 from broker.handles.batch import Batch
+from broker.handles.collector import Collector
+from broker.handles.log_topic import LogTopic
+from broker.handles.log_writer import CollectorInfo, LogInfo, LogWriter
 from broker.handles.status_reader import StatusReader
 from broker.handles.store import Store, StoreFollower, StoreInfo
 from broker.handles.store_proxy import StoreProxy
@@ -75,12 +81,19 @@ from broker.handles.store_writing import Level, Outcome, Replicated
 from broker.handles.subscriber import Subscriber
 from broker.handles.watch import Watch
 from broker.journaling import Position
+from broker.log_records import Column
+from broker.logs.collector import WriterLag
+from broker.logs.messages import LogMessage
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
 from broker.messages import Message
 from broker.protocol.survey import Peer
 from broker.protocol.wires import Timing
 from broker.status import (
+    CollectorRefused,
+    CollectorStalled,
     EventMisfitted,
+    LogFailing,
+    LogRecovered,
     MessagesLost,
     MessagesRecovered,
     PeerAdded,
@@ -89,6 +102,9 @@ from broker.status import (
     PeerLost,
     PeerRefused,
     PeerResumed,
+    RecordMisfitted,
+    RecordsDropped,
+    RecordsLost,
     Status,
     StatusLost,
     StoreConflict,
@@ -96,6 +112,7 @@ from broker.status import (
     StoreForked,
     StoreRecovered,
     StoreSynced,
+    WriterReset,
 )
 from broker.stores.changes import ABSENT, LAST, OMITTED, Change
 from broker.values import Count, EnumValue, Port, Timestamp
@@ -109,13 +126,18 @@ __all__ = [
     "BrokerError",
     "Change",
     "ChangesLost",
+    "Collector",
+    "CollectorInfo",
+    "CollectorRefused",
+    "CollectorStalled",
+    "Column",
     "Count",
     "DuplicateName",
     "Endpoint",
     "EndpointClosed",
     "EnumValue",
-    "event",
     "Event",
+    "event",
     "EventDefinitionError",
     "EventMisfit",
     "EventMisfitted",
@@ -129,6 +151,15 @@ __all__ = [
     "LAST",
     "Level",
     "ListenError",
+    "LogClosed",
+    "LogError",
+    "LogFailing",
+    "LogInfo",
+    "LogInUse",
+    "LogMessage",
+    "LogRecovered",
+    "LogTopic",
+    "LogWriter",
     "Malformed",
     "MasterExists",
     "MasterUnavailable",
@@ -159,6 +190,9 @@ __all__ = [
     "PeerUnavailable",
     "Port",
     "Position",
+    "RecordMisfitted",
+    "RecordsDropped",
+    "RecordsLost",
     "Replicated",
     "StaleData",
     "Status",
@@ -187,6 +221,8 @@ __all__ = [
     "ValueDiffers",
     "VersionMismatch",
     "Watch",
+    "WriterLag",
+    "WriterReset",
 ]
 
 __version__ = "0.1.0"

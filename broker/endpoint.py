@@ -10,24 +10,35 @@ It is long because it is the whole of what a program asks of an endpoint, in one
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from time import time_ns
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, overload
 
 import trio
 
 from broker import events
 from broker.errors import EndpointClosed
+from broker.handles.collector import Collector
+from broker.handles.log_driver import LogDriver
+from broker.handles.log_topic import LogTopic, log_topic
+from broker.handles.log_writer import LogWriter
 from broker.handles.status_reader import StatusReader
 from broker.handles.store_driver import StoreDriver
 from broker.handles.store_proxy import StoreProxy
 from broker.handles.store_roles import StoreClone, StoreMaster
 from broker.handles.subscriber import Subscriber
 from broker.journaling import Position
+from broker.log_records import columns_of
+from broker.logs.collector import QUEUE_BYTES as COLLECTOR_QUEUE_BYTES
+from broker.logs.collector import read_checkpoint
+from broker.logs.wire import Schema, Since
+from broker.logs.writer import Options, Writer
 from broker.mesh import Mesh
 from broker.net.interface import NetworkDriver
 from broker.node import Node
@@ -38,6 +49,7 @@ from broker.protocol.actions import (
     Changed,
     Dial,
     Hangup,
+    LogChanged,
     Send,
     StoreChanged,
     Tell,
@@ -48,14 +60,39 @@ from broker.protocol.outbox import BATCH_BYTES
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
 from broker.protocol.survey import Peer
 from broker.protocol.wires import Chance, Timing
-from broker.status import MessagesLost, StoreConflict, StoreFailing, StoreForked
+from broker.status import (
+    CollectorRefused,
+    CollectorStalled,
+    LogFailing,
+    MessagesLost,
+    RecordMisfitted,
+    RecordsDropped,
+    RecordsLost,
+    StoreConflict,
+    StoreFailing,
+    StoreForked,
+    WriterReset,
+)
 from broker.stores.retention import LOG_BYTES
-from broker.topics import normalize_prefix
+from broker.topics import normalize_prefix, normalize_topic
+from broker.values.timestamps import nanoseconds_of
 
 __all__ = ["Endpoint"]
 
 _log = logging.getLogger("broker")
-_WARNINGS: Final = (MessagesLost, StoreConflict, StoreFailing, StoreForked)
+_WARNINGS: Final = (
+    CollectorRefused,
+    CollectorStalled,
+    LogFailing,
+    MessagesLost,
+    RecordMisfitted,
+    RecordsDropped,
+    RecordsLost,
+    StoreConflict,
+    StoreFailing,
+    StoreForked,
+    WriterReset,
+)
 
 # A lone event leaves at once; one that follows another this closely joins a batch.
 _LONE_NS: Final = 100_000
@@ -72,6 +109,22 @@ def _zmq_network(endpoint: Endpoint, nursery: trio.Nursery) -> NetworkDriver:
     from broker.net.network import Network
 
     return Network(endpoint, nursery)
+
+
+def _collector_name(name: str) -> str:
+    if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
+        raise ValueError(f"a collector's name is printable text of 1 to 255 bytes: {name!r:.100}")
+    return name
+
+
+def _since(since: str | datetime | Position) -> Since:
+    if isinstance(since, Position):
+        return Since("position", since.sequence, since.epoch, since.checksum, since.journal)
+    if isinstance(since, datetime):
+        return Since("time", max(0, nanoseconds_of(since)))
+    if since in {"earliest", "now"}:
+        return Since(since)
+    raise ValueError(f"since is 'earliest', 'now', an aware datetime or a Position, not {since!r:.100}")
 
 
 class Endpoint:
@@ -109,6 +162,7 @@ class Endpoint:
         self._readers: dict[Subscription, Subscriber] = {}
         self._status_readers: set[StatusReader] = set()
         self._store_driver = StoreDriver(self)
+        self._log_driver = LogDriver(self)
         self._published = trio.lowlevel.ParkingLot()  # where the flusher waits
         self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
         self._turn_due = False  # a publisher has to let others run before it goes on
@@ -176,6 +230,10 @@ class Endpoint:
                 status_reader.end()
             for store in list(self._store_driver.handles.values()):
                 store.end()
+            for writer in list(self._log_driver.writers.values()):
+                writer.end()
+            for collector in list(self._log_driver.collectors.values()):
+                collector.end()
             self._network.close()
 
     def _check_open(self) -> None:
@@ -436,6 +494,115 @@ class Endpoint:
         """Return the stores that have a master in the mesh, each with the endpoint that is it (two: a conflict)."""
         return {store: tuple(names) for store, names in sorted(self._node.stores.survey().items())}
 
+    # -- log streams -------------------------------------------------------------------------------------------------
+
+    @overload
+    def log(
+        self,
+        stream: str,
+        record: type,
+        *,
+        path: str | os.PathLike[str],
+        durable: bool = True,
+        delay_s: float = 0.02,
+        limit_bytes: int = 1 << 30,
+        limit_age_s: float = math.inf,
+        overflow: Literal["block", "drop_oldest"] = "block",
+        keep_bytes: int = 0,
+        collectors: Iterable[str] = (),
+    ) -> LogWriter: ...
+    @overload
+    def log(self, stream: str, record: type) -> LogTopic: ...
+    def log(
+        self,
+        stream: str,
+        record: type,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        durable: bool = True,
+        delay_s: float = 0.02,
+        limit_bytes: int = 1 << 30,
+        limit_age_s: float = math.inf,
+        overflow: Literal["block", "drop_oldest"] = "block",
+        keep_bytes: int = 0,
+        collectors: Iterable[str] = (),
+    ) -> LogWriter | LogTopic:
+        """Write a log stream: enter it with ``async with``.
+
+        ``record`` is the class of its records, made by :func:`broker.log_record` (or :func:`broker.event`); ``path``
+        the file of its spool, made if there is none.  Without one, records are published as events on the topic
+        ``log/STREAM``: they may be lost.
+
+        ``durable``: whether a write returns when the record is on disk, or when it is taken, to be on disk within
+        ``delay_s``; each write can say so for itself.  The spool takes ``limit_bytes`` of records: with ``overflow``
+        "block" writers wait when it is full, with "drop_oldest" the oldest go, counted and told; records older than
+        ``limit_age_s`` go in any case.  What all collectors have is trimmed but for ``keep_bytes`` of it, for those
+        that come later.  ``collectors`` are names that must have everything, even if they have never been there; others
+        are registered when they first come.  As long as there are none, everything is kept.
+
+        Entering raises LogInUse, and JournalError for a spool that cannot be used: JournalMismatch, JournalDamaged,
+        JournalBusy, JournalUnreadable, JournalFull.
+        """
+        normalize_topic(log_topic(stream))
+        if path is None:
+            return LogTopic(self, stream, record)
+        if overflow not in {"block", "drop_oldest"}:
+            raise ValueError(f"overflow is 'block' or 'drop_oldest', not {overflow!r:.100}")
+        if limit_bytes < 1 << 20 or not limit_age_s > 0 or keep_bytes < 0 or not 0 <= delay_s <= 3600:
+            raise ValueError(
+                f"limit_bytes is at least 1 MiB, limit_age_s positive, keep_bytes not negative, delay_s 0 to 3600: "
+                f"{limit_bytes!r}, {limit_age_s!r}, {keep_bytes!r}, {delay_s!r}"
+            )
+        names = tuple(map(_collector_name, collectors))
+        options = Options(limit_bytes, limit_age_s, overflow == "drop_oldest", keep_bytes, delay_s, names)
+        return LogWriter(self, stream, record, path, options, durable=durable)
+
+    def collect(
+        self,
+        stream: str,
+        record: type | None = None,
+        *,
+        name: str | None = None,
+        since: Literal["earliest", "now"] | datetime | Position | None = None,
+        replay: bool = False,
+        acknowledge: Literal["auto", "explicit"] = "auto",
+        queue_bytes: int = COLLECTOR_QUEUE_BYTES,
+        checkpoint: bytes | None = None,
+    ) -> Collector:
+        """Collect a log stream from all its writers in the mesh: enter it with ``async with``, iterate over it.
+
+        Writers remember how far ``name`` is: a collector of that name, here or at another endpoint, goes on from there
+        and gets each record once; several at a time share the work.  Without a name nothing is remembered, and writers
+        keep nothing for it.  ``since`` says where to begin at a writer that does not know the name: "earliest" (the
+        default for a name), "now" (without one), a time, or behind a position; with ``replay`` also where it is known.
+
+        ``record`` is the class that is expected; a writer refuses a name that is in use for records whose columns
+        clash with it.  ``acknowledge``: see :class:`Collector`.  ``queue_bytes`` is how much may wait here in all, but
+        at least 64 KiB for each writer.  ``checkpoint``: see :meth:`Collector.checkpoint`.
+
+        Raises ValueError for arguments that make no sense, and Malformed for what is not a checkpoint.
+        """
+        normalize_topic(log_topic(stream))
+        if acknowledge not in {"auto", "explicit"}:
+            raise ValueError(f"acknowledge is 'auto' or 'explicit', not {acknowledge!r:.100}")
+        if queue_bytes < 1:
+            raise ValueError(f"queue_bytes is a positive number, not {queue_bytes!r}")
+        if checkpoint is not None:
+            read_checkpoint(checkpoint)
+        options = {
+            "name": "" if name is None else _collector_name(name),
+            "since": _since(since if since is not None else "earliest" if name else "now"),
+            "replay": replay,
+            "schema": None if record is None else Schema(events.name_of(record), columns_of(record)),
+            "queue_bytes": queue_bytes,
+            "checkpoint": checkpoint,
+        }
+        return Collector(self, stream, explicit=acknowledge == "explicit", options=options)
+
+    def streams(self) -> dict[str, tuple[str, ...]]:
+        """Return the log streams that have spools in the mesh, each with the endpoints that write it."""
+        return {stream: tuple(names) for stream, names in sorted(self._node.logs.survey().items())}
+
     # -- what the network tells (broker.net.network.Sink) --------------------------------------------------------------
 
     def accepted(self, address: str) -> int:
@@ -478,6 +645,8 @@ class Endpoint:
                         changed = True
                     elif kind is Answered or kind is StoreChanged:
                         stores.carry_out(action)
+                    elif kind is LogChanged:
+                        self._log_driver.carry_out(action)
                     else:
                         self._carry_out_rare(action)
                 if not network.settle() and not node.has_actions:
@@ -490,8 +659,8 @@ class Endpoint:
 
     def _carry_out_rare(self, action: Action) -> None:
         match action:
-            case CarryOut():
-                self._store_driver.carry_out(action)
+            case CarryOut(owner):
+                (self._log_driver if isinstance(owner, Writer) else self._store_driver).carry_out(action)
             case Dial(number, address):
                 self._network.dial(number, address)
             case Hangup(number):
@@ -523,6 +692,9 @@ class Endpoint:
             if self._store_driver.flush_due:
                 self._store_driver.flush_due = False
                 self._node.flush_stores(trio.current_time())
+            if self._log_driver.flush_due:
+                self._log_driver.flush_due = False
+                self._node.flush_logs(trio.current_time())
             self._carry_out()
 
     async def _until(self, condition: Callable[[], bool]) -> None:

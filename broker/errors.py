@@ -230,3 +230,23 @@ class ChangesLost(StoreError):
 
 class StoreClosed(StoreError, RuntimeError):
     """The handle was used before it was entered or after it was left."""
+
+
+# -- log streams -----------------------------------------------------------------------------------------------------
+
+
+class LogError(BrokerError):
+    """Something that a log stream's writer or collector cannot do.  ``stream`` is its name."""
+
+    def __init__(self, stream: str, reason: str) -> None:
+        super().__init__(f"log stream {stream!r}: {reason}")
+        self.stream = stream
+        self.reason = reason
+
+
+class LogInUse(LogError):
+    """This endpoint has a writer of that stream already."""
+
+
+class LogClosed(LogError, RuntimeError):
+    """The handle was used before it was entered or after it was left."""

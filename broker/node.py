@@ -16,11 +16,15 @@ This module is long because all the machines meet here; what each of them does i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from broker.errors import BrokerError, Malformed
 from broker.journaling import Journal
+from broker.logs.collector import Collector
+from broker.logs.logs import Logs
+from broker.logs.wire import LOGS, LOGS_END, Schema
+from broker.logs.writer import Options, Writer
 from broker.mesh import Mesh
 from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Send, Tell
@@ -78,6 +82,7 @@ class Node:
         self.interests = Interests(self.members, self.exchange.routes, self.transit, act)
         self.publish = self.exchange.publish
         self.stores = Stores(self.members, self.transit, chance, act)
+        self.logs = Logs(self.members, self.transit, chance, act)
         self._owing: dict[Link, float] = {}  # links that owe an acknowledgement, and since when
         self._condemned: list[tuple[Link, Malformed]] = []
 
@@ -199,6 +204,8 @@ class Node:
     def _take(self, member: Member, entry: Entry, kind: int, body: bytes) -> None:
         if STORES <= kind < STORES_END:
             self.stores.take(member, entry.flow, kind, body, self._now)
+        elif LOGS <= kind < LOGS_END:
+            self.logs.take(member, entry.flow, entry.sequence, kind, body, self._now)
         elif kind >= DATA:
             self.exchange.delivering.take(member, entry, kind, body, self._now)
         elif kind == Kind.REPORT:
@@ -236,6 +243,7 @@ class Node:
         self.exchange.delivering.tick(now)
         self.interests.tick(now)
         self.stores.tick(now)
+        self.logs.tick(now)
         self.losses.tick(now)
         self._pump()
 
@@ -270,17 +278,20 @@ class Node:
             self.exchange.delivering.next_deadline(),
             self.interests.next_deadline(),
             self.stores.next_deadline(),
+            self.logs.next_deadline(),
             self.losses.next_deadline(),
             self.peerings.next_deadline(),
         )
 
     def next_acknowledgement(self) -> float:
-        """Return when to tick because of what frames or stores brought: word that is owed, a peer to be cut off."""
+        """Return when to tick because of what came or was done: word that is owed, a peer to be cut off."""
         if self._condemned or self.exchange.delivering.condemned:
             return float("-inf")
         report = self.exchange.delivering.next_report()
         if self.stores.any:
             report = min(report, self.stores.next_deadline())
+        if self.logs.any:
+            report = min(report, self.logs.next_deadline())
         for since in self._owing.values():  # the first one owes longest
             return min(report, since + ACK_DELAY_S)
         return report
@@ -340,16 +351,19 @@ class Node:
         self.exchange.forget(member, reason)
         self.interests.forget(member)
         self.stores.member_forgotten(member)
+        self.logs.member_forgotten(member)
 
     def ways_changed(self) -> None:
         """Find out what was lost on ways that are no more."""
         self.exchange.courier.ways_changed(self._now)
         self.interests.ways_changed()
         self.stores.ways_changed(self._now)
+        self.logs.ways_changed(self._now)
 
-    def masters_changed(self) -> None:
-        """Let clones find their masters."""
+    def roles_changed(self) -> None:
+        """Let clones find their masters, and collectors their writers."""
         self.stores.masters_changed()
+        self.logs.streams_changed()
         self._act(Changed())
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -441,7 +455,55 @@ class Node:
     def carried_out(self, owner: object, error: BrokerError | None, now: float) -> None:
         """Take note that work on a journal is done, or could not be done."""
         self._now = now
-        self.stores.carried_out(owner, error, now)
+        if isinstance(owner, Writer):
+            self.logs.carried_out(owner, error, now)
+        else:
+            self.stores.carried_out(owner, error, now)
+        self._pump()
+
+    # -- log streams -------------------------------------------------------------------------------------------------
+
+    def attach_writer(
+        self, stream: str, journal: Journal, schema: Schema, options: Options, now: float, time_ns: int
+    ) -> Writer:
+        """Become a log stream's writer at this endpoint."""
+        self._now = now
+        try:
+            return self.logs.attach_writer(stream, journal, schema, options, now, time_ns)
+        finally:
+            self._pump()
+
+    def detach_writer(self, writer: Writer, now: float) -> None:
+        """End a writer."""
+        self._now = now
+        self.logs.detach_writer(writer, now)
+        self._pump()
+
+    def attach_collector(self, stream: str, now: float, **options: Any) -> Collector:
+        """Begin to collect a log stream."""
+        self._now = now
+        try:
+            return self.logs.attach_collector(stream, now, **options)
+        finally:
+            self._pump()
+
+    def detach_collector(self, collector: Collector, unread: Mapping[bytes, Any], now: float) -> None:
+        """End a collector; ``unread``: by journal, ranges of records that its program has not been given."""
+        self._now = now
+        self.logs.detach_collector(collector, unread, now)
+        self._pump()
+
+    def flush_logs(self, now: float) -> None:
+        """Write and send what log streams have."""
+        self._now = now
+        self.logs.flush(now)
+        self._pump()
+
+    def flush_collector(self, collector: Collector, now: float) -> None:
+        """Tell a collector's writers what is done: its program waits for more."""
+        self._now = now
+        collector.flush(now)
+        self.logs.settle(now)
         self._pump()
 
     # -- what a program asks -------------------------------------------------------------------------------------------
@@ -495,6 +557,7 @@ class Node:
     def close(self, reason: str = "its endpoint was closed") -> None:
         """Say goodbye to everybody; what is not known to have arrived is told as lost."""
         self.stores.close(self._now)
+        self.logs.close(self._now)
         for member in self.members.members.values():
             self.exchange.courier.forget(member, "our endpoint was closed before they were known to have arrived")
         self.losses.tell_all()

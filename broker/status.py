@@ -9,7 +9,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 __all__ = [
+    "CollectorRefused",
+    "CollectorStalled",
     "EventMisfitted",
+    "LogFailing",
+    "LogRecovered",
     "MessagesLost",
     "MessagesRecovered",
     "PeerAdded",
@@ -18,6 +22,9 @@ __all__ = [
     "PeerRefused",
     "PeerResumed",
     "PeeringFailed",
+    "RecordMisfitted",
+    "RecordsDropped",
+    "RecordsLost",
     "Status",
     "StatusLost",
     "StoreConflict",
@@ -25,6 +32,7 @@ __all__ = [
     "StoreForked",
     "StoreRecovered",
     "StoreSynced",
+    "WriterReset",
 ]
 
 
@@ -220,4 +228,116 @@ class StoreConflict(Status, frozen=True):
     def __str__(self) -> str:
         return (
             f"store {self.store!r} has two masters, {self.master} and {self.yielding}: {self.yielding} writes nothing"
+        )
+
+
+class RecordsDropped(Status, frozen=True):
+    """At a writer: records left its spool before every collector had them."""
+
+    stream: str
+    count: int
+    reason: str
+    collectors: tuple[str, ...]  # the names that lacked some; none: none is registered
+
+    def __str__(self) -> str:
+        who = ", ".join(self.collectors) or "no collector had them"
+        return f"log stream {self.stream!r}: {self.count} records dropped ({who}): {self.reason}"
+
+
+class RecordsLost(Status, frozen=True):
+    """At a collector: records of a writer that it will not get."""
+
+    stream: str
+    writer: str
+    count: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"log stream {self.stream!r}: {self.count} records of {self.writer} lost: {self.reason}"
+
+
+class RecordMisfitted(Status, frozen=True):
+    """A record that did not fit its class here; it was passed over, and counts as acknowledged."""
+
+    stream: str
+    writer: str
+    number: int
+    record: str
+    field: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return (
+            f"log stream {self.stream!r}: record {self.number} of {self.writer} does not fit {self.record}: "
+            f"{self.field}: expected {self.expected}, found {self.found}"
+        )
+
+
+class LogFailing(Status, frozen=True):
+    """A spool could not be written or read; records wait, and it is tried again."""
+
+    stream: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"log stream {self.stream!r}: its spool fails: {self.reason}"
+
+
+class LogRecovered(Status, frozen=True):
+    """A spool that failed works again; nothing was lost."""
+
+    stream: str
+
+    def __str__(self) -> str:
+        return f"log stream {self.stream!r}: its spool works again"
+
+
+class WriterReset(Status, frozen=True):
+    """A writer has another spool than before: what it had in the former one, and was not collected, may be lost.
+
+    ``had`` is the position in the former one up to which the writer was known, ``lost`` how many records it is known
+    to have had that had not come.
+    """
+
+    stream: str
+    writer: str
+    had: str
+    lost: int
+
+    def __str__(self) -> str:
+        return (
+            f"log stream {self.stream!r}: {self.writer} begins anew with another spool; "
+            f"of the former one ({self.had}) {self.lost} records are known not to have come"
+        )
+
+
+class CollectorRefused(Status, frozen=True):
+    """A writer gives a collector nothing."""
+
+    stream: str
+    name: str
+    writer: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"log stream {self.stream!r}: {self.writer} refuses the collector {self.name!r}: {self.reason}"
+
+
+class CollectorStalled(Status, frozen=True):
+    """A collector has had records for long and acknowledged none: the spool cannot be trimmed.
+
+    Told at the writer (``peer`` is the collector's endpoint) and at the collector (``peer`` is the writer's).
+    """
+
+    stream: str
+    name: str
+    peer: str
+    in_hand: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"log stream {self.stream!r}: the collector {self.name!r} has {self.in_hand} records in hand and "
+            f"acknowledged none for {self.seconds:.0f} s ({self.peer})"
         )

@@ -43,6 +43,7 @@ def open_journal(
     create: bool = True,
     id_: bytes | None = None,
     snapshot_s: float = 5.0,
+    check_log: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> DiskJournal:
     """Open the journal in the file of that name, or make one there.
@@ -50,7 +51,8 @@ def open_journal(
     ``kind`` is what it is for ("store", "log"), ``name`` of which one, ``role`` what its owner is to it ("master",
     "clone"); ``tables`` are called by their index.  All four must be those that it was made with.  ``limit_bytes`` is
     the most that the file may take, at least 1 MiB.  ``id_`` is a new journal's id, 16 bytes; by default from
-    ``os.urandom``.  A snapshot holds on to old pages for at most ``snapshot_s``.
+    ``os.urandom``.  A snapshot holds on to old pages for at most ``snapshot_s``.  Without ``check_log`` the end of the
+    log is not looked at: for an owner who checks records himself, and goes on where one is damaged.
 
     Takes a disk's time: call it in a thread.  Raises JournalMismatch, JournalDamaged, JournalUnreadable or JournalBusy;
     JournalFull when there is no room to make one.
@@ -73,7 +75,8 @@ def open_journal(
         with home.lock:
             view = home.view()
             identity = read_facts(path, view.transaction, view.tables.facts)[0]
-            _check_log(path, view.transaction, view.tables.log, view.state)
+            if check_log:
+                _check_log(path, view.transaction, view.tables.log, view.state)
         return DiskJournal(home, identity, limit_bytes, snapshot_s, clock)
     except BaseException as error:
         if home is not None:

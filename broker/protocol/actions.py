@@ -15,6 +15,7 @@ __all__ = [
     "Changed",
     "Dial",
     "Hangup",
+    "LogChanged",
     "Send",
     "StoreChanged",
     "Tell",
@@ -77,4 +78,10 @@ class StoreChanged(NamedTuple):
     store: str
 
 
-Action = Send | Dial | Hangup | Wake | Tell | Changed | CarryOut | Answered | StoreChanged
+class LogChanged(NamedTuple):
+    """Something of that writer or collector has changed that a program may wait for: records, room, what is on disk."""
+
+    owner: object
+
+
+Action = Send | Dial | Hangup | Wake | Tell | Changed | CarryOut | Answered | StoreChanged | LogChanged

@@ -52,6 +52,7 @@ def announcement(
         base,
         removed,
         member.masters,
+        member.streams,
     )
     return frames.encode(update)
 

@@ -214,9 +214,12 @@ class Neighbour(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Role(Struct, frozen=True, array_like=True, gc=False):
-    """An endpoint is master of a store: its name, its journal's id, and since when (nanoseconds since 1970)."""
+    """An endpoint is master of a store, or writes a log stream: the name, the journal's id, and since when.
 
-    store: Name
+    That is in nanoseconds since 1970.
+    """
+
+    name: Name
     journal: Id
     since: Unsigned
 
@@ -238,7 +241,8 @@ class MemberUpdate(Struct, frozen=True, array_like=True):
     born: Unsigned = 0  # when its process began, in nanoseconds since 1970: of two of one name the later one is meant
     base: Unsigned = 0  # 0: ``neighbours`` are all of them
     removed: Annotated[tuple[Id, ...], Meta(max_length=10_000)] = ()  # whom it is linked with no longer
-    masters: Annotated[tuple[Role, ...], Meta(max_length=1000)] = ()  # all, whatever the base
+    masters: Annotated[tuple[Role, ...], Meta(max_length=1000)] = ()  # of stores: all, whatever the base
+    streams: Annotated[tuple[Role, ...], Meta(max_length=1000)] = ()  # of which it has a writer: all
 
 
 class Known(Struct, frozen=True, array_like=True, gc=False):

@@ -30,6 +30,7 @@ class Member(Struct, eq=False):
     interests_promised: int = 0  # the version that it had when it last announced itself
     learned: int = 0  # the version of our interests that it is known to have
     masters: tuple[Role, ...] = ()  # the stores that it is master of
+    streams: tuple[Role, ...] = ()  # the log streams that it writes
     hop: Link | None = None  # the first link of the way to it; None: there is no way
     distance: int = FAR
     apart_since: float | None = None  # since when there is no unbroken way

@@ -65,8 +65,8 @@ class Watcher(Protocol):
     def ways_changed(self) -> None:
         """Ways have been worked out anew."""
 
-    def masters_changed(self) -> None:
-        """An endpoint is master of other stores than before."""
+    def roles_changed(self) -> None:
+        """An endpoint is master of other stores, or writes other log streams, than before."""
 
 
 class Members:
@@ -110,8 +110,8 @@ class Members:
             self._announce_at = soon
         self._graph_changed(now)
 
-    def masters_changed(self, now: float) -> None:
-        """Take note that this endpoint is master of other stores than before."""
+    def roles_changed(self, now: float) -> None:
+        """Take note that this endpoint is master of other stores, or writes other log streams, than before."""
         soon = max(now, self._announced_at + ANNOUNCE_S)
         if self._announce_at is None or soon < self._announce_at:
             self._announce_at = soon
@@ -249,7 +249,7 @@ class Members:
         member.forward = update.forward
         member.neighbours = neighbours
         member.interests_promised = update.interests
-        self._take_masters(member, update)
+        self._take_roles(member, update)
         if not same or member.interests_version < update.interests:
             self._graph_changed(now)  # else it has measured round trips
         self._bound(link, now)
@@ -260,10 +260,10 @@ class Members:
                 self.forget(member, "it has left")
             self._forgotten[member.id] = _FOR_GOOD
 
-    def _take_masters(self, member: Member, update: MemberUpdate) -> None:
-        if member.masters != update.masters:
-            member.masters = update.masters
-            self._watcher.masters_changed()
+    def _take_roles(self, member: Member, update: MemberUpdate) -> None:
+        if (member.masters, member.streams) != (update.masters, update.streams):
+            member.masters, member.streams = update.masters, update.streams
+            self._watcher.roles_changed()
 
     def _overrule(self, version: int, now: float) -> None:
         """Have the last word where somebody speaks in our name."""

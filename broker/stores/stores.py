@@ -221,7 +221,7 @@ class Stores:
             if not member.masters or not member.reachable or member.name == self._members.own.name:
                 continue
             for role in member.masters:
-                if role.store == store and (member.name not in lives or lives[member.name][0].born < member.born):
+                if role.name == store and (member.name not in lives or lives[member.name][0].born < member.born):
                     lives[member.name] = (member, role)
         return min(lives.values(), key=lambda life: _rank(*life), default=None)
 
@@ -260,7 +260,7 @@ class Stores:
             Role(store, master.journal.position.journal, master.started_ns) for store, master in sorted(ready.items())
         )
         self._announced = set(ready)
-        self._members.masters_changed(self._now)
+        self._members.roles_changed(self._now)
 
     def survey(self) -> Mapping[str, Iterable[str]]:
         """Return the stores that have a master in the mesh, each with the endpoints that are it."""
@@ -268,7 +268,7 @@ class Stores:
         for member in self._members.members.values():
             if member.reachable:
                 for role in member.masters:
-                    found.setdefault(role.store, []).append(member.name)
+                    found.setdefault(role.name, []).append(member.name)
         return found
 
 

@@ -30,7 +30,7 @@ class Nobody:
     def ways_changed(self) -> None:
         raise AssertionError
 
-    def masters_changed(self) -> None:
+    def roles_changed(self) -> None:
         raise AssertionError
 
 

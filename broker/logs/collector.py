@@ -1,0 +1,448 @@
+"""A collector of a log stream: finds its writers, queues what they send, and acknowledges what the program has done."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from broker import events
+from broker.errors import Malformed
+from broker.logs import wire
+from broker.logs.chunks import Chunk, read_chunk
+from broker.logs.messages import LogMessage
+from broker.logs.ranges import Range, Ranges
+from broker.logs.sessions import WINDOW_BYTES, Post
+from broker.logs.source import Key, Source
+from broker.logs.wire import RANGES_MAX, Claim, Collected, LogKind, NoStream, Piece, Records, Schema, Since, Tip
+from broker.protocol.actions import Action, LogChanged, Tell
+from broker.protocol.deadlines import Deadlines
+from broker.protocol.member import Member
+from broker.status import CollectorRefused, CollectorStalled, RecordMisfitted, RecordsLost, WriterReset
+
+__all__ = ["QUEUE_BYTES", "Batch", "Collector", "WriterLag", "read_checkpoint"]
+
+QUEUE_BYTES: Final = 8 << 20
+SOURCES_MAX: Final = 100_000
+_WINDOW_BYTES_MIN: Final = 64 << 10
+# A program that is in the middle of a batch: how often what it has done of it is acknowledged.
+_PROGRESS_S: Final = 0.05
+_STALL_S: Final = 60.0
+_NEVER: Final = float("inf")
+
+
+class WriterLag(Struct, frozen=True):
+    """How far a collector is with one writer."""
+
+    writer: str
+    journal: bytes
+    acknowledged: int  # the record up to which everything of the name is done, as the writer has it written down
+    last: int  # the writer's last record, as it was last heard
+    behind: int  # records
+    behind_s: float  # from the latest record that was acknowledged here to the writer's last
+    reachable: bool
+
+
+class Batch(Struct, eq=False):
+    """Records that came together, of one epoch, with numbers that follow each other."""
+
+    source: Source
+    serial: int
+    frame: int
+    ends_frame: bool
+    lost: int
+    again: bool
+    chunk: Chunk
+    size: int
+
+    @property
+    def key(self) -> Key:
+        """Its epoch."""
+        return self.chunk.epoch, self.chunk.mark
+
+
+class _Kept(Struct, frozen=True, array_like=True):
+    """A checkpoint: which member it is of, and what was done, by spool."""
+
+    member: bytes
+    done: tuple[tuple[bytes, tuple[Claim, ...]], ...]
+
+
+def read_checkpoint(data: bytes) -> _Kept:
+    """Read what :meth:`Collector.checkpoint` gave; raises Malformed."""
+    try:
+        kept = msgspec.msgpack.decode(data, type=_Kept)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise Malformed(f"not a collector's checkpoint: {error}") from None
+    if len(kept.member) != 16:
+        raise Malformed("not a collector's checkpoint: its member is not known")
+    return kept
+
+
+class Collector:
+    """A collector of one stream, under a name or without."""
+
+    def __init__(
+        self,
+        stream: str,
+        post: Post,
+        act: Callable[[Action], None],
+        *,
+        name: str,
+        member: bytes,
+        since: Since,
+        replay: bool = False,
+        schema: Schema | None = None,
+        queue_bytes: int = QUEUE_BYTES,
+        checkpoint: bytes | None = None,
+    ) -> None:
+        self.stream = stream
+        self.name = name
+        self._post = post
+        self._act = act
+        self._since = since
+        self._replay = replay
+        self._schema = schema
+        self._queue_bytes = queue_bytes
+        self._known: dict[bytes, tuple[Claim, ...]] = {}
+        self.member = member
+        if checkpoint is not None:
+            kept = read_checkpoint(checkpoint)
+            self.member = kept.member
+            self._known = dict(kept.done)
+        self.sources: dict[bytes, Source] = {}  # by journal
+        self._queue: deque[Batch] = deque()
+        self._deadlines: Deadlines[Source] = Deadlines(Source.due)
+        self._reset: dict[str, Source] = {}
+        self.refused: dict[str, str] = {}  # by writer, and why
+        self.progress: Callable[[], bool] = _no_progress  # has what is done of the open batch finished; is there one?
+        self._progress_at = _NEVER
+        self._stall_at = _NEVER
+        self.closed = False
+
+    # -- writers ---------------------------------------------------------------------------------------------------
+
+    def find(self, writers: Iterable[tuple[Member, bytes, int]], now: float) -> None:
+        """Take note of who can be reached and writes the stream: member, journal, since when."""
+        there: dict[bytes, tuple[Member, int]] = {}
+        for member, journal, since in writers:
+            if journal not in there or there[journal][1] < since:
+                there[journal] = member, since
+        for journal, source in self.sources.items():
+            if journal not in there and source.state in {"asking", "following"}:
+                source.state = "away"
+                self._deadlines.forget(source)
+        for journal, (member, since) in there.items():
+            known = self.sources.get(journal)
+            if known is None:
+                known = self._meet(journal, member)
+            new_life = known.member is not member or known.since_ns != since
+            if known.state == "away" or new_life:
+                known.member, known.since_ns = member, since
+                self._ask(known, now)
+
+    def _meet(self, journal: bytes, member: Member) -> Source:
+        source = self.sources[journal] = Source(self.stream, journal, member, self._post, self._known.pop(journal, ()))
+        for former in self.sources.values():
+            if former is not source and former.member.name == member.name and former.state == "away":
+                missed = max(0, former.tip - max(former.floor, self._latest(former)))
+                had = former.base(former.epoch)
+                self._act(Tell(WriterReset(self.stream, member.name, str(had), missed)))
+                former.state = "replaced"
+        return source
+
+    def _latest(self, source: Source) -> int:
+        return max((ranges.last for ranges in [*source.held.values(), *source.done.values()] if ranges), default=0)
+
+    def _ask(self, source: Source, now: float) -> None:
+        if source.serial:
+            self._post.over(source.serial)
+        source.ask(
+            self._post.begin(source),
+            self.name,
+            self.member,
+            self._since,
+            replay=self._replay,
+            window=self._window(),
+            schema=self._schema,
+            now=now,
+        )
+        self._deadlines.watch(source)
+
+    def _window(self) -> int:
+        return max(_WINDOW_BYTES_MIN, min(WINDOW_BYTES, self._queue_bytes // max(1, len(self.sources))))
+
+    def take(self, source: Source, sequence: int, kind: int, body: bytes, now: float) -> None:
+        """Act on a frame of a writer; raises Malformed."""
+        if kind == LogKind.RECORDS:
+            self._take_records(source, sequence, body, now)
+        elif kind == LogKind.TIP:
+            source.sign(wire.decode(Tip, body), now)
+            self._changed()
+        elif kind == LogKind.COLLECTED:
+            self._take_answer(source, wire.decode(Collected, body), now)
+        else:
+            wire.decode(NoStream, body)
+            if source.state == "following":
+                self._ask(source, now)
+        self._deadlines.watch(source)
+
+    def _take_answer(self, source: Source, answer: Collected, now: float) -> None:
+        if source.state != "asking":
+            return
+        if answer.refused:
+            self._refuse(source, answer.refused)
+        elif answer.journal != source.journal:
+            source.state = "away"  # it has another spool by now, and will be announced with it
+        else:
+            self.refused.pop(source.member.name, None)
+            source.follow(answer, now, remembered=self.name != "")
+        self._changed()
+
+    def _refuse(self, source: Source, reason: str) -> None:
+        source.state = "refused"
+        self.refused[source.member.name] = reason
+        self._act(Tell(CollectorRefused(self.stream, self.name, source.member.name, reason)))
+
+    def _take_records(self, source: Source, sequence: int, body: bytes, now: float) -> None:
+        pieces = wire.decode(Records, body).pieces if source.state == "following" else []
+        if not source.takes(sequence, now):
+            return
+        last = pieces[-1]
+        for piece in pieces:
+            self._queue_up(source, sequence, piece, piece is last, now)
+        if self._stall_at == _NEVER:
+            self._stall_at = now + _STALL_S
+        self._changed()
+
+    def _queue_up(self, source: Source, frame: int, piece: Piece, ends_frame: bool, now: float) -> None:
+        chunk = read_chunk(piece.chunk)
+        source.hold((chunk.epoch, chunk.mark), chunk.first, chunk.last, now)
+        self._queue.append(
+            Batch(source, source.serial, frame, ends_frame, piece.lost, piece.again, chunk, len(piece.chunk))
+        )
+        if piece.lost:
+            reason = "they were gone from its spool"
+            self._act(Tell(RecordsLost(self.stream, source.member.name, piece.lost, reason)))
+
+    def _changed(self) -> None:
+        self._act(LogChanged(self))
+
+    # -- what the program does -------------------------------------------------------------------------------------
+
+    def next_batch(self, now: float) -> tuple[Batch, list[LogMessage]] | None:
+        """Return the records that are next, of one batch; None: there are none now."""
+        while (batch := self._pop()) is not None:
+            source = batch.source
+            if batch.ends_frame and batch.serial == source.serial:
+                self._room(source, batch.frame, now)
+            try:
+                messages = self._messages(batch, now)
+            except Malformed as error:
+                self._refuse(source, f"it broke the protocol: {error}")
+                continue
+            if messages:
+                if self._progress_at == _NEVER:
+                    self._progress_at = now + _PROGRESS_S
+                return batch, messages
+        return None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to be given out now."""
+        return not self._queue or all(batch.source.holds_back for batch in self._queue)
+
+    def _pop(self) -> Batch | None:
+        queue = self._queue
+        if not queue:
+            return None
+        if not queue[0].source.holds_back and queue[0].source.disorder < RANGES_MAX:
+            return queue.popleft()
+        for index, batch in enumerate(queue):
+            if not batch.source.holds_back and batch.source.disorder < RANGES_MAX:
+                del queue[index]
+                return batch
+        return None
+
+    def _room(self, source: Source, frame: int, now: float) -> None:
+        source.taken = frame
+        source.window = self._window()
+        source.ack_at = min(source.ack_at, now + 0.01)
+        self._deadlines.watch(source)
+
+    def _messages(self, batch: Batch, now: float) -> list[LogMessage]:
+        source, chunk = batch.source, batch.chunk
+        first, last = chunk.first, chunk.last
+        schema = source.schemas.get(chunk.schema)
+        origin = source.member.name
+        base = source.base(batch.key)
+        stream, again = self.stream, batch.again
+        if schema is None:
+            raise Malformed(f"{origin} sends records of {stream!r} without saying what they are")
+        decoded, misfits = events.decoder_for(schema.record)(chunk.run, chunk.records, stream, origin)
+        numbers: Iterable[int] = range(first, last + 1)
+        if misfits:
+            numbers = self._without(misfits, batch, now)
+        messages = [
+            LogMessage(stream, message.event, message.time_ns, origin, number, schema.columns, base, 0, again)
+            for number, message in zip(numbers, decoded, strict=True)
+        ]
+        held = source.held.get(batch.key)
+        if batch.serial != source.serial or len(messages) < chunk.records:
+            messages = [] if held is None else [message for message in messages if message.number in held]
+        if batch.lost and messages:
+            messages[0] = msgspec.structs.replace(messages[0], lost_before=batch.lost)
+        return messages
+
+    def _without(self, misfits: list[Any], batch: Batch, now: float) -> list[int]:
+        """Tell of records that do not fit their class, and take them for done; returns the others' numbers."""
+        first = batch.chunk.first
+        bad = {first + misfit.index for misfit in misfits}
+        for misfit in misfits:
+            error, number = misfit.error, first + misfit.index
+            self._act(
+                Tell(
+                    RecordMisfitted(
+                        self.stream,
+                        batch.source.member.name,
+                        number,
+                        error.event,
+                        error.field,
+                        error.expected,
+                        error.found,
+                    )
+                )
+            )
+            self.finish(batch.source, batch.key, number, number, now)
+        return [number for number in range(first, batch.chunk.last + 1) if number not in bad]
+
+    def finish(self, source: Source, key: Key, first: int, last: int, now: float) -> int:
+        """Acknowledge these, as far as they are held; returns how many they were."""
+        count = source.finish(key, first, last, now)
+        if count:
+            self._deadlines.watch(source)
+        return count
+
+    def acknowledge(self, message: LogMessage, *, through: bool, now: float) -> int:
+        """Acknowledge a message, or all of its writer up to it; returns how many records that was."""
+        found = self._holder(message)
+        if found is None:
+            return 0
+        source, key = found
+        count = 0
+        for other in sorted(source.held) if through else [key]:
+            if other <= key:
+                count += self.finish(source, other, 1 if through else message.number, message.number, now)
+        source.done_ns = max(source.done_ns, message.time_ns)
+        return count
+
+    def _holder(self, message: LogMessage) -> tuple[Source, Key] | None:
+        source = self.sources.get(message.epoch.journal)
+        return None if source is None else (source, (message.epoch.epoch, message.epoch.checksum))
+
+    def flush(self, now: float) -> None:
+        """Tell writers now what is done: the program waits for more."""
+        for source in self._deadlines.take(now + 0.011):
+            self._serve(source, max(now, min(now + 0.011, source.ack_at)), now)
+
+    def checkpoint(self, through: Iterable[LogMessage] = ()) -> bytes:
+        """Return what was acknowledged and is not confirmed; as it will be when ``through`` are, too."""
+        more: dict[bytes, list[tuple[Key, int]]] = {}
+        for message in through:
+            found = self._holder(message)
+            if found is not None:
+                more.setdefault(found[0].journal, []).append((found[1], message.number))
+        kept = list(self._known.items())
+        for journal, source in self.sources.items():
+            done = {key: ranges.copy() for key, ranges in source.done.items()}
+            for key, number in more.get(journal, ()):
+                for other, held in source.held.items():
+                    if other <= key:
+                        for one in held.within(1, number):
+                            done.setdefault(other, Ranges()).add(*one)
+            claims = tuple(Claim(*key, (), tuple(ranges)) for key, ranges in sorted(done.items()) if ranges)
+            if claims:
+                kept.append((journal, claims))
+        return wire.encode(_Kept(self.member, tuple(kept)))
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was acknowledged is written down by its writers."""
+        return all(source.settled for source in self.sources.values())
+
+    @property
+    def settled_where_reachable(self) -> bool:
+        """Whether all writers that can be reached have written down what was acknowledged."""
+        return all(source.settled for source in self.sources.values() if source.state in {"asking", "following"})
+
+    def lag(self) -> tuple[WriterLag, ...]:
+        """Return how far it is with each writer."""
+        found = []
+        for source in self.sources.values():
+            if source.state == "replaced":
+                continue
+            behind = max(0, source.tip - source.floor)
+            seconds = max(0.0, (source.tip_ns - source.done_ns) / 1e9) if behind and source.done_ns else 0.0
+            reachable = source.state == "following"
+            found.append(
+                WriterLag(source.member.name, source.journal, source.floor, source.tip, behind, seconds, reachable)
+            )
+        return tuple(found)
+
+    def close(self, unread: Mapping[bytes, Iterable[Range]]) -> None:
+        """End; ``unread``: by journal, records that were taken from the queue and not given to the program."""
+        self.closed = True
+        for source in self.sources.values():
+            begun = Ranges(one for ranges in source.held.values() for one in ranges)
+            for batch in self._queue:
+                if batch.source is source:
+                    begun.remove(batch.chunk.first, batch.chunk.last)
+            for one in unread.get(source.journal, ()):
+                begun.remove(*one)
+            source.leave(begun)
+            self._post.over(source.serial)
+        self._queue.clear()
+        self._changed()
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Do what time asks for."""
+        if now >= self._progress_at:
+            self._progress_at = now + _PROGRESS_S if self.progress() else _NEVER
+        for source in self._deadlines.take(now):
+            self._serve(source, now, now)
+        if now >= self._stall_at:
+            self._look_for_stalls(now)
+
+    def _serve(self, source: Source, until: float, now: float) -> None:
+        if source.state in {"asking", "following"}:
+            if source.lapsed(now):
+                self._ask(source, now)
+            elif source.state == "following" and source.due() <= until:
+                source.acknowledge(now)
+        self._deadlines.watch(source)
+
+    def _look_for_stalls(self, now: float) -> None:
+        self._stall_at = _NEVER
+        for source in self.sources.values():
+            if not source.held or source.stalled:
+                continue
+            if now >= source.progressed + _STALL_S:
+                source.stalled = True
+                count = sum(ranges.count for ranges in source.held.values())
+                status = CollectorStalled(self.stream, self.name, source.member.name, count, now - source.progressed)
+                self._act(Tell(status))
+            else:
+                self._stall_at = min(self._stall_at, source.progressed + _STALL_S)
+
+    def next_deadline(self) -> float:
+        """Return when :meth:`tick` has something to do."""
+        return min(self._deadlines.next(), self._progress_at, self._stall_at)
+
+
+def _no_progress() -> bool:
+    return False

@@ -25,6 +25,7 @@ _NEVER: Final = float("inf")
 _LOOK_BYTES: Final = 256 << 10
 # Drops are told of together, at most so often.
 _TELL_NS: Final = 1_000_000_000
+_HAIR_NS: Final = 1000
 
 
 class _Head(NamedTuple):
@@ -160,11 +161,12 @@ class Retention:
         """Return when :meth:`due` is true of itself, on the clock whose zero is at ``clock_ns``."""
         if self.shedding:
             return float("-inf")
-        due_ns = _NEVER
+        due: list[int] = []
         if self._untold:
-            due_ns = self._told_ns + _TELL_NS
+            due.append(self._told_ns + _TELL_NS)
         if self._options.limit_age_s != _NEVER:
             head = self._head()
             if head is not None:
-                due_ns = min(due_ns, head.time_ns + self._options.limit_age_s * 1e9)
-        return (due_ns - clock_ns) / 1e9
+                due.append(head.time_ns + round(self._options.limit_age_s * 1e9))
+        # Not a hair before it is due: as seconds of a float it is a little more or less.
+        return (min(due) + _HAIR_NS - clock_ns) / 1e9 if due else _NEVER

@@ -320,9 +320,10 @@ class Writer:
 
     def next_deadline(self) -> float:
         """Return when :meth:`pump` has something to do."""
-        due = min(self.serving.next_deadline(), self.retention.next_deadline(self._clock_ns))
+        due = self.serving.next_deadline()
         if self._committing:
-            return due
+            return due  # all else waits for the commit's end
+        due = min(due, self.retention.next_deadline(self._clock_ns))
         if self._parts:
             due = min(due, self._commit_at)
         return max(min(due, self._cursors_at), self._retry_at if self._retry_at != _NEVER else _NOW)

@@ -10,8 +10,10 @@ import copy
 import random
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from broker.errors import JournalFull
-from broker.journaling import MemoryJournal, Work
+from broker.journaling import Commit, MemoryJournal, Work
 
 if TYPE_CHECKING:
     from broker.testing.cluster import SimulatedEndpoint
@@ -29,10 +31,22 @@ class SimulatedJournal(MemoryJournal):
     """A journal on a simulated disk."""
 
     volatile = False
+    trim_records = 1000  # so many a commit drops more than it appends, as the journal on a real disk does
 
-    def put_aside_nothing(self) -> None:
-        """Forget what was put aside for a swap, as a crash does."""
+    def __init__(self, id_: bytes, tables: int) -> None:
+        super().__init__(id_, tables)
+        self._to_trim = 0  # what a commit has left to the next ones
+
+    def _commit(self, work: Commit) -> None:
+        trim = max(self._to_trim, min(work.trim, work.position.sequence))
+        most = self.first - 1 + len(work.records) + self.trim_records
+        super()._commit(msgspec.structs.replace(work, trim=min(trim, most)))
+        self._to_trim = trim if trim >= self.first else 0
+
+    def forget_plans(self) -> None:
+        """Forget what was put aside for a swap, and what was still to be trimmed, as a crash does."""
         self._aside = []
+        self._to_trim = 0
 
 
 class SimulatedDisk:
@@ -83,7 +97,7 @@ class SimulatedDisk:
         """Die while a piece of work may be on its way: it is done, or not."""
         if work is not None and endpoint not in self.full and self._random.random() < 0.5:
             journal.carry_out(work)
-        journal.put_aside_nothing()
+        journal.forget_plans()
 
 
 class DiskUser:

@@ -260,8 +260,7 @@ class Writer:
         rows: dict[bytes, bytes | None] = {name.encode(): None for name in self.serving.forgotten}
         for name, group in self.groups.items():
             if group.dirty:
-                group.dirty = False
-                rows[name.encode()] = wire.encode(group.cursor())
+                rows[name.encode()] = wire.encode(group.writing())
                 self._written.append((group, group.floor))
         self.serving.committing()
         return rows
@@ -279,7 +278,7 @@ class Writer:
         self._under_way = []
         self._measure()
         for group, floor in self._written:
-            group.written = max(group.written, floor)
+            group.wrote(floor)
         self.ready = True
         if self.failing:
             self.failing = ""

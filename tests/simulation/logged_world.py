@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import attrs
+import msgspec
 import trio
 from logged_books import Books, Database
 from logged_model import Line, Spool
@@ -152,6 +153,9 @@ class LoggedWorld(World):
         self.writer_roles[program.name][role.stream] = role
         if role.durable:
             self._learn(self._spool(self._journal(program.name, role.stream), program.name, role))
+            before = self._journal(program.name, role.stream).get(3, b"state")
+        else:
+            before = None
         handle = program.endpoint.log(role.stream, Entry, durable=role.durable, **role.options)
         spool = self._spool(handle.machine.journal, program.name, role)
         if not role.durable:
@@ -167,7 +171,7 @@ class LoggedWorld(World):
             self.counts["taken and lost with its writer"] += 1
         first = not any(former == (program, role.stream) for former in self._wrote)
         self._wrote.append((program, role.stream))
-        life = WriterLife(program, role, handle, spool, False, handle.dropped, first)
+        life = WriterLife(program, role, handle, spool, False, _dropped(before), first)
         self.writers[program][role.stream] = life
         handle.on_change = lambda: self._changed(life)
         return life
@@ -301,3 +305,11 @@ class LoggedWorld(World):
 
     def told(self, kind: type[Status]) -> list[tuple[Program, Any]]:
         return [(p, status) for p in self.lives for status in p.endpoint.status if type(status) is kind]
+
+
+def _dropped(state: bytes | None) -> int:
+    """Return how many records were dropped, from what a spool has of it."""
+    if state is None:
+        return 0
+    dropped: int = msgspec.msgpack.decode(state)[2]
+    return dropped

@@ -4,10 +4,10 @@ Members of one name share the work: each record is given to one of them.  A reco
 given to until that acknowledges it, then *done*; everything up to ``floor`` is done.  What neither is goes out next,
 so handing records back is forgetting that they are held.
 
-Who holds records outlives the writer: it writes down who is a member before it gives that member anything.  After a
+Who holds records outlives the writer: it writes down who is a member before it gives that member anything. After a
 restart it knows who may hold some, and waits for their word, at most :data:`LEASE_S`; who then has not come back has
-died, and what it may have had is given again, marked so.  If all come back, nothing need be marked.  A process that began anew under the same endpoint's
-name has no more of its former life; nobody waits for that.
+died, and what it may have had is given again, marked so. If all come back, nothing need be marked. A process that
+began anew under the same endpoint's name has no more of its former life; nobody waits for that.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class Reader:
         chance, database = self._chance, self.database
         assert database is not None
         if self.hands and (chance.random() < 0.7 or self.world.peace):
-            database.checkpoint = self.handle.checkpoint(_ends(self.hands))
+            database.checkpoint = self.handle.checkpoint(_ends(self._owed + self.hands))
             for message in self.hands:
                 self.take_effect(message)
             self.books.acknowledge(self, self.hands)

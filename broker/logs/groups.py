@@ -29,7 +29,7 @@ _FOREVER: Final = float("inf")
 class Group:
     """One collector's name; without one, a single collector that nothing is kept for."""
 
-    def __init__(self, name: str, floor: int, schema: bytes = b"") -> None:
+    def __init__(self, name: str, floor: int, lost: int = 0, schema: bytes = b"") -> None:
         self.name = name
         self.floor = floor
         self.schema = schema
@@ -37,8 +37,8 @@ class Group:
         self.held: dict[bytes, Ranges] = {}  # by member
         self.taken = Ranges()  # done or held, beyond the floor
         self.suspect = Ranges()  # may have been given to somebody who has died
-        self.lost = 0  # dropped before this name had them
-        self.lost_before = 0  # of these, who gets the next record has not been told yet
+        self.lost = lost  # dropped before this name had them
+        self.lost_before = lost  # of these, who gets the next record has not been told yet
         self.holders: dict[bytes, Holder] = {}  # as it is to be written down
         self.recorded: set[bytes] = set()  # members that are written down, and will be after the commit under way
         self.sessions: dict[bytes, Session] = {}  # members that are attached
@@ -53,7 +53,7 @@ class Group:
     @classmethod
     def loaded(cls, name: str, cursor: Cursor, next_: int, now: float) -> Group:
         """Return what was written down, when a writer begins; ``next_`` is the number of its next record."""
-        group = cls(name, cursor.floor, cursor.schema)
+        group = cls(name, cursor.floor, schema=cursor.schema)
         for first, last in cursor.done:
             group.done.add(first, last)
             group.taken.add(first, last)

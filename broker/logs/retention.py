@@ -82,6 +82,12 @@ class Retention:
         return journal.log_bytes - self._going_bytes
 
     @property
+    def oldest(self) -> int:
+        """The oldest record that is to be kept; the next one's number when there is none."""
+        head = self._head()
+        return self._spool.state.next if head is None else head.first
+
+    @property
     def watermark(self) -> int:
         """Up to which record all registered collectors have everything."""
         return min((group.floor for group in self._groups.values()), default=0)
@@ -141,9 +147,15 @@ class Retention:
         return self._upto
 
     def _drop(self, head: _Head, reason: str) -> None:
-        lost = {name: group.skip(1, head.last) for name, group in self._groups.items()}
+        """Count a chunk's records as lost for each name that lacked them.
+
+        Where it is not known yet who had what, as members have not come back since the writer began, it is found out
+        when the records would be given out.
+        """
+        known = [(name, group) for name, group in self._groups.items() if not group.unknown]
+        lost = {name: group.skip(1, head.last) for name, group in known}
         names = {name for name, count in lost.items() if count}
-        count = max(lost.values()) if lost else head.last - head.first + 1
+        count = max(lost.values(), default=0) if self._groups else head.last - head.first + 1
         if count:
             self.note(reason, count, names)
 

@@ -111,33 +111,34 @@ class Serving:
         writer = self._writer
         schema = writer.known_schema(collect.schema)
         if not collect.name:
-            group = self._passing[collect.member] = Group("", self._start(collect.since))
+            group = self._passing[collect.member] = Group("", *self._start(collect.since))
             return group
         if collect.name not in writer.groups:
-            writer.groups[collect.name] = Group(collect.name, self._start(collect.since))
+            writer.groups[collect.name] = Group(collect.name, *self._start(collect.since), schema)
             self.forgotten.discard(collect.name)
             self._forgetting.discard(collect.name)
         group = writer.groups[collect.name]
         if collect.replay:
-            group.restart(collect.member, self._start(collect.since))
+            group.restart(collect.member, self._start(collect.since)[0])
         if schema and schema != group.schema:
             group.schema = schema
             group.dirty = True
         return group
 
-    def _start(self, since: Since) -> int:
-        """Return the number before the first record that a collector wants."""
+    def _start(self, since: Since) -> tuple[int, int]:
+        """Return the number before the first record that a collector wants and gets, and how many before are gone."""
         spool, tip = self._writer.spool, self._writer.durable
         if since.what == "now":
-            return tip
-        oldest = spool.oldest - 1
+            return tip, 0
+        oldest = min(tip, self._writer.retention.oldest - 1)
         if since.what == "time":
-            return max(oldest, min(tip, spool.find_time(since.value) - 1))
+            return max(oldest, min(tip, spool.find_time(since.value) - 1)), 0
         if since.what == "position" and since.journal == spool.journal.position.journal:
             extent = spool.extent(since.epoch, since.mark)
             if extent is not None:
-                return max(oldest, min(tip, since.value, extent[1]))
-        return min(oldest, tip)
+                wanted = min(tip, since.value, extent[1])
+                return max(oldest, wanted), max(0, oldest - wanted)
+        return oldest, 0
 
     def _claims(self, group: Group, session: Session, collect: Collect) -> list[Range]:
         granted: list[Range] = []

@@ -301,6 +301,7 @@ class Collector:
         if schema is None:
             raise Malformed(f"{origin} sends records of {stream!r} without saying what they are")
         decoded, misfits = events.decoder_for(schema.record)(chunk.run, chunk.records, stream, origin)
+        ours = source.give_out(batch.key, batch.serial, first, last)
         numbers: Iterable[int] = range(first, last + 1)
         if misfits:
             numbers = self._without(misfits, batch, now)
@@ -308,11 +309,12 @@ class Collector:
             LogMessage(stream, message.event, message.time_ns, origin, number, schema.columns, base, 0, again)
             for number, message in zip(numbers, decoded, strict=True)
         ]
-        held = source.held.get(batch.key)
-        if batch.serial != source.serial or len(messages) < chunk.records:
-            messages = [] if held is None else [message for message in messages if message.number in held]
-        if batch.lost and messages:
-            messages[0] = msgspec.structs.replace(messages[0], lost_before=batch.lost)
+        if ours != [(first, last)]:
+            messages = [message for message in messages if any(one[0] <= message.number <= one[1] for one in ours)]
+        lost = source.lost_untold + batch.lost
+        source.lost_untold = 0 if messages else lost
+        if lost and messages:
+            messages[0] = msgspec.structs.replace(messages[0], lost_before=lost)
         return messages
 
     def _without(self, misfits: list[Any], batch: Batch, now: float) -> list[int]:
@@ -345,15 +347,21 @@ class Collector:
         return count
 
     def acknowledge(self, message: LogMessage, *, through: bool, now: float) -> int:
-        """Acknowledge a message, or all of its writer up to it; returns how many records that was."""
+        """Acknowledge a message, or all of its writer up to it that were given out; returns how many that was."""
         found = self._holder(message)
         if found is None:
             return 0
         source, key = found
-        count = 0
-        for other in sorted(source.held) if through else [key]:
-            if other <= key:
-                count += self.finish(source, other, 1 if through else message.number, message.number, now)
+        if through:
+            parts = [
+                (other, one)
+                for other in sorted(source.held)
+                if other <= key
+                for one in source.given(other, message.number)
+            ]
+        else:
+            parts = [(key, (message.number, message.number))]
+        count = sum([self.finish(source, other, *one, now) for other, one in parts])
         source.done_ns = max(source.done_ns, message.time_ns)
         return count
 
@@ -377,9 +385,9 @@ class Collector:
         for journal, source in self.sources.items():
             done = {key: ranges.copy() for key, ranges in source.done.items()}
             for key, number in more.get(journal, ()):
-                for other, held in source.held.items():
+                for other in source.held:
                     if other <= key:
-                        for one in held.within(1, number):
+                        for one in source.given(other, number):
                             done.setdefault(other, Ranges()).add(*one)
             claims = tuple(Claim(*key, (), tuple(ranges)) for key, ranges in sorted(done.items()) if ranges)
             if claims:

@@ -55,6 +55,12 @@ class Source:
         self.done: dict[Key, Ranges] = {}  # acknowledged, and not known to be written down there
         for claim in claims:
             self.done[claim.epoch, claim.mark] = Ranges(claim.done)
+        self.queued: dict[Key, Ranges] = {}  # of what is held: not given to the program yet
+        self.kept: dict[
+            Key, Ranges
+        ] = {}  # of what is queued: what came by serials before ``followed``, and is ours still
+        self.followed = 0  # the last serial that was answered
+        self.lost_untold = 0  # of which the program will be told with the next record
         self._fresh: list[tuple[Key, Range]] = []  # done since the last word
         self._sent: deque[tuple[int, list[tuple[Key, Range]]]] = deque()
         self.acknowledged = 0  # how many words were sent,
@@ -126,12 +132,11 @@ class Source:
         self.epoch = (answer.epoch, answer.mark)
         self.schemas = dict(answer.schemas)
         self.tip, self.tip_ns, self.floor = answer.tip, answer.tip_ns, answer.start
-        yours = Ranges(answer.yours)
-        for key, ranges in list(self.held.items()) if remembered else ():
-            kept = Ranges(part for one in ranges for part in yours.within(*one))
-            self.held[key] = kept
-            if not kept:
-                del self.held[key]
+        self.followed = self.serial
+        if remembered:
+            yours = Ranges(answer.yours)
+            self.held, self.queued = _common(self.held, yours), _common(self.queued, yours)
+        self.kept = {key: ranges.copy() for key, ranges in self.queued.items()}
         # What was acknowledged before is in the question, and written down with whatever is next.
         self._sent.clear()
         self._fresh = [(key, one) for key, ranges in self.done.items() for one in ranges]
@@ -189,7 +194,31 @@ class Source:
         if not ranges:
             self.progressed = now
         ranges.add(first, last)
+        self.queued.setdefault(key, Ranges()).add(first, last)
         self._reached = Since("position", last, *key, self.journal)
+
+    def give_out(self, key: Key, serial: int, first: int, last: int) -> list[Range]:
+        """Take these from what is queued, as a frame of that serial brought them; returns which are still ours."""
+        queued = self.queued.get(key)
+        if queued is None:
+            return []
+        parts = [(first, last)]
+        if serial != self.followed:  # others may have been given some meanwhile, or they have come once more since
+            kept = self.kept.get(key, Ranges())
+            parts = kept.within(first, last)
+            kept.remove(first, last)
+        for one in parts:
+            queued.remove(*one)
+        if not queued:
+            del self.queued[key]
+        return parts
+
+    def given(self, key: Key, through: int) -> list[Range]:
+        """Return which records up to that one the program was given, and has not acknowledged."""
+        found = Ranges(self.held.get(key, Ranges()).within(1, through))
+        for one in self.queued.get(key, Ranges()).within(1, through):
+            found.remove(*one)
+        return list(found)
 
     def finish(self, key: Key, first: int, last: int, now: float) -> int:
         """Take note that these are done, as far as they are held; returns how many they are."""
@@ -268,3 +297,9 @@ class Source:
     def base(self, key: Key) -> Position:
         """Return an epoch's position, to which the numbers of its records are added."""
         return Position(self.journal, key[0], 0, key[1])
+
+
+def _common(mine: dict[Key, Ranges], yours: Ranges) -> dict[Key, Ranges]:
+    """Return what of these records is in both."""
+    found = {key: Ranges(part for one in ranges for part in yours.within(*one)) for key, ranges in mine.items()}
+    return {key: ranges for key, ranges in found.items() if ranges}

@@ -135,7 +135,7 @@ class LoggedFaults(Faults):
         program = life.program
         program.endpoint.pause()
         self.world.cluster.run(self.random.choice((0.0, 0.001, 0.1, 8.0, 12.0)))
-        self.world.look_for_trouble()
+        self.world.note_trouble()
         if program.endpoint.alive:
             self.world.crash(program)
             self.world.start(program.name)
@@ -148,7 +148,7 @@ class LoggedFaults(Faults):
             return False
         reader.program.endpoint.pause()
         self.world.cluster.run(self.random.uniform(8.0, 16.0))
-        self.world.look_for_trouble()
+        self.world.note_trouble()
         if reader.program.endpoint.alive:
             reader.program.endpoint.unpause()
         return True

@@ -75,6 +75,7 @@ from broker.handles.store_writing import Level, Outcome, Replicated
 from broker.handles.subscriber import Subscriber
 from broker.handles.watch import Watch
 from broker.journaling import Position
+from broker.log_records import Column, column, log_record
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
 from broker.messages import Message
 from broker.protocol.survey import Peer
@@ -109,6 +110,8 @@ __all__ = [
     "BrokerError",
     "Change",
     "ChangesLost",
+    "column",
+    "Column",
     "Count",
     "DuplicateName",
     "Endpoint",
@@ -129,6 +132,7 @@ __all__ = [
     "LAST",
     "Level",
     "ListenError",
+    "log_record",
     "Malformed",
     "MasterExists",
     "MasterUnavailable",

@@ -8,8 +8,25 @@ from a collector.
         await broker.sinks.archive(records, files)
 
 The rooms: ``tsv``, ``jsonlines`` and ``parquet`` make bytes of records, on what ``rows`` knows of both; ``log_files``
-keeps the promise, on ``segments`` (one file being written), ``state`` (what is committed) and ``disk`` (every step that
-reaches the disk); ``rotated`` looks after finished files; ``archiving`` is the loop.
+keeps the promise, on ``formats``, ``segments`` (one file being written), ``state`` (what is committed) and ``disk``
+(every step that reaches the disk); ``rotated`` looks after finished files; ``archiving`` is the loop.
 
 What is written here may use threads, files and optional packages; nothing below the edge imports it.
 """
+
+from __future__ import annotations
+
+from broker.sinks.archiving import ArchivedMessage, ArchivedRecords, archive
+from broker.sinks.errors import LogFilesDamaged, LogFilesError, LogFilesInUse
+from broker.sinks.log_files import LogFiles, LogFilesStats
+
+__all__ = [
+    "ArchivedMessage",
+    "ArchivedRecords",
+    "LogFiles",
+    "LogFilesDamaged",
+    "LogFilesError",
+    "LogFilesInUse",
+    "LogFilesStats",
+    "archive",
+]

@@ -27,31 +27,27 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Self
 
 import attrs
+from msgspec.structs import replace
 
 from broker.log_records import Column, flaw_in
 from broker.sinks.disk import Disk
 from broker.sinks.errors import LogFilesDamaged, LogFilesError, LogFilesInUse
-from broker.sinks.jsonlines import JsonLines, Timestamps
-from broker.sinks.rotated import Compression, Rotated, check_compression
-from broker.sinks.rows import Encoder, Record
+from broker.sinks.formats import SUFFIXES, Format, check_arguments, encoder_maker
+from broker.sinks.jsonlines import Timestamps
+from broker.sinks.rotated import Compression, Rotated
+from broker.sinks.rows import Record
 from broker.sinks.segments import Segment
 from broker.sinks.state import Move, State, read_state, write_state
-from broker.sinks.tsv import Tsv
 
-__all__ = ["Format", "LogFiles", "LogFilesStats"]
-
-Format = Literal["tsv", "json", "parquet"]
-
-_SUFFIXES: Final = {"tsv": ".log", "json": ".json", "parquet": ".parquet"}
-_NAME_BYTES_MAX: Final = 180  # of the 255 that a file's name may have; the rest is for times, numbers and suffixes
+__all__ = ["LogFiles", "LogFilesStats"]
 
 
 @attrs.frozen
 class LogFilesStats:
-    """What one :class:`LogFiles` has done: ``records`` and ``bytes`` committed, ``files`` rotated, since it was made."""
+    """What one :class:`LogFiles` has done since it was made: ``records``, ``bytes`` committed, ``files`` rotated."""
 
     records: int
     bytes: int
@@ -63,9 +59,9 @@ class LogFiles:
 
     ``rotate_bytes`` and ``rotate_s`` say when a rotation is due: when the file is that large; when a multiple of that
     many seconds (UTC) has passed since it was begun, so that 3600 gives files by the hour.  Parquet needs one of them.
-    Rotated files are compressed and all but the newest ``keep`` removed by :meth:`tidy`.  ``time_column`` names a column
-    in front for the messages' times ("": none); by default ``ts`` is added if no column of the record is a time.
-    ``timestamps`` is for JSON.
+    Rotated files are compressed and all but the newest ``keep`` removed by :meth:`tidy`.  ``time_column`` names a
+    column in front for the messages' times ("": none); by default ``ts`` is added if no column of the record is a
+    time.  ``timestamps`` is for JSON.
 
     To be used from one thread at a time; :meth:`tidy` alone may run beside the others.
 
@@ -89,10 +85,10 @@ class LogFiles:
         clock: Callable[[], float] = time.time,
         disk: Disk | None = None,
     ) -> None:
-        _check(stream, format, rotate_bytes, rotate_s, compress, keep)
+        check_arguments(stream, format, rotate_bytes, rotate_s, compress, keep)
         self._directory = Path(directory)
         self._stream = stream
-        self._encoder = _encoder_maker(format, stream, time_column, timestamps)
+        self._encoder = encoder_maker(format, stream, time_column, timestamps)
         self._options = f"{time_column!r} {timestamps if format == 'json' else ''}"
         # Parquet's rows are gathered, and its files end with their index.
         self._appendable = format != "parquet"
@@ -102,9 +98,9 @@ class LogFiles:
         self._keep = keep
         self._clock = clock
         self._disk = disk or Disk()
-        self._current = self._directory / (stream + _SUFFIXES[format])
+        self._current = self._directory / (stream + SUFFIXES[format])
         self._state_path = self._hidden("state")
-        self._rotated = Rotated(self._directory, stream, _SUFFIXES[format], self._disk)
+        self._rotated = Rotated(self._directory, stream, SUFFIXES[format], self._disk)
         # Files not yet finished, in order; the first may be the current file.
         self._segments: list[Segment] = []
         self._partials = 0
@@ -168,17 +164,7 @@ class LogFiles:
             if flaw := flaw_in(columns):
                 raise LogFilesError(str(self._current), f"these columns cannot be written: {flaw}")
             self._partials += 1
-            path = self._hidden(f"partial-{self._partials}")
-            self._segments.append(
-                Segment(
-                    self._disk,
-                    path,
-                    self._encoder(columns),
-                    columns=columns,
-                    options=self._options,
-                    opened_s=self._clock(),
-                )
-            )
+            self._begin(self._hidden(f"partial-{self._partials}"), columns, self._options, self._clock())
         self._segments[-1].add(messages)
         self._appended += len(messages)
 
@@ -230,13 +216,14 @@ class LogFiles:
 
         Raises OSError; calling it again goes on where it failed.
         """
-        self._rotated.tidy(self._compress, self._keep, self._state.number if not self._state.moves else 0)
+        state = self._state  # It may be replaced meanwhile.
+        self._rotated.tidy(self._compress, self._keep, 0 if state.moves else state.number)
 
     def close(self) -> None:
         """End the current file, let others have the files.  What was appended and not committed is forgotten.
 
-        A TSV file is ended by its ``#close`` line, which goes away when it is opened again.  A Parquet file is finished,
-        and its checkpoint durable, if all that was appended was committed; otherwise it is removed at the next start.
+        A TSV file is ended by its ``#close`` line, which goes away when it is opened again.  A Parquet file is
+        finished, and its checkpoint durable, if all that was appended was committed; else the next start removes it.
         Raises OSError if a Parquet file cannot be finished; the files are closed nevertheless.
         """
         if self._closed:
@@ -253,29 +240,33 @@ class LogFiles:
                     segment.close()
             os.close(self._lock)
 
+    def _begin(self, path: Path, columns: tuple[Column, ...], options: str, opened_s: float, written: int = 0) -> None:
+        encoder = self._encoder(columns)
+        self._segments.append(
+            Segment(self._disk, path, encoder, columns=columns, options=options, opened_s=opened_s, written=written)
+        )
+
     # --- how ---------------------------------------------------------------------------------------------------
 
     def _store(self, checkpoint: bytes | None, *, finish: bool) -> None:
         """Commit all that waits; the last file is finished too if ``finish``."""
         self._settle()
+        # One that was ended by a rotation which failed is finished now.
+        finish = finish or (bool(self._segments) and self._segments[-1].ended)
         finished = self._segments if finish else self._segments[:-1]
+        current = None if finish or not self._segments else self._segments[-1]
         for segment in finished:
             segment.end(self._clock())
-        before = self._state.length
-        made = [segment.flush() for segment in self._segments]
-        number, moves = self._moves(finished)
-        current = None if finish or not self._segments else self._segments[-1]
+        for segment in self._segments:
+            segment.flush()
+        number, moves = self._moves(finished, current)
         if moves:
-            self._check_room_for_current(moves)
-        if any(made) or moves:
             self._disk.sync_directory(self._directory)
-        written = sum(segment.written for segment in self._segments)
+        written = sum(segment.written for segment in self._segments) - self._state.length
         state = State(number=number, moves=moves, checkpoint=checkpoint)
         if current is not None:
-            state = State(
-                number=number,
-                moves=moves,
-                checkpoint=checkpoint,
+            state = replace(
+                state,
                 length=current.written,
                 opened_s=current.opened_s,
                 columns=current.columns,
@@ -285,7 +276,7 @@ class LogFiles:
         # Here it is done; what follows can be done again.
         self._state = state
         self._records += self._appended + self._held_records
-        self._bytes += written - before
+        self._bytes += written
         self._files += len(finished)
         self._appended = self._held_records = 0
         self._held = None
@@ -294,8 +285,8 @@ class LogFiles:
             segment.close()
         self._settle()
 
-    def _moves(self, finished: Sequence[Segment]) -> tuple[int, tuple[Move, ...]]:
-        """The number of the last rotated file, and what is to be renamed for this commit."""
+    def _moves(self, finished: Sequence[Segment], current: Segment | None) -> tuple[int, tuple[Move, ...]]:
+        """The number of the newest rotated file, and what is to be renamed, in order, for a commit."""
         number = self._state.number
         moves = []
         for segment in finished:
@@ -303,34 +294,30 @@ class LogFiles:
             while self._rotated.is_there(name := self._rotated.name(segment.opened_s, number)):
                 number += 1
             moves.append(Move(segment.path.name, name, segment.written))
-        last = self._segments[-1] if self._segments and len(finished) < len(self._segments) else None
-        if last is not None and last.path != self._current:
-            moves.append(Move(last.path.name, self._current.name, last.written))
+        if current is not None and current.path != self._current:
+            if self._segments[0].path != self._current:
+                self._refuse_foreign(self._current)
+            moves.append(Move(current.path.name, self._current.name, current.written))
         return number, tuple(moves)
 
-    def _check_room_for_current(self, moves: Sequence[Move]) -> None:
-        """Refuse to write over a current file that is not ours."""
-        name = self._current.name
-        if any(move.target == name for move in moves) and all(move.source != name for move in moves):
-            self._refuse_foreign()
-
-    def _refuse_foreign(self) -> None:
-        if self._current.exists():
-            raise LogFilesError(str(self._current), "another program's file has this name: move it elsewhere")
+    def _refuse_foreign(self, path: Path) -> None:
+        if path.exists():
+            raise LogFilesError(str(path), "a file that is not ours has this name: move it elsewhere")
 
     def _settle(self) -> None:
-        """Carry out the moves of the last commit, if that is still to be done."""
+        """Carry out the moves of the last commit, as far as that is still to be done."""
         moves = self._state.moves
         if not moves:
             return
         for move in moves:
             source, target = self._directory / move.source, self._directory / move.target
-            # A move that was made before has left no source; one whose source is there again, under the current
-            # file's name, has its target.
-            if source.exists() and not self._rotated.is_there(move.target):
-                self._disk.rename(source, target)
+            # A move that was made has left no source, but for the current file, which has a successor then.
+            if not source.exists() or (source == self._current and self._rotated.is_there(move.target)):
+                continue
+            self._refuse_foreign(target)
+            self._disk.rename(source, target)
         self._disk.sync_directory(self._directory)
-        state = attrs_evolve(self._state, moves=())
+        state = replace(self._state, moves=())
         write_state(self._disk, self._state_path, state)
         self._state = state
         for segment in self._segments:
@@ -342,25 +329,25 @@ class LogFiles:
         self._rotated.remove_temporary()
         self._disk.unlink(self._hidden("state.tmp"))
         state = read_state(self._state_path)
-        self._state = state or State()
+        self._state = state or State(number=max((number for number, _ in self._rotated.files()), default=0))
         self._settle()
         for path in self._directory.iterdir():
             if path.name.startswith(self._hidden("partial-").name):
                 self._disk.unlink(path)
         if not self._state.length:
             if self._appendable:
-                self._refuse_foreign()
+                self._refuse_foreign(self._current)
             return self._state
         try:
             found = self._current.stat().st_size
         except FileNotFoundError:
             # Somebody took it away, with what was committed: it is theirs now.
-            return attrs_evolve(self._state, length=0, columns=())
+            return replace(self._state, length=0, columns=())
         committed = self._state.length
         if found < committed:
             raise LogFilesDamaged(
                 str(self._current),
-                f"has {found} bytes, and {committed} were committed: restore it, or move it elsewhere to begin a new one",
+                f"has {found} bytes, {committed} were committed: restore it, or move it elsewhere to begin a new one",
             )
         if found > committed:
             fd = self._disk.open(self._current)
@@ -369,17 +356,7 @@ class LogFiles:
                 self._disk.sync(fd)
             finally:
                 self._disk.close(fd)
-        self._segments.append(
-            Segment(
-                self._disk,
-                self._current,
-                self._encoder(self._state.columns),
-                columns=self._state.columns,
-                options=self._state.options,
-                opened_s=self._state.opened_s,
-                written=committed,
-            )
-        )
+        self._begin(self._current, self._state.columns, self._state.options, self._state.opened_s, committed)
         return self._state
 
     def _end_for_now(self) -> None:
@@ -414,50 +391,3 @@ class LogFiles:
     def _check_open(self) -> None:
         if self._closed:
             raise LogFilesError(str(self._current), "the log files are closed")
-
-
-def _check(
-    stream: str,
-    format: str,  # noqa: A002 - as above
-    rotate_bytes: int | None,
-    rotate_s: float | None,
-    compress: Compression | None,
-    keep: int | None,
-) -> None:
-    if format not in _SUFFIXES:
-        raise ValueError(f"format is 'tsv', 'json' or 'parquet', not {format!r}")
-    if not stream or stream.startswith(".") or not stream.isprintable() or "/" in stream:
-        raise ValueError(f"{stream!r} cannot be a file's name: a stream's files are named after it")
-    if len(stream.encode()) > _NAME_BYTES_MAX:
-        raise ValueError(f"a stream with files has a name of at most {_NAME_BYTES_MAX} bytes")
-    if rotate_bytes is not None and rotate_bytes < 1:
-        raise ValueError(f"rotate_bytes is at least 1, not {rotate_bytes}")
-    if rotate_s is not None and not 0 < rotate_s < math.inf:
-        raise ValueError(f"rotate_s is a number of seconds, not {rotate_s}")
-    if keep is not None and keep < 1:
-        raise ValueError(f"keep is at least 1, or None to keep all, not {keep}")
-    check_compression(compress)
-    if format == "parquet":
-        if rotate_bytes is None and rotate_s is None:
-            raise ValueError("Parquet files count only when they are finished: give rotate_bytes or rotate_s")
-        if compress is not None:
-            raise ValueError("Parquet files are compressed inside: leave compress out")
-
-
-def _encoder_maker(
-    format: str,  # noqa: A002 - as above
-    stream: str,
-    time_column: str | None,
-    timestamps: Timestamps,
-) -> Callable[[tuple[Column, ...]], Encoder]:
-    def make(columns: tuple[Column, ...]) -> Encoder:
-        if format == "tsv":
-            return Tsv(stream, columns, time_column=time_column)
-        if format == "json":
-            return JsonLines(columns, timestamps=timestamps, time_column=time_column)
-        from broker.sinks.parquet import Parquet  # needs an optional package
-
-        return Parquet(columns, time_column=time_column)
-
-    make(())  # Now is the time to complain.
-    return make

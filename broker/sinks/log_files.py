@@ -164,7 +164,9 @@ class LogFiles:
             if flaw := flaw_in(columns):
                 raise LogFilesError(str(self._current), f"these columns cannot be written: {flaw}")
             self._partials += 1
-            self._begin(self._hidden(f"partial-{self._partials}"), columns, self._options, self._clock())
+            # No file was begun before the one before it, whatever was done to the clock: names are in order.
+            opened_s = max(self._clock(), self._segments[-1].opened_s if self._segments else self._state.opened_s)
+            self._begin(self._hidden(f"partial-{self._partials}"), columns, self._options, opened_s)
         self._segments[-1].add(messages)
         self._appended += len(messages)
 
@@ -263,12 +265,12 @@ class LogFiles:
         if moves:
             self._disk.sync_directory(self._directory)
         written = sum(segment.written for segment in self._segments) - self._state.length
-        state = State(number=number, moves=moves, checkpoint=checkpoint)
+        opened_s = self._segments[-1].opened_s if self._segments else self._state.opened_s
+        state = State(opened_s=opened_s, number=number, moves=moves, checkpoint=checkpoint)
         if current is not None:
             state = replace(
                 state,
                 length=current.written,
-                opened_s=current.opened_s,
                 columns=current.columns,
                 options=current.options,
             )
@@ -326,7 +328,7 @@ class LogFiles:
 
     def _recover(self) -> State:
         """The state as it was left, with the files brought in line with it."""
-        self._rotated.remove_temporary()
+        self._rotated.remove_left_over()
         self._disk.unlink(self._hidden("state.tmp"))
         state = read_state(self._state_path)
         self._state = state or State(number=max((number for number, _ in self._rotated.files()), default=0))

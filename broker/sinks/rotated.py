@@ -67,10 +67,13 @@ class Rotated:
                 found.append((int(match["number"]), path))
         return sorted(found)
 
-    def remove_temporary(self) -> None:
-        """Remove what a compression that was cut short has left."""
+    def remove_left_over(self) -> None:
+        """Remove what a compression that was cut short has left: half a file, or a file that is there twice."""
         for path in self._directory.iterdir():
             if path.name.endswith(_TMP) and self._pattern.fullmatch(path.name[1 : -len(_TMP)]):
+                self._disk.unlink(path)
+        for _, path in self.files():
+            if any(path.with_name(path.name + suffix).exists() for suffix in _SUFFIXES.values()):
                 self._disk.unlink(path)
 
     def tidy(self, compress: Compression | None, keep: int | None, number_max: int) -> None:

@@ -33,9 +33,9 @@ class Move(Struct, frozen=True):
 class State(Struct, frozen=True, kw_only=True):
     """What is committed.
 
-    ``length`` bytes of the current file (0: there is none), which was begun at ``opened_s`` with ``columns`` and
-    ``options`` (how its encoder was set up); ``number`` is that of the newest rotated file; ``moves`` are to be done
-    in this order, where they are not done yet; ``checkpoint`` is the caller's.
+    ``length`` bytes of the current file (0: there is none), which was begun with ``columns`` and ``options`` (how its
+    encoder was set up); ``opened_s`` is when the newest file was begun, ``number`` that of the newest rotated file;
+    ``moves`` are to be done in this order, where they are not done yet; ``checkpoint`` is the caller's.
     """
 
     version: int = VERSION

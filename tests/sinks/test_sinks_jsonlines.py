@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from sink_records import Connection, Everything, Longer, Number, Place, State, Written, written
 
 import broker
@@ -116,6 +116,7 @@ def test_equal_sets_give_equal_lines() -> None:
     assert json_text({3, 1, 2}) == json_text(frozenset([2, 3, 1])) == "[1,2,3]"
 
 
+@settings(max_examples=40)
 @given(values())
 def test_whatever_is_carried_is_one_line_of_json(value: Any) -> None:
     data = JsonLines((Column("a", "int"),), time_column="").rows([Written(broker.Event("none", (value,)))])

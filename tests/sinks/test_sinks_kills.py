@@ -8,18 +8,32 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from killed_disk import Killed, KilledDisk, numbers_in, visible
-from sink_records import Longer, Number, Written, numbers
+from sink_records import Longer, Written, numbers
 
 from broker.log_records import columns_of
 from broker.sinks import LogFiles
 from broker.sinks.disk import Disk
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory, where there is one: thousands of renames on a disk take their time."""
+    memory = Path("/dev/shm")  # noqa: S108 - the directory in it is made safely
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as directory:
+        yield Path(directory)
+
 
 RECORDS = 12
 BATCH = 2
@@ -61,10 +75,10 @@ def lock_freed(directory: Path, disk: KilledDisk, **options: Any) -> bool:
     return True
 
 
-def survivors(directory: Path, **options: Any) -> int:
-    """How many records are committed, when the files are opened again and nothing else is done."""
-    with LogFiles(directory, "n", **options) as files:
-        return int(files.checkpoint or b"0")
+def survivors(directory: Path, **options: Any) -> tuple[int, list[int]]:
+    """How many records are committed, and which there are, when the files are opened again and nothing else is done."""
+    with LogFiles(directory, "n", disk=KilledDisk(0), **options) as files:
+        return int(files.checkpoint or b"0"), numbers_in(directory)
 
 
 FORMATS = [
@@ -76,14 +90,15 @@ FORMATS = [
 
 @pytest.mark.parametrize("options", FORMATS, ids=lambda options: options["format"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_at_any_step_every_record_is_there_once(tmp_path: Path, options: dict[str, Any], after: bool) -> None:
+def test_killed_at_any_step_every_record_is_there_once(memory_path: Path, options: dict[str, Any], after: bool) -> None:
     at = 0
     while True:
         at += 1
-        directory = tmp_path / str(at)
-        whole = lock_freed(directory, KilledDisk(at, after=after, forgets=True), **options)
-        committed = survivors(directory, **options)
-        assert numbers_in(directory) == list(range(1, committed + 1)), f"killed at step {at}"
+        directory = memory_path / str(at)
+        # What is forgotten cannot be too much: so both.
+        whole = lock_freed(directory, KilledDisk(at, after=after, forgets=not after), **options)
+        committed, found = survivors(directory, **options)
+        assert found == list(range(1, committed + 1)), f"killed at step {at}"
         live(directory, KilledDisk(0), **options)
         assert numbers_in(directory) == list(range(1, RECORDS + 1)), f"killed at step {at}"
         assert not [path.name for path in directory.iterdir() if "tmp" in path.name or "partial" in path.name]
@@ -95,10 +110,10 @@ def test_killed_at_any_step_every_record_is_there_once(tmp_path: Path, options: 
 
 
 @pytest.mark.parametrize("options", FORMATS, ids=lambda options: options["format"])
-def test_killed_again_and_again_every_record_is_there_once(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_killed_again_and_again_every_record_is_there_once(memory_path: Path, options: dict[str, Any]) -> None:
     chance = random.Random(5)
     for life in range(25):
-        directory = tmp_path / str(life)
+        directory = memory_path / str(life)
         for _ in range(6):
             disk = KilledDisk(chance.randrange(1, 60), after=chance.random() < 0.5, forgets=chance.random() < 0.5)
             if lock_freed(directory, disk, **options):
@@ -129,7 +144,7 @@ with LogFiles(sys.argv[1], "n", rotate_bytes=20_000, compress="gzip") as files:
 
 def test_a_process_killed_at_any_moment_has_written_each_record_once(tmp_path: Path) -> None:
     chance = random.Random(9)
-    for _ in range(4):
+    for _ in range(3):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(tmp_path)],
             cwd=Path(__file__).parent,
@@ -144,7 +159,6 @@ def test_a_process_killed_at_any_moment_has_written_each_record_once(tmp_path: P
         child.stdout.close()
         child.wait()
         acknowledged = int(told.split(b"\n")[-2])
-        committed = survivors(tmp_path, rotate_bytes=20_000, compress="gzip")
+        committed, found = survivors(tmp_path, rotate_bytes=20_000, compress="gzip")
         assert committed >= acknowledged
-        assert numbers_in(tmp_path) == list(range(1, committed + 1))
-    assert columns_of(Number)
+        assert found == list(range(1, committed + 1))

@@ -112,7 +112,7 @@ def test_values_that_do_not_fit_stand_beside_the_others() -> None:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(values(), values(), values()), min_size=1, max_size=3), st.data())
 def test_no_record_of_a_writer_that_lies_stops_a_file(rows: list[tuple[Any, ...]], data: Any) -> None:
     kinds = st.sampled_from(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sink_records import ONE_COLUMN, Connection, Everything, Number, Place, State, Written, written
 
@@ -158,6 +158,7 @@ def test_bytes_come_back(data: bytes) -> None:
     assert unescaped(one(data, "bytes")) == data
 
 
+@settings(max_examples=40)
 @given(st.lists(values(), min_size=2, max_size=4))
 def test_whatever_is_carried_is_one_line_with_all_its_fields(row: list[Any]) -> None:
     columns = [Column(f"c{number}", "any") for number in range(len(row))]

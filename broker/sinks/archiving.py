@@ -79,6 +79,9 @@ async def archive(
     is full it tries again every ``retry_s`` seconds, with a warning to the logger ``broker.sinks``; the spools keep the
     records then.  Cancelled, it commits what it has.  It leaves ``files`` open.
 
+    Parquet files count when they are finished: records are acknowledged, and leave the spools, at each rotation, so let
+    that be every few minutes.
+
     Raises what ``records`` and ``files`` raise.
     """
     async with trio.open_nursery() as nursery:

@@ -105,7 +105,9 @@ class KilledDisk(Disk):
 
     def close(self, fd: int) -> None:
         with self._step():
-            self._open.pop(fd)
+            length = self._open.pop(fd)
+            if self._forgets and os.fstat(fd).st_size > length:
+                self._open[os.dup(fd)] = length  # Closing a file does not sync it.
             super().close(fd)
 
     def rename(self, source: Path, target: Path) -> None:

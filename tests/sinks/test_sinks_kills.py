@@ -45,8 +45,11 @@ def batch_from(first: int) -> list[Written]:
     return batch if first < 7 else [Written(Longer(message.number), number=message.number) for message in batch]
 
 
-def live(directory: Path, disk: Disk, **options: Any) -> None:
-    """One life of a process that archives a stream of RECORDS records, from where the last one stopped."""
+def live(directory: Path, disk: Disk, told: list[int], **options: Any) -> None:
+    """One life of a process that archives a stream of RECORDS records, from where the last one stopped.
+
+    ``told`` gets the numbers up to which it could acknowledge.
+    """
     ticks = iter(range(0, 100_000, 7))
     files = LogFiles(directory, "n", disk=disk, clock=lambda: 1_000_000.0 + next(ticks), **options)
     try:
@@ -55,21 +58,23 @@ def live(directory: Path, disk: Disk, **options: Any) -> None:
             batch = batch_from(done + 1)
             files.append(batch, columns_of(type(batch[0].record)))
             done += len(batch)
-            files.commit(str(done).encode())
-            if files.rotate_due():
-                files.rotate()
+            if files.commit(str(done).encode()):
+                told.append(done)
+            if files.rotate_due() and files.rotate():
+                told.append(done)
                 files.tidy()
         files.close()
+        told.append(done)
     except Killed:
         with suppress(OSError):  # It died in close(), perhaps.
             os.close(files._lock)
         raise
 
 
-def lock_freed(directory: Path, disk: KilledDisk, **options: Any) -> bool:
-    """Whether a life was lived to its end; a death while opening closes the lock itself."""
+def lives(directory: Path, disk: Disk, told: list[int], **options: Any) -> bool:
+    """Whether a life is lived to its end."""
     try:
-        live(directory, disk, **options)
+        live(directory, disk, told, **options)
     except Killed:
         return False
     return True
@@ -96,10 +101,12 @@ def test_killed_at_any_step_every_record_is_there_once(memory_path: Path, option
         at += 1
         directory = memory_path / str(at)
         # What is forgotten cannot be too much: so both.
-        whole = lock_freed(directory, KilledDisk(at, after=after, forgets=not after), **options)
+        told = [0]
+        whole = lives(directory, KilledDisk(at, after=after, forgets=not after), told, **options)
         committed, found = survivors(directory, **options)
         assert found == list(range(1, committed + 1)), f"killed at step {at}"
-        live(directory, KilledDisk(0), **options)
+        assert committed >= told[-1], f"killed at step {at}"
+        live(directory, KilledDisk(0), told, **options)
         assert numbers_in(directory) == list(range(1, RECORDS + 1)), f"killed at step {at}"
         assert not [path.name for path in directory.iterdir() if "tmp" in path.name or "partial" in path.name]
         if whole:
@@ -116,9 +123,9 @@ def test_killed_again_and_again_every_record_is_there_once(memory_path: Path, op
         directory = memory_path / str(life)
         for _ in range(6):
             disk = KilledDisk(chance.randrange(1, 60), after=chance.random() < 0.5, forgets=chance.random() < 0.5)
-            if lock_freed(directory, disk, **options):
+            if lives(directory, disk, [], **options):
                 break
-        live(directory, KilledDisk(0), **options)
+        live(directory, KilledDisk(0), [], **options)
         assert numbers_in(directory) == list(range(1, RECORDS + 1))
         shutil.rmtree(directory)
 

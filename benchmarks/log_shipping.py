@@ -14,7 +14,7 @@ from benchmarks.harness import Options, Result, Series, in_turns
 from benchmarks.peers import Side
 from benchmarks.processes import Child
 
-__all__ = ["Shipment", "Shipped", "Way", "compare", "log_process", "shipment"]
+__all__ = ["ROUND_TIMEOUT_S", "Shipment", "Shipped", "Way", "compare", "log_process", "measure", "shipment"]
 
 # Rounds of a slow peer on a busy disk.
 ROUND_TIMEOUT_S = 300.0
@@ -39,9 +39,10 @@ class Shipped:
     """What one round of ``count`` records took, in seconds."""
 
     count: int
-    # From before the first record was made until the collector's acknowledgement of the last was taken.
+    # From before the first record was made until the acknowledgements of the collector have been taken; of ours the
+    # writer knows, too.
     whole: float
-    # Until the last record was acknowledged to the writer (of ours: by the collector, too).
+    # Until the last record was acknowledged to the writer.
     writing: float
     # Processor time of each process, all its threads, user and system.
     writer_cpu: float
@@ -65,11 +66,12 @@ class Shipment:
         self.collector.told("armed")
         self.writer.order(count=count)
         started = self.writer.told("started")
-        finished = self.writer.told("finished", ROUND_TIMEOUT_S)
+        written, collected = self.writer.told("finished", ROUND_TIMEOUT_S)
         acknowledged = self.collector.told("acknowledged", ROUND_TIMEOUT_S)
         lags = self.collector.told("lags") if self._stamped else ()
-        cpu = [now - then for now, then in zip(self._cpu(), before, strict=True)]
-        return Shipped(count, max(finished, acknowledged) - started, finished - started, *cpu, lags=tuple(lags))
+        of_writer, of_collector = [now - then for now, then in zip(self._cpu(), before, strict=True)]
+        whole = max(collected, acknowledged) - started
+        return Shipped(count, whole, written - started, of_writer, of_collector, tuple(lags))
 
     def _cpu(self) -> list[float]:
         for child in (self.writer, self.collector):
@@ -93,10 +95,12 @@ def log_process(side: Side, how: Mapping[str, object]) -> Iterator[tuple[Child, 
 @contextlib.contextmanager
 def shipment(way: Way) -> Iterator[Shipment]:
     """Start a way's server, writer and collector."""
-    with log_process(way.side, way.log) as (writer, address):
-        with Child(way.side.module, "collect", address=address, **way.collect) as collector:
-            collector.told("ready")
-            yield Shipment(writer, collector, stamped=bool(way.collect.get("stamped")))
+    with (
+        log_process(way.side, way.log) as (writer, address),
+        Child(way.side.module, "collect", address=address, **way.collect) as collector,
+    ):
+        collector.told("ready")
+        yield Shipment(writer, collector, stamped=bool(way.collect.get("stamped")))
 
 
 def measure(ways: Sequence[Way], options: Options, count: int, unit: int) -> dict[str, tuple[Series, list[Shipped]]]:

@@ -11,6 +11,13 @@ A module a peer holds its roles, which run in measured processes.  Each role tak
 ``ping``       for each order does that many round trips and tells their ``seconds``
 ``write``      tells its ``address``; for each order puts that many entries of a store on disk, each acknowledged when
                it is synced, and tells the ``seconds`` that took
+``log``        tells its ``address``; for each order writes that many log records, and tells when it ``started`` and
+               when it had ``finished``: ``[written, collected]``, all acknowledged to it as written, and by the
+               collector (a peer's writer does not learn of that: both are the same)
+``collect``    tells that it is ``ready``; for each order tells that it is ``armed``, receives and acknowledges that
+               many records, and tells when all were ``acknowledged``; then, where asked for, what their ``lags`` were
+``replay``     tells that it is ``ready``; for each order reads so many records under a new name, and tells the
+               ``seconds`` that took
 
 This package imports none of the peers' libraries: only their own processes do.
 """
@@ -195,9 +202,7 @@ REDIS_DURABLE = Side(
     Server("redis-server", "redis-server", "redis", _redis_durable_arguments),
     optional=("hiredis",),
 )
-OURS_LOGS = Side(
-    "ours", "benchmarks.logs", ("lmdb", "pyzmq", "trio", "msgpack"), optional=("broker-mesh", "msgspec")
-)
+OURS_LOGS = Side("ours", "benchmarks.logs", ("lmdb", "pyzmq", "trio", "msgpack"), optional=("broker-mesh", "msgspec"))
 JETSTREAM = Side(
     "jetstream",
     "benchmarks.peers.jetstream",

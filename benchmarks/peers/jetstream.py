@@ -22,10 +22,10 @@ STREAM = "USAGE"
 SUBJECT = "log.usage"
 NAME = "archive"
 TIMEOUT_S = 60.0
-# The client's own default.
+# The client's own default; 500 and 1,000 do as well, 16,000 is a tenth slower.
 PENDING_MAX = 4000
-# Found best for this work among 100, 500, 1,000 and 2,000.
-BATCH = 500
+# Of 100, 500, 1,000 and 2,000: 100 is an eighth slower, the others differ by less than their spread.
+BATCH = 1_000
 # By default the server stops at 1,000 messages that are not yet acknowledged.
 UNACKNOWLEDGED_MAX = 20_000
 
@@ -49,7 +49,7 @@ def log(channel: Channel, address: str, tasks: int = 1, rate: int | None = None,
             else:
                 await asyncio.gather(*(_publish_one_by_one(stream, numbers[task::tasks]) for task in range(tasks)))
             await stream.publish_async_completed()
-            channel.tell(finished=time.monotonic())
+            channel.tell(finished=[time.monotonic()] * 2)
             sequence += count
         await connection.close()
 

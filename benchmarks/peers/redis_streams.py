@@ -15,6 +15,7 @@ STREAM = "log/usage"
 NAME = "archive"
 FIELD = b"r"
 BLOCK_MS = 60_000
+# Of 100, 500, 1,000 and 5,000: 100 is a third slower, the others differ by less than their spread.
 PIPELINE = 1_000
 BATCH = 1_000
 
@@ -35,7 +36,7 @@ def log(channel: Channel, address: str, pipeline: int = PIPELINE, rate: int | No
             else:
                 for first in range(sequence, sequence + count, pipeline):
                     _add(connection, range(first, min(first + pipeline, sequence + count)), USED)
-            channel.tell(finished=time.monotonic())
+            channel.tell(finished=[time.monotonic()] * 2)
             sequence += count
 
 

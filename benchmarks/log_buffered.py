@@ -16,6 +16,7 @@ COUNT = 100_000
 WAYS = (
     Way("ours", OURS_LOGS, log={"durable": False, "batch": 1}),
     Way("jetstream", JETSTREAM),
+    Way("jetstream, push", JETSTREAM, collect={"push": True}),
     Way("redis", REDIS_STREAMS_BUFFERED),
     Way("ours, write_all of 500", OURS_LOGS, log={"durable": False}, peer=False),
 )

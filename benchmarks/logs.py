@@ -117,35 +117,34 @@ def collect(channel: Channel, address: str, tasks: int = 1, *, batch: bool = Tru
                 while (count := await order(channel)) is not None:
                     channel.tell(armed=True)
                     receive = _receive_batches if batch else _receive
-                    lags = await receive(records, seen, seen.seen + count)
+                    lags: list[float] | None = [] if stamped else None
+                    await receive(records, seen, seen.seen + count, lags)
                     channel.tell(acknowledged=time.monotonic())
-                    if stamped:
+                    if lags is not None:
                         channel.tell(lags=lags_ms(lags))
 
     trio.run(main)
 
 
-async def _receive_batches(records: broker.Collector, seen: Order, end: int) -> list[float]:
-    lags: list[float] = []
+async def _receive_batches(records: broker.Collector, seen: Order, end: int, lags: list[float] | None = None) -> None:
     while seen.seen < end:
         messages = await records.receive_batch()
         seen.check([message.record.sequence for message in messages])
-        now = time.monotonic()
-        lags += [now - message.record.used for message in messages]
+        if lags is not None:
+            now = time.monotonic()
+            lags += [now - message.record.used for message in messages]
         records.acknowledge(messages[-1], through=True)
     await records.confirmed()
-    return lags
 
 
-async def _receive(records: broker.Collector, seen: Order, end: int) -> list[float]:
-    lags: list[float] = []
+async def _receive(records: broker.Collector, seen: Order, end: int, lags: list[float] | None = None) -> None:
     while seen.seen < end:
         message = await records.receive()
         seen.check([message.record.sequence])
-        lags.append(time.monotonic() - message.record.used)
+        if lags is not None:
+            lags.append(time.monotonic() - message.record.used)
         records.acknowledge(message)
     await records.confirmed()
-    return lags
 
 
 def replay(channel: Channel, address: str) -> None:

@@ -56,9 +56,10 @@ def collect(channel: Channel, address: str, batch: int = BATCH, *, stamped: bool
         order = Order()
         while (count := channel.order()) is not None:
             channel.tell(armed=True)
-            lags = _read_all(connection, NAME, order, order.seen + count, batch)
+            lags: list[float] | None = [] if stamped else None
+            _read_all(connection, NAME, order, order.seen + count, batch, lags)
             channel.tell(acknowledged=time.monotonic())
-            if stamped:
+            if lags is not None:
                 channel.tell(lags=lags_ms(lags))
 
 
@@ -77,15 +78,16 @@ def replay(channel: Channel, address: str, batch: int = BATCH) -> None:
             turn += 1
 
 
-def _read_all(connection: redis.Redis, group: str, order: Order, end: int, batch: int) -> list[float]:
+def _read_all(
+    connection: redis.Redis, group: str, order: Order, end: int, batch: int, lags: list[float] | None = None
+) -> None:
     unpackb = msgpack.unpackb
-    lags: list[float] = []
     while order.seen < end:
         found: Any = connection.xreadgroup(group, "collector", {STREAM: ">"}, count=batch, block=BLOCK_MS)
         [(_stream, entries)] = found
         records = [unpackb(fields[FIELD]) for _id, fields in entries]
         order.check([number for _host, _mount, _used, number in records])
-        now = time.monotonic()
-        lags += [now - used for _host, _mount, used, _number in records]
+        if lags is not None:
+            now = time.monotonic()
+            lags += [now - used for _host, _mount, used, _number in records]
         connection.xack(STREAM, group, *(id_ for id_, _fields in entries))
-    return lags

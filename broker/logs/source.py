@@ -199,7 +199,11 @@ class Source:
         for one in ranges.within(first, last):
             ranges.remove(*one)
             done.add(*one)
-            self._fresh.append((key, one))
+            fresh = self._fresh
+            if fresh and fresh[-1][0] == key and fresh[-1][1][1] + 1 == one[0]:
+                fresh[-1] = key, (fresh[-1][1][0], one[1])
+            else:
+                fresh.append((key, one))
             count += one[1] - one[0] + 1
         if not ranges:
             del self.held[key]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import trio
@@ -54,7 +54,7 @@ class ArchivedRecords(Protocol):
         """The columns of the message's writer."""
         ...
 
-    def checkpoint(self, *, through: Iterable[Any]) -> bytes:
+    def checkpoint(self, *, through: Sequence[Any]) -> bytes:
         """The checkpoint as it will be once these messages, and all before them of their writers, are acknowledged."""
         ...
 
@@ -152,7 +152,7 @@ class _Archive:
     async def _commit(self) -> None:
         if not self._appended:
             return
-        checkpoint = self._records.checkpoint(through=self._lasts.values())
+        checkpoint = self._records.checkpoint(through=list(self._lasts.values()))
         with trio.CancelScope(shield=True):  # Done, it must be known.
             durable = await trio.to_thread.run_sync(self._files.commit, checkpoint)
         self._appended = 0

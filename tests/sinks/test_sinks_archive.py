@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class ListedRecords:
     arrived: trio.Event = attrs.field(factory=trio.Event)
     changed: trio.Event = attrs.field(factory=trio.Event)
     batches: list[Sequence[Written]] = attrs.field(factory=list)
+    told: list[tuple[str, int]] = attrs.field(factory=list)
 
     def send(self, first: int, last: int) -> None:
         self.batches.append(numbers(first, last))
@@ -52,7 +53,7 @@ class ListedRecords:
     def columns(self, message: Any) -> tuple[Column, ...]:
         return columns_of(Number)
 
-    def checkpoint(self, *, through: Iterable[Any]) -> bytes:
+    def checkpoint(self, *, through: Sequence[Any]) -> bytes:
         return str(max(message.number for message in through)).encode()
 
     def acknowledge(self, message: Any, *, through: bool = False) -> None:
@@ -60,6 +61,7 @@ class ListedRecords:
         # What is acknowledged is on the disk, and so is the checkpoint that says it.
         assert int(self.files.checkpoint or b"0") >= message.number
         self.acknowledged = message.number
+        self.told.append((message.origin, message.number))
         self.changed.set()
         self.changed = trio.Event()
 
@@ -100,6 +102,18 @@ async def test_the_end_of_the_records_ends_it(tmp_path: Path) -> None:
         with trio.fail_after(10):
             await archive(records, files, commit_s=3600)
         assert records.acknowledged == 3
+
+
+async def test_the_last_of_each_writer_is_acknowledged(tmp_path: Path) -> None:
+    with LogFiles(tmp_path, "n") as files:
+        records = ListedRecords(files)
+        for first, origin in ((1, "web-01"), (3, "web-02"), (5, "web-01"), (7, "web-03")):
+            records.batches.append([attrs.evolve(message, origin=origin) for message in numbers(first, first + 1)])
+        records.end()
+        with trio.fail_after(10):
+            await archive(records, files, commit_s=3600)
+        assert records.told == [("web-01", 6), ("web-02", 4), ("web-03", 8)]
+    assert numbers_in(tmp_path) == list(range(1, 9))
 
 
 async def test_cancelled_it_commits_what_it_has(tmp_path: Path) -> None:

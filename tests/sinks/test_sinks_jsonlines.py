@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from sink_records import Connection, Everything, Longer, Number, Place, State, Written, written
 
 import broker
@@ -114,6 +115,18 @@ def test_a_dict_whose_keys_are_no_texts_is_pairs(value: dict[Any, Any]) -> None:
 
 def test_equal_sets_give_equal_lines() -> None:
     assert json_text({3, 1, 2}) == json_text(frozenset([2, 3, 1])) == "[1,2,3]"
+
+
+@settings(max_examples=50)
+@given(values(), st.sampled_from(["str", "enum?", "time", "interval", "addr", "port", "count", "int", "float", "bool"]))
+def test_a_value_is_written_alike_whatever_its_column_promised(value: Any, kind: str) -> None:
+    messages = [Written(broker.Event("none", (value,)))]
+    for timestamps in ("iso8601", "epoch"):
+        made = [
+            JsonLines((Column("a", promised),), time_column="", timestamps=timestamps).rows(messages)
+            for promised in (kind, "any")
+        ]
+        assert made[0] == made[1]
 
 
 @settings(max_examples=40)

@@ -167,6 +167,12 @@ def test_whatever_is_carried_is_one_line_with_all_its_fields(row: list[Any]) -> 
     assert len(data.decode().splitlines()) == 1
 
 
+@settings(max_examples=50)
+@given(values(), st.sampled_from(["str", "enum?", "time", "interval", "addr", "port", "count", "int", "float", "bool"]))
+def test_a_value_is_written_alike_whatever_its_column_promised(value: Any, kind: str) -> None:
+    assert one(value, kind) == one(value, "any")
+
+
 def test_a_record_that_begins_like_a_header_is_no_header() -> None:
     data = Tsv("t", ONE_COLUMN, time_column="").rows(
         [Written(broker.Event("none", (text,))) for text in ("#close", "b")]

@@ -211,13 +211,19 @@ class Logs(Post):
     # -- who writes what -------------------------------------------------------------------------------------------
 
     def _find(self, stream: str) -> Iterator[tuple[Member, bytes, int]]:
-        """Give who can be reached and writes a stream: the endpoint, its journal, since when."""
+        """Give who can be reached and writes a stream: the endpoint, its journal, since when.
+
+        Of two lives of one endpoint it is the later, and of an endpoint's roles the first for the stream.
+        """
         own = self._members.own
+        found: dict[str, tuple[Member, bytes, int]] = {}
         for member in (own, *self._members.members.values()):
-            if member.streams and (member is own or (member.reachable and member.name != own.name)):
-                for role in member.streams:
-                    if role.name == stream:
-                        yield member, role.journal, role.since
+            if not member.streams or not (member is own or (member.reachable and member.name != own.name)):
+                continue
+            role = next((role for role in member.streams if role.name == stream), None)
+            if role is not None and (member.name not in found or found[member.name][2] < role.since):
+                found[member.name] = member, role.journal, role.since
+        return iter(found.values())
 
     def settle(self, now: float) -> None:
         """Announce what has begun, look for writers where that may have changed, pass on what stays inside."""

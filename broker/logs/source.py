@@ -24,6 +24,8 @@ Key = tuple[int, bytes]
 """An epoch: its number and its mark."""
 
 ASK_S: Final = 1.0
+# One that is refused asks again: the name may have been forgotten, or another member may have gone.
+_REFUSED_S: Final = LEASE_S
 # Word of what is done waits so long for company.
 _ACKNOWLEDGE_S: Final = 0.01
 _ALIVE_S: Final = 3.0
@@ -44,7 +46,7 @@ class Source:
         self._post = post
         self.since_ns = -1  # when the writer that is known began
         self.serial = 0
-        self.state = "away"  # asking, following, refused
+        self.state = "away"  # asking, following, refused, broken (the protocol), replaced (its writer has another)
         self.shared = False
         self.epoch: Key = (0, bytes(8))
         self.schemas: dict[bytes, Schema] = {}
@@ -259,11 +261,13 @@ class Source:
             return self._asked + ASK_S
         if self.state == "following":
             return min(self.ack_at, self._told + _ALIVE_S, self.heard + _LAPSE_S)
-        return _NEVER
+        return self._asked + _REFUSED_S if self.state == "refused" else _NEVER
 
     def lapsed(self, now: float) -> bool:
-        """Whether it has to ask anew: nothing was heard, or no answer came."""
-        return now >= (self._asked + ASK_S if self.state == "asking" else self.heard + _LAPSE_S)
+        """Whether it has to ask anew: nothing was heard, or no answer came, or the answer may be another one by now."""
+        if self.state == "following":
+            return now >= self.heard + _LAPSE_S
+        return now >= self._asked + (ASK_S if self.state == "asking" else _REFUSED_S)
 
     def base(self, key: Key) -> Position:
         """Return an epoch's position, to which the numbers of its records are added."""

@@ -260,8 +260,7 @@ class Writer:
         rows: dict[bytes, bytes | None] = {name.encode(): None for name in self.serving.forgotten}
         for name, group in self.groups.items():
             if group.dirty:
-                group.dirty = False
-                rows[name.encode()] = wire.encode(group.cursor())
+                rows[name.encode()] = wire.encode(group.writing())
                 self._written.append((group, group.floor))
         self.serving.committing()
         return rows
@@ -279,7 +278,7 @@ class Writer:
         self._under_way = []
         self._measure()
         for group, floor in self._written:
-            group.written = max(group.written, floor)
+            group.wrote(floor)
         self.ready = True
         if self.failing:
             self.failing = ""
@@ -320,9 +319,10 @@ class Writer:
 
     def next_deadline(self) -> float:
         """Return when :meth:`pump` has something to do."""
-        due = min(self.serving.next_deadline(), self.retention.next_deadline(self._clock_ns))
+        due = self.serving.next_deadline()
         if self._committing:
-            return due
+            return due  # all else waits for the commit's end
+        due = min(due, self.retention.next_deadline(self._clock_ns))
         if self._parts:
             due = min(due, self._commit_at)
         return max(min(due, self._cursors_at), self._retry_at if self._retry_at != _NEVER else _NOW)

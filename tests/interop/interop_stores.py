@@ -146,11 +146,11 @@ class Keepers:
         timing: dict[str, float] | None = None,
         **options: Any,
     ) -> Keeper:
-        """Start one, as "master" or "clone" (or "relay": one without a store)."""
+        """Start one, as "master" or "clone", or as another role of ``interop_child.py``: one without a store."""
         mesh = {"name": name, "listen": list(listen), "peer": list(peer), "timing": QUICK if timing is None else timing}
         text = json.dumps({**mesh, "role": role, **options})
         child = await self._stack.enter_async_context(
-            started_child(inside, "relay" if role == "relay" else "keeper", text)
+            started_child(inside, "keeper" if role in {"master", "clone"} else role, text)
         )
         started = Keeper(child, name, self.ledger)
         self._nursery.start_soon(started.pump)

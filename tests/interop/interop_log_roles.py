@@ -5,10 +5,9 @@ waited for, instead of the usual ten seconds), and
 
 =========== ===========================================================================================================
 writer      ``log``: keyword arguments of :meth:`Endpoint.log`; ``load``: write the numbered lines of ``writer`` until
-            there are ``count`` of them, in ways that ``seed`` decides
+            there are ``count`` of them, in ways that ``seed`` decides; at first only those that are ``granted``
 collector   ``collect``: keyword arguments of :meth:`Endpoint.collect`; ``output``: a file that what it receives is
-            written to; ``checkpoint``: a file that a checkpoint is kept in with it; ``hold``: begin at the word ``go``;
-            ``keeps``: acknowledge nothing
+            written to; ``checkpoint``: a file that a checkpoint is kept in with it; ``keeps``: acknowledge nothing
 =========== ===========================================================================================================
 
 Each line on standard input is a JSON object, as for :mod:`interop_store_roles`, whose ``do`` names a method.
@@ -35,11 +34,11 @@ import broker.logs.groups
 import broker.logs.serving
 import broker.logs.source
 
-__all__ = ["STREAM", "log_collector", "log_writer"]
+__all__ = ["STREAM", "log_collector", "log_writer", "log_writers"]
 
 STREAM: Final = "lines"
 # What is received is kept this often, in lines, or when there is no more.
-_SAVE_LINES: Final = 4000
+_SAVE_LINES: Final = 2000
 
 
 def hasten(options: dict[str, Any]) -> None:
@@ -79,6 +78,8 @@ class Writing(Machine):
         self.log = log
         self.writer = writer
         self.next = log.info().last + 1  # the spool knows how far the lines are numbered
+        self.granted = 0
+        self._more = trio.lowlevel.ParkingLot()
 
     async def write(self, count: int, durable: bool = True, size: int = 0) -> int:
         """Write the next lines, each of at least so many bytes; returns the last one's number."""
@@ -100,12 +101,21 @@ class Writing(Machine):
             tell(wrote=number)
         return self.next - 1
 
-    async def load(self, count: int, seed: int) -> None:
-        """Write lines in all ways until there are so many."""
+    async def grant(self, upto: int) -> None:
+        """Let the load come so far."""
+        self.granted = max(self.granted, upto)
+        self._more.unpark_all()
+
+    async def load(self, count: int, seed: int, granted: int | None = None) -> None:
+        """Write lines in all ways until there are so many; at first not more than are ``granted``."""
         chance = random.Random(f"{seed} {self.writer} {self.next}")
+        await self.grant(count if granted is None else granted)
         while self.next <= count:
+            while self.next > self.granted:
+                await self.log.flush()
+                await self._more.park()
             first, way = self.next, chance.randrange(4)
-            last = min(count, first + (chance.randrange(5) if way == 0 else chance.randrange(1, 500)))
+            last = min(self.granted, count, first + (chance.randrange(5) if way == 0 else chance.randrange(1, 500)))
             if way == 0:  # each by itself
                 for number in range(first, last + 1):
                     assert await self.log.write(line(self.writer, number)) == number
@@ -158,6 +168,27 @@ async def log_writer(text: str) -> None:
         except (broker.LogError, broker.JournalError) as error:
             tell(refused=[type(error).__name__, str(error)])
         nursery.cancel_scope.cancel()
+
+
+async def log_writers(text: str) -> None:
+    """Write ``count`` lines at each of so many ``endpoints``, with spools in a directory; end when all are collected."""
+    options = json.loads(text)
+
+    async def write(name: str) -> None:
+        timing = broker.Timing(**options["timing"])
+        async with broker.Endpoint(name, timing=timing) as endpoint, trio.open_nursery() as nursery:
+            await _join(endpoint, options, nursery)
+            path = Path(options["spools"]) / f"{name}.spool"
+            async with endpoint.log(STREAM, Line, path=path, collectors=["archive"]) as log:
+                for first in range(1, options["count"] + 1, 50):
+                    last = min(first + 49, options["count"])
+                    await log.write_all([line(name, number) for number in range(first, last + 1)])
+                await log.collected("archive")
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(options["endpoints"]):
+            nursery.start_soon(write, f"{options['name']}-{number}")
 
 
 # -- collectors ------------------------------------------------------------------------------------------------------
@@ -216,7 +247,8 @@ class Collecting(Machine):
             last = {message.epoch.journal: message for message in messages}  # of each writer
             kept = self._records.checkpoint(last.values()) if self._explicit else b""
             text = "".join(map(text_of, messages))
-            await trio.to_thread.run_sync(self._output.save, text, len(messages), kept)
+            with trio.CancelScope(shield=True):  # what is received and not saved would count as acknowledged
+                await trio.to_thread.run_sync(self._output.save, text, len(messages), kept)
             for message in messages:
                 self.counted["redelivered"] += message.redelivered
                 self.counted["lost"] += message.lost_before

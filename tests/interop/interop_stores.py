@@ -95,8 +95,16 @@ class Keeper(Member):
 
     async def ask(self, do: str, **arguments: Any) -> Any:
         """Have something done; returns what came of it, or raises Refused."""
+        return await self.outcome(await self.begin(do, **arguments))
+
+    async def begin(self, do: str, **arguments: Any) -> int:
+        """Have something done, without waiting for it; returns its number, for :meth:`outcome`."""
         number = next(self._numbers)
         await self.command(json.dumps({"id": number, "do": do, **arguments}))
+        return number
+
+    async def outcome(self, number: int) -> Any:
+        """Wait until that is done; returns what came of it, or raises Refused."""
         await self.until(lambda: number in self._replies)
         reply = self._replies.pop(number)
         if "error" in reply:

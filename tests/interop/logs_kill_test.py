@@ -12,8 +12,9 @@ receives to a file and keeps a checkpoint with it in one step.  In the end that 
 what was to be written: each record of each writer is there once, in its writer's order, and nothing else is.
 
 When to kill whom is decided beforehand, by chance from the seed, and by progress: a kill is due when the collector has
-so many records and has got some since the kill before; some are followed by another at once, while everybody is still
-finding each other.  So none hits an idle mesh.
+so many records and everybody who was killed before is back and has let some pass; some are followed by another at once,
+while they are still finding each other.  Writers are never more than a few kills' worth of records ahead: on a quick
+machine, too, there are records on their way at the last kill as at the first.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ ROLES: Final = ("writer", "relay", "collector")
 TIMING: Final = {**QUICK, "redial_max_s": 0.2}
 # What is spooled at most: little, so that writers write for as long as the collector collects.
 SPOOL_BYTES: Final = 1 << 20
+# How far writers are ahead, in kills.
+AHEAD: Final = 2
 # Nobody says any of these when nothing is lost.
 NEVER_TOLD: Final = (
     "RecordsDropped",
@@ -89,19 +92,20 @@ class Kill:
 
 @attrs.define
 class Report:
-    """What came of it."""
+    """What came of it; ``idle`` of the kills came when nothing was on its way."""
 
     records: int = 0
     seconds: float = 0.0
     kills: Counter[str] = attrs.field(factory=Counter)
     hasty: int = 0
+    idle: int = 0
     redelivered: int = 0
 
     def __str__(self) -> str:
         by_role = ", ".join(f"{self.kills[role]} of {role}" for role in ROLES)
         return (
             f"{self.records:,} records, each exactly once and in order, through {self.kills.total()} kills ({by_role}; "
-            f"{self.hasty} of them during the recovery from another) in {self.seconds:.1f} s: "
+            f"{self.hasty} of them during the recovery from another, {self.idle} while nothing was on its way) in {self.seconds:.1f} s: "
             f"{self.records / self.seconds:,.0f} records/s"
         )
 
@@ -114,7 +118,7 @@ def planned(trial: Trial) -> Iterator[Kill]:
     step = trial.records / (trial.kills + 1)
     for number, role in enumerate(roles):
         hastily = number > 0 and chance.random() < 0.15
-        yield Kill(role, int(step * (number + chance.random())), chance.random() * (0.6 if hastily else 0.03), hastily)
+        yield Kill(role, round(step * (number + chance.random())), chance.random() * (0.6 if hastily else 0.03), hastily)
 
 
 class Trials:
@@ -129,9 +133,11 @@ class Trials:
         self._addresses: list[str] = []
         self.running: dict[str, Keeper] = {}
         self._got = 0
+        self._granted = 0
         self._reached: Counter[str] = Counter()  # what was told to be safe, by name
 
     async def begin(self) -> None:
+        await self.grant(0)
         for number in range(self.trial.relays):
             await self._start_relay(f"relay-{number}", LOOPBACK)
         for name in ["collector-0", *(f"writer-{number}" for number in range(self.trial.writers))]:
@@ -151,6 +157,7 @@ class Trials:
         if role == "writer":
             log = {"path": str(self.trial.directory / f"{name}.spool"), "limit_bytes": SPOOL_BYTES}
             load = {"count": self.trial.share(int(number)), "seed": self.trial.seed}
+            load["granted"] = self._share_granted(int(number))
             self.running[name] = await begin(log={**log, "collectors": ["archive"]}, load=load)
         else:
             checkpoint = str(self.trial.directory / "checkpoint")
@@ -187,19 +194,37 @@ class Trials:
         names = [name for name in self.running if name.startswith(role)]
         return self.chance.choice([name for name in names if "finished" not in self.running[name].told] or names)
 
-    async def carry_out(self, kill: Kill) -> None:
-        collector, before = self.collector, self.got()
+    def _share_granted(self, writer: int) -> int:
+        return min(self.trial.share(writer), -(-self._granted // self.trial.writers))
+
+    async def grant(self, kill: int) -> None:
+        """Let writers write as much as is to come until shortly after a kill."""
+        self._granted = round(self.trial.records * min(1.0, (kill + AHEAD) / (self.trial.kills + 1)))
+        for name, one in self.running.items():
+            if name.startswith("writer"):  # the answer of one that is just beginning would come late
+                upto = self._share_granted(int(name.partition("-")[2]))
+                await one.begin("grant", upto=upto)
+
+    async def all_are_there(self) -> None:
+        for one in self.running.values():
+            await one.until(lambda told=one.told: bool(told.keys() & {"entered", "joined", "refused"}))
+
+    async def carry_out(self, number: int, kill: Kill) -> None:
         if not kill.hastily:
-            await collector.until(lambda: self.got() >= max(kill.at, before + 1))
+            await self.all_are_there()
+        before = self.got()
+        await self.grant(number)
+        if not kill.hastily:
+            await self.collector.until(lambda: self.got() >= max(kill.at, before + 1))
         await trio.sleep(kill.moment_s)
         name = self.victim(kill.role)
         got = self.got()
-        assert got < self.trial.records, "everything has come already: this kill would be none"
         await self.kill(name)
         self.report.kills[kill.role] += 1
         self.report.hasty += kill.hastily
+        self.report.idle += got >= self._granted
         hastily = " while they recover" if kill.hastily else ""
-        self.trial.say(f"kill {self.report.kills.total()}: {name} at {got:,} records{hastily}")
+        self.trial.say(f"kill {number + 1}: {name} at {got:,} of {self._granted:,} records{hastily}")
 
     async def end(self) -> None:
         """Wait until everything is written and has come; let all leave."""
@@ -239,8 +264,9 @@ async def run(trial: Trial) -> Report:
     async with keepers(trial.seconds) as mesh:
         trials = Trials(trial, mesh)
         await trials.begin()
-        for kill in planned(trial):
-            await trials.carry_out(kill)
+        for number, kill in enumerate(planned(trial)):
+            await trials.carry_out(number, kill)
+        await trials.grant(trial.kills)
         await trials.end()
     trials.report.seconds = time.perf_counter() - begun
     trials.compare()

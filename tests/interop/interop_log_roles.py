@@ -44,8 +44,9 @@ _SAVE_LINES: Final = 2000
 def hasten(options: dict[str, Any]) -> None:
     """Let leases be shorter, at both ends."""
     if "lease_s" in options:
-        broker.logs.groups.LEASE_S = broker.logs.serving.LEASE_S = options["lease_s"]  # type: ignore[misc]
-        broker.logs.source._LAPSE_S = 0.8 * options["lease_s"]  # type: ignore[misc]
+        for module in (broker.logs.groups, broker.logs.serving):
+            vars(module)["LEASE_S"] = options["lease_s"]
+        vars(broker.logs.source)["_LAPSE_S"] = 0.8 * options["lease_s"]
 
 
 class Machine:
@@ -171,7 +172,7 @@ async def log_writer(text: str) -> None:
 
 
 async def log_writers(text: str) -> None:
-    """Write ``count`` lines at each of so many ``endpoints``, with spools in a directory; end when all are collected."""
+    """Write ``count`` lines at each of so many ``endpoints``, their ``spools`` in a directory; end when all are had."""
     options = json.loads(text)
 
     async def write(name: str) -> None:

@@ -14,7 +14,7 @@ from interop_stores import Keeper, Keepers, keepers
 __all__ = ["LEASE_S", "Received", "Shop", "assert_all_once", "numbers", "shop"]
 
 # A short lease, for tests that wait for one to be over.
-LEASE_S: Final = 2.0
+LEASE_S: Final = 4.0
 
 
 class Received(NamedTuple):
@@ -49,6 +49,10 @@ class Shop:
 
     def spool(self, name: str) -> Path:
         return self.directory / f"{name}.spool"
+
+    def lose_spool(self, name: str) -> None:
+        for file in self.directory.glob(f"{name}.spool*"):
+            file.unlink()
 
     async def collector(self, name: str = "collector", *, output: str = "", **options: Any) -> Keeper:
         """Start a collector, whose output is called as it is unless said otherwise."""

@@ -32,9 +32,6 @@ from typing import Any, Final
 
 import attrs
 import trio
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
-
 from interop_log_lines import text_of_line
 from interop_members import LOOPBACK, QUICK
 from interop_stores import Keeper, Keepers, keepers
@@ -99,13 +96,13 @@ class Report:
     kills: Counter[str] = attrs.field(factory=Counter)
     hasty: int = 0
     idle: int = 0
-    redelivered: int = 0
 
     def __str__(self) -> str:
         by_role = ", ".join(f"{self.kills[role]} of {role}" for role in ROLES)
+        when = f"{self.hasty} during the recovery from another, {self.idle} while nothing was on its way"
         return (
-            f"{self.records:,} records, each exactly once and in order, through {self.kills.total()} kills ({by_role}; "
-            f"{self.hasty} of them during the recovery from another, {self.idle} while nothing was on its way) in {self.seconds:.1f} s: "
+            f"{self.records:,} records, each exactly once and in order, through {self.kills.total()} kills "
+            f"({by_role}; {when}) in {self.seconds:.1f} s: "
             f"{self.records / self.seconds:,.0f} records/s"
         )
 
@@ -118,7 +115,9 @@ def planned(trial: Trial) -> Iterator[Kill]:
     step = trial.records / (trial.kills + 1)
     for number, role in enumerate(roles):
         hastily = number > 0 and chance.random() < 0.15
-        yield Kill(role, round(step * (number + chance.random())), chance.random() * (0.6 if hastily else 0.03), hastily)
+        yield Kill(
+            role, round(step * (number + chance.random())), chance.random() * (0.6 if hastily else 0.03), hastily
+        )
 
 
 class Trials:
@@ -187,7 +186,6 @@ class Trials:
             before = self._reached[name]
             assert told["entered"] >= before, f"{name} goes on at {told['entered']} after {before}"
             self._reached[name] = max(told["entered"], told.get("durable", 0), told.get("got", 0))
-        self.report.redelivered += told.get("redelivered", 0)
 
     def victim(self, role: str) -> str:
         """Choose one of them: a writer that is writing yet, if there is any."""
@@ -207,7 +205,7 @@ class Trials:
 
     async def all_are_there(self) -> None:
         for one in self.running.values():
-            await one.until(lambda told=one.told: bool(told.keys() & {"entered", "joined", "refused"}))
+            await one.until(partial(_is_there, one))
 
     async def carry_out(self, number: int, kill: Kill) -> None:
         if not kill.hastily:
@@ -256,6 +254,10 @@ class Trials:
         for number in range(self.trial.writers):
             count = expected[f"writer-{number}"] - 1
             assert count == self.trial.share(number), f"writer-{number}: {count} of {self.trial.share(number)}"
+
+
+def _is_there(one: Keeper) -> bool:
+    return bool(one.told.keys() & {"entered", "joined", "refused"})
 
 
 async def run(trial: Trial) -> Report:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import trio
 from interop_logs import assert_all_once, numbers, shop
-from interop_members import LOOPBACK
 from interop_stores import Keeper
 from logs_kill_test import ROLES, Trial, run
 
@@ -32,8 +31,8 @@ async def test_each_record_comes_exactly_once_whoever_is_killed_meanwhile(tmp_pa
 
 
 async def test_records_take_another_way_when_one_of_two_relays_is_killed(tmp_path: Path) -> None:
-    report = await run(Trial(20_000, 6, seed=5, directory=tmp_path, writers=1, relays=2, seconds=60.0, say=print))
-    assert report.records == 20_000
+    report = await run(Trial(15_000, 4, seed=5, directory=tmp_path, writers=1, relays=2, seconds=60.0, say=print))
+    assert report.records == 15_000
 
 
 async def test_a_writer_killed_while_it_writes_goes_on_in_its_spool_and_nobody_waits_for_a_lease(
@@ -43,25 +42,24 @@ async def test_a_writer_killed_while_it_writes_goes_on_in_its_spool_and_nobody_w
     async with shop(60, tmp_path) as here:
         await here.relay()
         collector = await here.collector()
+        count = 60_000
         # A small spool: it is never far ahead.
-        start = partial(here.writer, load={"count": 100_000, "seed": 1}, log={"limit_bytes": 1 << 20})
+        start = partial(here.writer, load={"count": count, "seed": 1}, log={"limit_bytes": 1 << 20})
         writer = await start()
         for _ in range(3):
-            await got(collector, collector.told.get("got", 0) + chance.randrange(1, 3000))
+            await got(collector, collector.told.get("got", 0) + chance.randrange(1, 1500))
             await trio.sleep(chance.random() * 0.03)
             await writer.kill()
             durable = writer.told.get("durable", 0)
             writer = await start()
             begun = trio.current_time()
             at = await writer.entered()
-            assert durable <= at < 100_000
+            assert durable <= at < count
             await got(collector, at + 1)
             assert trio.current_time() - begun < AT_ONCE_S
         await writer.value("finished")
-        await got(collector, 100_000)
-        received = here.received()
-        assert_all_once(received, {"writer": 100_000})
-        assert not any(one.again for one in received)
+        await got(collector, count)
+        assert_all_once(here.received(), {"writer": count})
         assert collector.count("WriterReset") == 0
 
 
@@ -123,23 +121,23 @@ async def test_a_relay_killed_during_a_replay_costs_nothing_of_it(tmp_path: Path
     async with shop(60, tmp_path) as here:
         relay = await here.relay()
         writer = await here.writer(log={"keep_bytes": 1 << 30})
-        await writer.ask("write", count=50_000, durable=False)
+        await writer.ask("write", count=30_000, durable=False)
         collector = await here.collector(output="first")
-        await got(collector, 50_000)
+        await got(collector, 30_000)
         await collector.leave()
         # A small queue: little is on its way at a time.
         anew = {"since": "earliest", "replay": True, "queue_bytes": 1 << 17}
         collector = await here.collector(output="again", collect=anew)
-        for _ in range(3):
+        for _ in range(2):
             before = collector.told.get("got", 0)
             await got(collector, before + chance.randrange(1, 5000))
             await trio.sleep(chance.random() * 0.02)
-            assert collector.told["got"] < 50_000
+            assert collector.told["got"] < 30_000
             await relay.kill()
             relay = await here.relay(here.peers[0])
-        await got(collector, 50_000)
+        await got(collector, 30_000)
         for output in ("first", "again"):
-            assert_all_once(here.received(output), {"writer": 50_000})
+            assert_all_once(here.received(output), {"writer": 30_000})
 
 
 async def test_one_collector_gets_everything_from_thirty_endpoints_once(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class Group:
         self.suspect = Ranges()  # may have been given to somebody who has died
         self.lost = lost  # dropped before this name had them
         self.lost_before = lost  # of these, who gets the next record has not been told yet
+        self._lost_told: dict[int, int] = {}  # with which record that was told, as long as that is not done
         self.holders: dict[bytes, Holder] = {}  # as it is to be written down
         self.recorded: set[bytes] = set()  # members that are written down, and will be after the commit under way
         self.sessions: dict[bytes, Session] = {}  # members that are attached
@@ -187,6 +188,7 @@ class Group:
         self.floor = self.written = floor
         self.done, self.taken, self.suspect = Ranges(), Ranges(), Ranges()
         self.held = {one: Ranges() for one in self.held}
+        self._lost_told.clear()
         self.dirty = True
 
     # -- records ---------------------------------------------------------------------------------------------------
@@ -241,6 +243,15 @@ class Group:
         self.held[session.holder.id].add(first, last)
         self.taken.add(first, last)
 
+    def lost_with(self, first: int, last: int) -> int:
+        """Return how many lost records are to be told of with these; when they are given again, once more."""
+        told = [number for number in self._lost_told if first <= number <= last]
+        count = self.lost_before + sum(self._lost_told.pop(number) for number in told)
+        self.lost_before = 0
+        if count:
+            self._lost_told[first] = count
+        return count
+
     def acknowledge(self, session: Session, first: int, last: int) -> bool:
         """Take note that a member has done these, unless others hold them; whether that is news."""
         self.claim(session, [(first, last)], (1, last))
@@ -273,3 +284,5 @@ class Group:
             self.done.remove(0, self.floor)
             self.taken.remove(0, self.floor)
             self.suspect.remove(0, self.floor)
+            for number in [number for number in self._lost_told if number <= self.floor]:
+                del self._lost_told[number]

@@ -59,6 +59,10 @@ class Logs(Post):
         else:
             self._transit.send(kind, body, ((member, flow, sequence),))
 
+    def reaches(self, member: Member) -> bool:
+        """Whether there is a way to an endpoint, which may be our own."""
+        return member is self._members.own or member.reachable
+
     # -- what a program asks ---------------------------------------------------------------------------------------
 
     def check_free(self, stream: str) -> None:
@@ -165,6 +169,8 @@ class Logs(Post):
         """Take note that ways have changed."""
         self._now = now
         self._look = True
+        for writer in self.writers.values():  # who can be reached again is given more
+            writer.pump(now)
         self.settle(now)
 
     def member_forgotten(self, member: Member) -> None:

@@ -316,8 +316,8 @@ class Serving:
                     break
             end = min(chunk.last, last, first + share - 1)
             whole = (first, end) == (chunk.first, chunk.last)
-            pieces.append(Piece(group.lost_before, again, record.body if whole else cut(chunk, first, end)))
-            group.lost_before = 0
+            body = record.body if whole else cut(chunk, first, end)
+            pieces.append(Piece(group.lost_with(first, end), again, body))
             group.give(session, first, end)
             group.at = (record.sequence + (end == chunk.last), end + 1)
             share -= end - first + 1

@@ -119,19 +119,21 @@ class Retention:
             return "there is no room on the disk"
         return ""
 
-    def no_room(self) -> None:
-        """Take note that the disk is full: with the next commit some of the oldest go, if they may."""
+    def no_room(self) -> bool:
+        """Take note that the disk is full: with the next commit some of the oldest go, if they may; whether they do."""
         self.shedding = self._options.drop_oldest and self._head() is not None
+        return self.shedding
 
     def trim(self, wall_ns: int, coming: int) -> int:
         """Return up to which chunk the journal is to be trimmed, when so many bytes are added."""
         watermark = self.watermark
         shed = self._kept_bytes() // 8
+        keep = min(self._options.keep_bytes, self._options.limit_bytes // 2)  # else writers would wait for ever
+        if self.trimming:
+            self.shedding = False  # what was to make room has not gone yet
         while (head := self._head()) is not None:
             reason = self._must_go(head, wall_ns, coming)
-            if not reason and not (
-                head.last <= watermark and self._kept_bytes() - head.size >= self._options.keep_bytes
-            ):
+            if not reason and not (head.last <= watermark and self._kept_bytes() - head.size >= keep):
                 break
             if reason:
                 self._drop(head, reason)

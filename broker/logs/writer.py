@@ -108,6 +108,7 @@ class Writer:
         self.pending_bytes = 0
         self._under_way: list[_Part] = []
         self._committing = False
+        self._shedding = False  # the commit under way only makes room
         self._written: list[tuple[Group, int]] = []  # cursors that a commit carries: the group, its floor
         self._commit_at = _NEVER  # when what is gathered is to be written at the latest
         self._cursors_at = _NEVER
@@ -220,6 +221,7 @@ class Writer:
 
     def _begin_commit(self, now: float) -> None:
         coming = 0
+        self._shedding = self.retention.shedding
         while self._parts and coming < _COMMIT_BYTES and not self.retention.shedding:
             self._under_way.append(self._parts.popleft())
             coming += self._under_way[-1].size
@@ -294,14 +296,14 @@ class Writer:
         self._under_way = []
         for table, changed in self._rows_under_way.items():
             self._rows[table] = {**changed, **self._rows.get(table, {})}
+        makes_room = isinstance(error, JournalFull) and not self._shedding and self.retention.no_room()
         self._commit_at = now
-        self._retry_at = now + _RETRY_S
+        self._retry_at = now if makes_room else now + _RETRY_S
         self._cursors_at = self._retry_at
-        if isinstance(error, JournalFull):
-            self.retention.no_room()
-        if not self.failing:
-            self.tell(LogFailing(self.name, str(error)))
-        self.failing = str(error)
+        if not makes_room:
+            if not self.failing:
+                self.tell(LogFailing(self.name, str(error)))
+            self.failing = str(error)
         self._act(LogChanged(self))
 
     def close(self) -> None:

@@ -174,20 +174,23 @@ class Collector:
     def _ask(self, source: Source, now: float) -> None:
         if source.serial:
             self._post.over(source.serial)
+        source.former_bytes = source.queued_bytes
         source.ask(
             self._post.begin(source),
             self.name,
             self.member,
             self._since,
             replay=self._replay,
-            window=self._window(),
+            window=self._window(source),
             schema=self._schema,
             now=now,
         )
         self._deadlines.watch(source)
 
-    def _window(self) -> int:
-        return max(_WINDOW_BYTES_MIN, min(WINDOW_BYTES, self._queue_bytes // max(1, len(self.sources))))
+    def _window(self, source: Source) -> int:
+        """Return how much a writer may have under way to us, beside what waits here from before its last answer."""
+        whole = max(_WINDOW_BYTES_MIN, min(WINDOW_BYTES, self._queue_bytes // max(1, len(self.sources))))
+        return max(1, whole - source.former_bytes)
 
     def take(self, source: Source, sequence: int, kind: int, body: bytes, now: float) -> None:
         """Act on a frame of a writer; raises Malformed."""
@@ -239,6 +242,7 @@ class Collector:
     def _queue_up(self, source: Source, frame: int, piece: Piece, ends_frame: bool, now: float) -> None:
         chunk = read_chunk(piece.chunk)
         source.hold((chunk.epoch, chunk.mark), chunk.first, chunk.last, now)
+        source.queued_bytes += len(piece.chunk)
         self._queue.append(
             Batch(source, source.serial, frame, ends_frame, piece.lost, piece.again, chunk, len(piece.chunk))
         )
@@ -255,7 +259,11 @@ class Collector:
         """Return the records that are next, of one batch; None: there are none now."""
         while (batch := self._pop()) is not None:
             source = batch.source
-            if batch.ends_frame and batch.serial == source.serial:
+            source.queued_bytes -= batch.size
+            if batch.serial != source.serial:
+                source.former_bytes -= batch.size
+                self._room(source, source.taken, now)
+            elif batch.ends_frame:
                 self._room(source, batch.frame, now)
             try:
                 messages = self._messages(batch, now)
@@ -287,7 +295,7 @@ class Collector:
 
     def _room(self, source: Source, frame: int, now: float) -> None:
         source.taken = frame
-        source.window = self._window()
+        source.window = self._window(source)
         source.ack_at = min(source.ack_at, now + 0.01)
         self._deadlines.watch(source)
 

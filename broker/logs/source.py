@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from broker.journaling import Position
@@ -36,6 +37,9 @@ _ALIVE_S: Final = 3.0
 _LAPSE_S: Final = 0.8 * LEASE_S
 # The word that frames are missing may have been lost, too.
 _MISSING_S: Final = 0.3
+# Where a frame cannot take all that is done, the rest follows so much later.
+_MORE_S: Final = 0.1
+_CLAIMS_MAX: Final = 1000
 _NEVER: Final = float("inf")
 
 
@@ -71,7 +75,8 @@ class Source:
         self.received = 0  # frames of this serial, in order
         self.taken = 0
         self.window = 0
-        self._told_taken_bytes = 0
+        self.queued_bytes = 0  # in the collector's queue,
+        self.former_bytes = 0  # and of these what came by former serials
         self.lost = False
         self._missing_at = float("-inf")
         self.tip = 0
@@ -117,16 +122,16 @@ class Source:
         self._post.send(LogKind.COLLECT, wire.encode(collect), self.member)
 
     def claims(self, *, held: bool = False) -> tuple[Claim, ...]:
-        """Return what is done and not known to be written down, and what is held."""
-        keys = sorted({*self.done, *(self.held if held else ())})
+        """Return what is done and not known to be written down, and what is held: as much as fits in a frame."""
         claims = []
         room = RANGES_MAX
-        for key in keys:
-            mine = tuple(self.held.get(key, ()))[:room] if held else ()
-            done = tuple(self.done.get(key, ()))[:room]
+        for key in sorted({*self.done, *(self.held if held else ())})[:_CLAIMS_MAX]:
+            done = tuple(islice(self.done.get(key, ()), room))
+            mine = tuple(islice(self.held.get(key, ()), room - len(done))) if held else ()
+            room -= len(done) + len(mine)
             if mine or done:
                 claims.append(Claim(key[0], key[1], mine, done))
-        return tuple(claims[:1000])
+        return tuple(claims)
 
     def follow(self, answer: Collected, now: float, *, remembered: bool) -> None:
         """Take the answer: what comes next begins there, and what is held is what the writer says."""
@@ -263,9 +268,16 @@ class Source:
     def acknowledge(self, now: float) -> None:
         """Tell the writer what is here."""
         self.acknowledged += 1
-        if self._fresh:
-            self._sent.append((self.acknowledged, self._fresh))
-            self._fresh = []
+        claims = self.claims()
+        fresh, self._fresh = self._fresh, []
+        if (
+            self.disorder > RANGES_MAX or len(self.done) > _CLAIMS_MAX
+        ):  # what does not fit is told when the rest is known
+            told = {(claim.epoch, claim.mark): Ranges(claim.done) for claim in claims}
+            self._fresh = [(key, one) for key, one in fresh if key not in told or one[0] not in told[key]]
+            fresh = [(key, one) for key, one in fresh if key in told and one[0] in told[key]]
+        if fresh:
+            self._sent.append((self.acknowledged, fresh))
         word = Acknowledge(
             self._stream,
             self.serial,
@@ -274,10 +286,10 @@ class Source:
             self.taken,
             self.window,
             self.lost,
-            self.claims(),
+            claims,
         )
         self.lost = False
-        self.ack_at = _NEVER
+        self.ack_at = now + _MORE_S if self._fresh else _NEVER
         self._told = now
         self._post.send(LogKind.ACKNOWLEDGE, wire.encode(word), self.member)
 

@@ -181,15 +181,17 @@ class Group:
         """Whether a member was one of a former life of the process that another one is in."""
         return other.endpoint == holder.endpoint and other.endpoint_id != holder.endpoint_id and other.id != holder.id
 
-    def restart(self, member: bytes, floor: int) -> None:
-        """Begin anew behind a record, for a single member."""
+    def restart(self, member: bytes, floor: int, gone: int) -> int:
+        """Begin anew behind a record, for a single member; returns how many up to ``gone`` nobody ever had."""
         for other in [other for other in self.holders if other != member]:
             self._release(other)
+        count = self.skip(1, gone)
         self.floor = self.written = floor
         self.done, self.taken, self.suspect = Ranges(), Ranges(), Ranges()
         self.held = {one: Ranges() for one in self.held}
         self._lost_told.clear()
         self.dirty = True
+        return count
 
     # -- records ---------------------------------------------------------------------------------------------------
 
@@ -217,13 +219,15 @@ class Group:
             first = end + 1
         return found
 
-    def renounce(self, session: Session) -> list[Range]:
-        """Return what a member that asks anew had held here, and free it: it says itself what it has."""
-        before = list(self.held.get(session.holder.id, ()))
-        for first, last in before:
-            self.taken.remove(first, last)
-        self.held[session.holder.id] = Ranges()
-        return before
+    def free(self, session: Session, first: int, last: int) -> None:
+        """Let a member not hold these any more."""
+        self.held[session.holder.id].remove(first, last)
+        self.taken.remove(first, last)
+
+    def renounce(self, session: Session) -> None:
+        """Free what a member that asks anew had held here: it says itself what it has."""
+        for first, last in list(self.held[session.holder.id]):
+            self.free(session, first, last)
 
     def next_free(self, tip: int) -> tuple[int, int, bool] | None:
         """Return which records go out next: first, last, and whether they may have been given before."""

@@ -40,6 +40,7 @@ class Serving:
         self._writer = writer
         self._post = post
         self._sessions: dict[tuple[bytes, int], tuple[Session, Group]] = {}  # by endpoint and serial
+        self._members: dict[bytes, tuple[Session, Group]] = {}  # the same, by member
         self._passing: dict[bytes, Group] = {}  # of collectors without a name
         self.forgotten: set[str] = set()  # names whose cursors are to be removed
         self._carried: list[tuple[Session, int]] = []  # acknowledgements that a commit carries
@@ -69,7 +70,7 @@ class Serving:
 
     def _collect(self, member: Member, collect: Collect, now: float) -> None:
         refused = self._reason_against(collect, member, now)
-        former = next((pair for pair in self._sessions.values() if pair[0].holder.id == collect.member), None)
+        former = self._members.get(collect.member)
         if former is not None and former[0].member.id == member.id and former[0].serial >= collect.serial:
             return  # it came late
         if refused:
@@ -81,7 +82,7 @@ class Serving:
         holder = Holder(collect.member, member.name, member.id)
         session = Session(self._post, member, collect.serial, holder, collect.window, now)
         group.join(session)
-        self._sessions[member.id, collect.serial] = session, group
+        self._sessions[member.id, collect.serial] = self._members[collect.member] = session, group
         group.renounce(session)
         granted = (
             self._claims(group, session, collect) if collect.journal == self._writer.journal.position.journal else []
@@ -119,7 +120,9 @@ class Serving:
             self._forgetting.discard(collect.name)
         group = writer.groups[collect.name]
         if collect.replay:
-            group.restart(collect.member, self._start(collect.since)[0])
+            gone = writer.retention.oldest - 1
+            count = group.restart(collect.member, self._start(collect.since)[0], min(gone, writer.durable))
+            self._note_gone(group, count)
         if schema and schema != group.schema:
             group.schema = schema
             group.dirty = True
@@ -147,7 +150,9 @@ class Serving:
             if extent is not None:
                 self._done(group, session, claim, extent)
                 granted += group.claim(session, claim.held, extent)
-        return granted
+        for first, last in granted[RANGES_MAX:]:  # the answer has no room for more
+            group.free(session, first, last)
+        return granted[:RANGES_MAX]
 
     def _done(self, group: Group, session: Session, claim: Claim, extent: Range) -> bool:
         news = False
@@ -170,7 +175,7 @@ class Serving:
             start,
             writer.durable,
             writer.spool.state.time_ns,
-            tuple(yours[:RANGES_MAX]),
+            tuple(yours),
             shared,
             schemas,
         )
@@ -181,6 +186,7 @@ class Serving:
         if pair is None:
             return
         session, group = pair
+        del self._members[session.holder.id]
         for claim in leave.done:
             extent = self._writer.spool.extent(claim.epoch, claim.mark)
             if extent is not None:
@@ -192,6 +198,7 @@ class Serving:
         """Take note that a session is over; its member may come back."""
         pair = self._sessions.pop((session.member.id, session.serial), None)
         if pair is not None:
+            del self._members[session.holder.id]
             pair[1].part(session)
             self._passing.pop(session.holder.id, None)
 
@@ -327,9 +334,11 @@ class Serving:
         return pieces
 
     def _gone(self, group: Group, first: int, last: int) -> None:
-        count = group.skip(first, last)
-        if count:
-            self._writer.retention.note("they could not be read, or were trimmed before", count, {group.name} - {""})
+        self._note_gone(group, group.skip(first, last))
+
+    def _note_gone(self, group: Group, count: int) -> None:
+        if count and group.name:  # nothing is kept for one without a name
+            self._writer.retention.note("they could not be read, or were trimmed before", count, {group.name})
 
     # -- time ------------------------------------------------------------------------------------------------------
 

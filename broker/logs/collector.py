@@ -246,9 +246,6 @@ class Collector:
         self._queue.append(
             Batch(source, source.serial, frame, ends_frame, piece.lost, piece.again, chunk, len(piece.chunk))
         )
-        if piece.lost:
-            reason = "they were gone from its spool"
-            self._act(Tell(RecordsLost(self.stream, source.member.name, piece.lost, reason)))
 
     def _changed(self) -> None:
         self._act(LogChanged(self))
@@ -319,10 +316,12 @@ class Collector:
         ]
         if ours != [(first, last)]:
             messages = [message for message in messages if any(one[0] <= message.number <= one[1] for one in ours)]
-        lost = source.lost_untold + batch.lost
-        source.lost_untold = 0 if messages else lost
-        if lost and messages:
-            messages[0] = msgspec.structs.replace(messages[0], lost_before=lost)
+        if batch.lost and ours and ours[0][0] == first:  # who is given the first record is told what was lost before it
+            self._act(Tell(RecordsLost(stream, origin, batch.lost, "they were gone from its spool")))
+            source.lost_untold += batch.lost
+        if source.lost_untold and messages:
+            messages[0] = msgspec.structs.replace(messages[0], lost_before=source.lost_untold)
+            source.lost_untold = 0
         return messages
 
     def _without(self, misfits: list[Any], batch: Batch, now: float) -> list[int]:

@@ -81,7 +81,7 @@ from broker.handles.store_writing import Level, Outcome, Replicated
 from broker.handles.subscriber import Subscriber
 from broker.handles.watch import Watch
 from broker.journaling import Position
-from broker.log_records import Column
+from broker.log_records import Column, column, log_record
 from broker.logs.collector import WriterLag
 from broker.logs.messages import LogMessage
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
@@ -130,6 +130,7 @@ __all__ = [
     "CollectorInfo",
     "CollectorRefused",
     "CollectorStalled",
+    "column",
     "Column",
     "Count",
     "DuplicateName",
@@ -160,6 +161,7 @@ __all__ = [
     "LogRecovered",
     "LogTopic",
     "LogWriter",
+    "log_record",
     "Malformed",
     "MasterExists",
     "MasterUnavailable",

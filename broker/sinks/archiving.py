@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import trio
@@ -21,7 +21,6 @@ COMMIT_BYTES: Final = 8 << 20
 """Bytes in memory that are committed whatever ``commit_s`` and ``commit_records`` say."""
 
 _IDLE_S: Final = 1.0  # how often it is looked whether a rotation by time is due, while no records come
-_RETRY_S: Final = 1.0  # how long to wait for room on a full disk before trying again
 _LAST_COMMIT_S: Final = 5.0  # at most for the commit when the loop is cancelled
 
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -65,30 +64,42 @@ class ArchivedRecords(Protocol):
 
 
 async def archive(
-    records: ArchivedRecords, files: LogFiles, *, commit_s: float = 0.2, commit_records: int = 10_000
+    records: ArchivedRecords,
+    files: LogFiles,
+    *,
+    commit_s: float = 0.2,
+    commit_records: int = 10_000,
+    retry_s: float = 1.0,
 ) -> None:
     """Write a collector's records into log files, each exactly once; until cancelled, or until no more come.
 
     Records are committed ``commit_s`` seconds after the first of them came, or when there are ``commit_records``, and
     acknowledged after that: the checkpoint, which goes to the disk with the records, tells what the writers may not
     have heard yet.  Files are written in worker threads, rotated when it is due and tidied beside that.  While the disk
-    is full it waits and tries again, with a warning to the logger ``broker.sinks``; the spools keep the records then.
-    Cancelled, it commits what it has.  It leaves ``files`` open.
+    is full it tries again every ``retry_s`` seconds, with a warning to the logger ``broker.sinks``; the spools keep the
+    records then.  Cancelled, it commits what it has.  It leaves ``files`` open.
 
     Raises what ``records`` and ``files`` raise.
     """
     async with trio.open_nursery() as nursery:
-        await _Archive(records, files, commit_s, commit_records, nursery).run()
+        await _Archive(records, files, commit_s, commit_records, retry_s, nursery).run()
 
 
 class _Archive:
     def __init__(
-        self, records: ArchivedRecords, files: LogFiles, commit_s: float, commit_records: int, nursery: trio.Nursery
+        self,
+        records: ArchivedRecords,
+        files: LogFiles,
+        commit_s: float,
+        commit_records: int,
+        retry_s: float,
+        nursery: trio.Nursery,
     ) -> None:
         self._records = records
         self._files = files
         self._commit_s = commit_s
         self._commit_records = commit_records
+        self._retry_s = retry_s
         self._nursery = nursery
         self._tidying = False
         # By writer: what was appended last, until it is acknowledged.
@@ -106,11 +117,11 @@ class _Archive:
                 if batch:
                     await self._append(batch)
                 if self._is_due():
-                    await _retrying(self._commit)
+                    await self._retrying(self._commit)
                 if not self._appended and self._files.rotate_due():
-                    await _retrying(self._rotate)
+                    await self._retrying(self._rotate)
         except trio.EndOfChannel:
-            await _retrying(self._commit)
+            await self._retrying(self._commit)
         except BaseException:
             with trio.move_on_after(_LAST_COMMIT_S, shield=True):
                 await self._commit_what_can_be()
@@ -175,18 +186,17 @@ class _Archive:
         finally:
             self._tidying = False
 
-
-async def _retrying(work: Callable[[], Any]) -> None:
-    """Do it; while there is no room on the disk, again."""
-    warned = False
-    while True:
-        try:
-            await work()
-            return
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            if not warned:
-                _log.warning("log files wait for room on the disk: %s", error)
-                warned = True
-        await trio.sleep(_RETRY_S)
+    async def _retrying(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it; while there is no room on the disk, again."""
+        warned = False
+        while True:
+            try:
+                await work()
+                return
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                if not warned:
+                    _log.warning("log files wait for room on the disk: %s", error)
+                    warned = True
+            await trio.sleep(self._retry_s)

@@ -16,7 +16,6 @@ import trio.testing
 from killed_disk import numbers_in, visible
 from sink_records import Number, Written, numbers
 
-from broker.log_records import Column, columns_of
 from broker.sinks import LogFiles, archive
 from broker.sinks.disk import Disk
 
@@ -48,9 +47,6 @@ class ListedRecords:
             await self.arrived.wait()
         await trio.lowlevel.checkpoint_if_cancelled()
         return self.batches.pop(0)
-
-    def columns(self, message: Any) -> tuple[Column, ...]:
-        return columns_of(Number)
 
     def checkpoint(self, *, through: Iterable[Any]) -> bytes:
         return str(max(message.number for message in through)).encode()
@@ -90,6 +86,27 @@ async def test_many_records_are_committed_before_the_time_is_up(tmp_path: Path) 
             records.send(10, 12)
             await records.until_acknowledged(12)
             own.cancel_scope.cancel()
+
+
+async def test_a_writer_with_another_spool_has_both_acknowledged(tmp_path: Path) -> None:
+    with LogFiles(tmp_path, "n") as files:
+        acknowledged = []
+
+        class Twofold(ListedRecords):
+            def checkpoint(self, *, through: Iterable[Any]) -> bytes:
+                return str([message.position.journal[0] for message in through]).encode()
+
+            def acknowledge(self, message: Any, *, through: bool = False) -> None:
+                acknowledged.append((message.position.journal[0], message.number))
+
+        records = Twofold(files)
+        records.send(1, 3)
+        records.batches.append([attrs.evolve(one, journal=b"\1" * 16) for one in numbers(1, 2)])
+        records.end()
+        with trio.fail_after(10):
+            await archive(records, files, commit_s=3600)
+        assert acknowledged == [(0, 3), (1, 2)]
+        assert files.checkpoint == b"[0, 1]"
 
 
 async def test_the_end_of_the_records_ends_it(tmp_path: Path) -> None:

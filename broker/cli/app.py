@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import broker
+from broker.cli.options import import_all
 from broker.cli.running import INPUT_WRONG, run
 from broker.cli.standard import note
 
@@ -54,21 +55,33 @@ def app() -> None:
 class _LazyGroup(click.Group):
     """The commands of a group, in a module that is imported when one of them is asked for."""
 
+    def __init__(self, *arguments: Any, module: str = "", **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._module = module
+
+    def _commands(self) -> dict[str, click.Command]:
+        commands: dict[str, click.Command] = importlib.import_module(self._module).COMMANDS
+        return commands
+
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(importlib.import_module("broker.cli.storeapp").COMMANDS)
+        return list(self._commands())
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command: click.Command | None = importlib.import_module("broker.cli.storeapp").COMMANDS.get(cmd_name)
-        return command
+        return self._commands().get(cmd_name)
 
 
-@app.group(cls=_LazyGroup)
+@app.group(cls=_LazyGroup, module="broker.cli.storeapp")
 def store() -> None:
     """Look into the stores of a mesh, change them, and watch them change.
 
     KEY and VALUE are JSON: a text has quotes ('"web-01"').  What JSON has no type for is an object such as
     {"$port": "53/udp"} (see 'broker sub --help').
     """
+
+
+@app.group(cls=_LazyGroup, module="broker.cli.logapp")
+def log() -> None:
+    """Log streams: look at records as they come, collect them into files, write them, look into spools."""
 
 
 _name_option = click.option("--name", help="Our name in the mesh; by default the host's and the process's number.")
@@ -129,17 +142,8 @@ def sub(
     from broker.cli.sub import Sub
 
     _need_address(connect, listen)
-    _import_all(modules)
+    import_all(modules)
     return run(Sub(prefixes, connect, listen, name, event, count, timeout_s))
-
-
-def _import_all(modules: Sequence[str]) -> None:
-    sys.path.insert(0, "")
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception as error:
-            raise click.UsageError(f"--import {module}: {type(error).__name__}: {error}") from error
 
 
 # \b keeps click from filling the lines below it.

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 from killed_disk import numbers_in, visible
-from sink_records import Number, Written, numbers
+from sink_records import Written, numbers
 
 from broker.sinks import LogFiles, archive
 from broker.sinks.disk import Disk

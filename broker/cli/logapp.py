@@ -10,11 +10,8 @@ from typing import Any, Final
 import click
 
 import broker
-from broker.cli.logcollect import LogCollect
-from broker.cli.logform import columns_from, seconds_of, since_of, size_of
-from broker.cli.loginfo import LogInfoOfMesh, LogInfoOfSpool
-from broker.cli.logtail import LogReach, LogTail
-from broker.cli.logwrite import LogWrite
+from broker.cli.logamounts import columns_from, seconds_of, since_of, size_of
+from broker.cli.logreach import LogReach
 from broker.cli.options import Parsed, import_all
 from broker.cli.running import run
 
@@ -102,6 +99,8 @@ def tail(
     **options: Any,
 ) -> int:
     """Show the records of a stream as they come."""
+    from broker.cli.logtail import LogTail
+
     if plain and (name is not None or since is not None):
         raise click.UsageError("what is --plain is in no spool: there is no --name and no --since for it")
     reach = _reach(options)
@@ -154,6 +153,8 @@ def collect(
     **options: Any,
 ) -> int:
     """Write the records of a stream into files."""
+    from broker.cli.logcollect import LogCollect
+
     reach = _reach(options)
     return run(
         LogCollect(reach, stream, name, directory, since, format_, rotate_bytes, rotate_s, compress, keep),
@@ -200,6 +201,8 @@ def write(
     **options: Any,
 ) -> int:
     """Write lines of standard input as records of a stream."""
+    from broker.cli.logwrite import LogWrite
+
     if wait is not None and spool is None:
         raise click.UsageError("what is in no spool is collected by nobody: --wait goes with --spool")
     reach = _reach(options, needed=spool is None or wait is not None)
@@ -224,6 +227,8 @@ damaged (then the exit code is 1).  Elsewhere than in a terminal each is a JSON 
 @click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
 def info(what: str | None, as_json: bool, **options: Any) -> int:
     """Show the log streams of a mesh, or what is in a spool."""
+    from broker.cli.loginfo import LogInfoOfMesh, LogInfoOfSpool
+
     reach = _reach(options, needed=False)
     if reach.connect or reach.listen:
         return run(LogInfoOfMesh(reach, what, as_json))

@@ -11,7 +11,7 @@ import trio
 
 import broker
 from broker.cli.jsonform import dumps
-from broker.cli.logtail import LogReach
+from broker.cli.logreach import LogReach
 from broker.cli.running import InputError, counted, follow_status, make_endpoint
 from broker.cli.standard import Output, note, printable
 from broker.sinks import LogFiles, archive

@@ -15,8 +15,8 @@ from rich.text import Text
 
 import broker
 from broker.cli.jsonform import dumps
+from broker.cli.logreach import LogReach
 from broker.cli.logspool import spool_form
-from broker.cli.logtail import LogReach
 from broker.cli.running import FAILED, InputError, counted, make_endpoint
 from broker.cli.standard import Output, printable
 from broker.cli.storetables import fields_table

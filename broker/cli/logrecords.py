@@ -12,7 +12,7 @@ from uuid import UUID
 
 import broker
 from broker.cli.jsonform import FormError, dumps, loads
-from broker.cli.logform import columns_from
+from broker.cli.logamounts import columns_from
 from broker.cli.logvalues import TsvForm, ValueWrong, column_of, optional, split_type, value_of
 
 __all__ = ["Reader", "record_class"]

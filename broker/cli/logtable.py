@@ -14,6 +14,7 @@ from rich.text import Text
 import broker
 from broker.cli.jsonform import dumps, to_json
 from broker.cli.logform import Shown, fields_of
+from broker.cli.standard import printable
 from broker.cli.table import fitted
 
 __all__ = ["RecordTable"]
@@ -23,6 +24,7 @@ _ORIGIN_CELLS_MAX: Final = 16
 _CELLS_FOR_ORIGIN: Final = 80
 _CELLS_MAX: Final = 32  # of one column, while there are others that want them
 _CELLS_MIN: Final = 6
+_CELLS_MORE: Final = 8
 _TEXT_CHARACTERS_MAX: Final = 1000
 
 
@@ -50,7 +52,7 @@ class RecordTable:
             self._print({name: (name.lstrip("."), "bold underline") for name in self._widths})
         for shown, row in zip(records, cells, strict=True):
             if ".fields" in self._widths:
-                row[".fields"] = "  ".join(f"{name}={row[name]}" for name, _ in fields_of(shown)), ""
+                row[".fields"] = "  ".join(f"{name}={row[name][0]}" for name, _ in fields_of(shown)), ""
             self._print(row)
 
     def _print(self, cells: dict[str, tuple[str, str]]) -> None:
@@ -71,8 +73,8 @@ def _alike(records: Sequence[Shown]) -> list[tuple[int, int]]:
 
 # What is not a record's begins with a point, which a column's name cannot.
 def _cells(shown: Shown) -> dict[str, tuple[str, str]]:
-    cells = {".time": (_local_time(shown.time_ns / 1e9), "dim"), ".origin": (shown.origin, "cyan")}
-    return cells | {name: (_text(value), "") for name, value in fields_of(shown)}
+    cells = {".time": (_local_time(shown.time_ns / 1e9), "dim"), ".origin": (printable(shown.origin), "cyan")}
+    return cells | {name: (printable(_text(value)), "") for name, value in fields_of(shown)}
 
 
 def _local_time(seconds: float) -> str:
@@ -109,8 +111,11 @@ def _fit(width: int, records: Sequence[Shown], cells: Sequence[dict[str, tuple[s
         wanted[name] = min(_CELLS_MAX, max(len(name), longest, _CELLS_MIN))
     if not wanted or sum(cells + 2 for cells in wanted.values()) - 2 > room:
         return {**front, ".fields": max(8, room)}
-    # What is left over goes to the last column of text, whose next values may be longer.
+    # Texts to come may be longer than these; the last column has the rest.
     left = room - sum(cells + 2 for cells in wanted.values()) + 2
     texts = [column.name for column in records[0].columns if column.type.startswith("str") and column.name in wanted]
-    wanted[(texts or list(wanted))[-1]] += left
+    for name in texts:
+        more = min(_CELLS_MORE, left // len(texts))
+        wanted[name] += more
+    wanted[list(wanted)[-1]] = room - sum(cells + 2 for cells in list(wanted.values())[:-1])
     return front | wanted

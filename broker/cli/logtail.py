@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Literal
 
@@ -13,31 +12,17 @@ import trio
 
 import broker
 from broker.cli.logform import Shown, line_of, shown_of
+from broker.cli.logreach import LogReach
 from broker.cli.logtable import RecordTable
-from broker.cli.running import InputError, counted, follow_status, listen_all, make_endpoint, peer_all
+from broker.cli.running import InputError, counted, follow_status, make_endpoint
 from broker.cli.standard import Output, note
-from broker.sinks.tsv import Tsv
+from broker.sinks.tsv import Tsv, zeek_type
 
-__all__ = ["LogTail", "LogReach"]
+__all__ = ["LogTail"]
 
 # Records that are rendered and written at once: enough to be quick in a flood, few enough to be seen soon.
 _BATCH_RECORDS: Final = 500
 Form = Literal["table", "json", "tsv"]
-
-
-@attrs.frozen
-class LogReach:
-    """How a command gets to the mesh."""
-
-    connect: Sequence[str]
-    listen: Sequence[str]
-    endpoint: str | None
-    timeout_s: float
-
-    async def link(self, endpoint: broker.Endpoint) -> None:
-        """Listen and peer; call it once readers are there, so that they miss nothing."""
-        await listen_all(endpoint, self.listen)
-        await peer_all(endpoint, self.connect, self.timeout_s)
 
 
 @attrs.frozen
@@ -109,7 +94,7 @@ class _ShownRecords:
         self._output = output
         self._form = form
         self._table = RecordTable() if form == "table" else None
-        self._columns: tuple[broker.Column, ...] | None = None
+        self._header: list[tuple[str, str]] = []
         self._tsv: Tsv | None = None
 
     @property
@@ -138,9 +123,10 @@ class _ShownRecords:
 
     def _tsv_text(self, shown: Shown) -> str:
         head = b""
-        if self._tsv is None or shown.columns != self._columns:
+        header = [(column.name, zeek_type(column.type)) for column in shown.columns]
+        if self._tsv is None or header != self._header:
             head = self._tsv.end(time.time()) if self._tsv is not None else b""
-            self._columns, self._tsv = shown.columns, Tsv(self._stream, shown.columns)
+            self._header, self._tsv = header, Tsv(self._stream, shown.columns)
             head += self._tsv.begin(time.time())
         return (head + self._tsv.rows([shown])).decode()
 

@@ -11,8 +11,8 @@ import trio
 
 import broker
 from broker.cli.jsonform import FormError
+from broker.cli.logreach import LogReach
 from broker.cli.logrecords import Reader
-from broker.cli.logtail import LogReach
 from broker.cli.logvalues import ValueWrong
 from broker.cli.running import FAILED, INPUT_WRONG, InputError, counted, follow_status, make_endpoint
 from broker.cli.standard import Lines, LineTooLong, Output, note

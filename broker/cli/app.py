@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -249,20 +250,28 @@ def mesh(
     "--agents", metavar="N", type=click.IntRange(3, 50), default=3, show_default=True, help="How many agents."
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
-def demo(seconds: float | None, agents: int, as_json: bool) -> int:
+@click.option(
+    "--logs",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the agents' spools and the file of what they logged there.",
+)
+def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None) -> int:
     """Watch this machine: a manager and agents, as separate processes.
 
     The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a
     burst of them as fast as they can.  Each keeps an entry in the store "hosts", whose master is the manager: kill one,
-    and its entry expires.  In a terminal the manager shows a live table; elsewhere each message is a JSON
-    object on a line and the last line is {"summary": ...}.  It stops after the seconds given or with Ctrl-C, which is
-    no failure here: the exit code is 1 if an event or a write was lost or an agent died, else 0.
+    and its entry expires.  Which processes start and stop they write to the log stream "processes"; its collector is
+    killed once, and the summary compares what is in its file with the agents' spools.  In a terminal the manager shows
+    a live table; elsewhere each message is a JSON object on a line and the last line is {"summary": ...}.  It stops
+    after the seconds given or with Ctrl-C, which is no failure here: the exit code is 1 if an event, a write or a
+    record was lost or an agent died, else 0.
     """
     import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
 
     from broker.cli.demo.run import Demo
 
-    watch = Demo(seconds, agents, as_json)
+    watch = Demo(seconds, agents, as_json, logs)
     return run(watch, at_first_signal=watch.stop)
 
 

@@ -162,7 +162,7 @@ async def test_collect_rotates_and_compresses_files(tmp_path: Path) -> None:
             await mesh.log.write_all(connections(1, 30))
             await mesh.log.collected("archive")
             with trio.fail_after(20):
-                while not (packed := list(directory.glob("conn.*.json.gz"))):
+                while not (packed := list(directory.glob("conn.*.json.gz"))):  # noqa: ASYNC110 - nothing tells of it
                     await trio.sleep(0.01)
             await mesh.log.write(Connection("last", ""))
             await mesh.log.collected("archive")

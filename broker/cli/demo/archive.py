@@ -26,10 +26,14 @@ async def _run(address: str, directory: str) -> None:
             endpoint.collect(STREAM, name=COLLECTOR, acknowledge="explicit", checkpoint=files.checkpoint) as records,
             trio.open_nursery() as nursery,
         ):
+            nursery.start_soon(_until_stdin_ends, nursery.cancel_scope)
             await endpoint.peer(address, timeout=_LINK_S)
-            nursery.start_soon(archive, records, files)
-            await trio.lowlevel.wait_readable(sys.stdin.fileno())
-            nursery.cancel_scope.cancel()
+            await archive(records, files)
+
+
+async def _until_stdin_ends(scope: trio.CancelScope) -> None:
+    await trio.lowlevel.wait_readable(sys.stdin.fileno())
+    scope.cancel()
 
 
 def main(address: str, directory: str) -> None:

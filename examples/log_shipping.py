@@ -73,9 +73,9 @@ if __name__ == "__main__":
     try:
         match sys.argv[1:]:
             case ["collector", *rest]:
-                trio.run(collector, *(rest or [ADDRESS]))
+                trio.run(collector, rest[0] if rest else ADDRESS)
             case ["agent", name, *rest]:
-                trio.run(agent, name, *(rest or [ADDRESS]))
+                trio.run(agent, name, rest[0] if rest else ADDRESS)
             case _:
                 sys.exit("usage: log_shipping.py collector [ADDRESS], or log_shipping.py agent NAME [ADDRESS]")
     except* KeyboardInterrupt:

@@ -28,7 +28,7 @@ TABLES = """
 """
 
 
-async def main(path: str, address: str = ADDRESS) -> None:
+async def main(path: str, address: str) -> None:
     """Insert what comes, until Ctrl-C."""
     database = sqlite3.connect(path, check_same_thread=False)
     database.executescript(TABLES)
@@ -59,7 +59,7 @@ if __name__ == "__main__":
     if not 2 <= len(sys.argv) <= 3:
         sys.exit("usage: log_to_database.py FILE [ADDRESS]")
     try:
-        trio.run(main, *sys.argv[1:])
+        trio.run(main, sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ADDRESS)
     except* KeyboardInterrupt:
         pass
     except* broker.BrokerError as group:

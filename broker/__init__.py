@@ -17,9 +17,10 @@ share: its **master** decides every write, **clones** are replicas of it, a **pr
                 await disks.put(message.event.host, message.event.used, expires_in=60)
 
 The layers, each of which imports only from those below it: ``cli`` (the command line) and ``testing`` (endpoints on a
-simulated network); ``endpoint`` and its handles, such as ``store`` (trio); ``net`` (ZeroMQ) and ``journal`` (LMDB);
-``node`` (an endpoint without I/O); ``stores`` (master and clones); ``protocol`` (what endpoints say to each other);
-``journaling`` (what a journal is); ``values``, ``events``, ``topics``, ``errors`` (what is said).
+simulated network); ``sinks`` (log files); ``endpoint`` and its handles, such as ``store`` (trio); ``net`` (ZeroMQ) and
+``journal`` (LMDB); ``node`` (an endpoint without I/O); ``stores`` (master and clones); ``protocol`` (what endpoints say
+to each other); ``journaling`` (what a journal is); ``values``, ``events``, ``log_records``, ``topics``, ``errors``
+(what is said).
 """
 
 from __future__ import annotations
@@ -130,8 +131,8 @@ __all__ = [
     "CollectorInfo",
     "CollectorRefused",
     "CollectorStalled",
-    "column",
     "Column",
+    "column",
     "Count",
     "DuplicateName",
     "Endpoint",
@@ -152,6 +153,7 @@ __all__ = [
     "LAST",
     "Level",
     "ListenError",
+    "log_record",
     "LogClosed",
     "LogError",
     "LogFailing",
@@ -161,7 +163,6 @@ __all__ = [
     "LogRecovered",
     "LogTopic",
     "LogWriter",
-    "log_record",
     "Malformed",
     "MasterExists",
     "MasterUnavailable",

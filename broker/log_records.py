@@ -89,17 +89,12 @@ def column(
 ) -> Any:
     """A field of a log record that says more of its column; the rest is ``attrs.field``'s.
 
-    ``name`` is the column's name in files where it is not the field's (``id.orig_h``): a letter, then letters, digits,
-    ``_ . -``.  Raises EventDefinitionError for names, descriptions (at most 1000 characters) and units (at most 64)
-    that cannot be.
+    ``name`` is the column's name in files where it is not the field's (``id.orig_h``): a letter or ``_``, then letters,
+    digits, ``_ . -``.  Raises EventDefinitionError for names, descriptions (at most 1000 characters) and units (at most
+    64) that cannot be.
     """
     if name is not None:
-        _check_text("a column's name", name, NAME_CHARACTERS_MAX)
-        if not re.search(_NAME, name):
-            raise EventDefinitionError(
-                f"a column's name is a letter and then letters, digits, '_', '.' and '-', not {name!r}: files separate "
-                f"columns and elements by other characters"
-            )
+        _check_name(name)
     _check_text("a column's description", description, DESCRIPTION_CHARACTERS_MAX)
     _check_text("a column's unit", unit, UNIT_CHARACTERS_MAX)
     if factory is not None:
@@ -108,6 +103,15 @@ def column(
         default = attrs.Factory(factory)
     metadata = {_KEY: _Told(name, description, unit)}
     return attrs.field(default=default, validator=validator, converter=converter, metadata=metadata)
+
+
+def _check_name(name: str) -> None:
+    _check_text("a column's name", name, NAME_CHARACTERS_MAX)
+    if not re.search(_NAME, name):
+        raise EventDefinitionError(
+            f"a column's name is a letter or '_' and then letters, digits, '_', '.' and '-', not {name!r}: files "
+            f"separate columns and elements by other characters"
+        )
 
 
 def _check_text(what: str, text: object, most: int) -> None:
@@ -140,8 +144,10 @@ def log_record(name: Any = None, /) -> Any:
 
 
 def _check_columns(cls: type) -> None:
-    """Refuse two columns of one name; called before the class is registered, when its annotations may be unknown."""
+    """Refuse names that cannot be; called before the class is registered, when its annotations may be unknown."""
     names = [_told(field).name or field.name for field in attrs.fields(cls) if field.init]
+    for name in names:
+        _check_name(name)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise EventDefinitionError(f"{cls.__qualname__} has two columns named {twice[0]!r}: give one another name")

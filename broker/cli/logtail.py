@@ -78,9 +78,8 @@ class LogTail:
             taken = await shown.show([shown_of(message, self.stream) for message in messages])
             if isinstance(reader, broker.Collector):
                 # Shown, and not before: one who is stopped half-way gets them again.
-                lasts = {message.position.journal: message for message in messages[:taken]}
-                for message in lasts.values():
-                    reader.acknowledge(message, through=True)
+                for message in messages[:taken]:
+                    reader.acknowledge(message)
 
 
 class _ShownRecords:

@@ -7,9 +7,10 @@ from a collector.
     async with endpoint.collect("conn", name="archive", acknowledge="explicit", checkpoint=files.checkpoint) as records:
         await broker.sinks.archive(records, files)
 
-The rooms: ``tsv``, ``jsonlines`` and ``parquet`` make bytes of records, on what ``rows`` knows of both; ``log_files``
-keeps the promise, on ``formats``, ``segments`` (one file being written), ``state`` (what is committed) and ``disk``
-(every step that reaches the disk); ``rotated`` looks after finished files; ``archiving`` is the loop.
+The rooms: ``tsv``, ``jsonlines`` and ``parquet`` make bytes of records (``rows``, ``compiled`` and ``texts`` are what
+they share); ``log_files`` keeps the promise, on ``formats``, ``segments`` (one file being written), ``state`` (what is
+committed) and ``disk`` (every step that reaches the disk); ``rotated`` looks after finished files; ``archiving`` is the
+loop.
 
 What is written here may use threads, files and optional packages; nothing below the edge imports it.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import trio
@@ -51,7 +51,7 @@ class ArchivedRecords(Protocol):
         """
         ...
 
-    def checkpoint(self, *, through: Iterable[Any]) -> bytes:
+    def checkpoint(self, *, through: Sequence[Any]) -> bytes:
         """The checkpoint as it will be once these messages, and all before them of their writers, are acknowledged."""
         ...
 
@@ -76,6 +76,9 @@ async def archive(
     is full it tries again every ``retry_s`` seconds, with a warning to the logger ``broker.sinks``; the spools keep the
     records then.  Cancelled, it commits what it has.  It leaves ``files`` open.
 
+    Parquet files count when they are finished: records are acknowledged, and leave the spools, at each rotation, so let
+    that be every few minutes.
+
     Raises what ``records`` and ``files`` raise.
     """
     async with trio.open_nursery() as nursery:
@@ -99,8 +102,9 @@ class _Archive:
         self._retry_s = retry_s
         self._nursery = nursery
         self._tidying = False
-        # By spool: what was appended last, until it is acknowledged.  One endpoint may have another spool meanwhile.
-        self._lasts: dict[bytes, ArchivedMessage] = {}
+        # By epoch of a spool: the appended record with the greatest number, until it is acknowledged.  It need not be the
+        # last one, since what another member had and did not handle comes late.
+        self._lasts: dict[tuple[bytes, int, bytes], ArchivedMessage] = {}
         self._appended = 0
         self._first_at = 0.0
 
@@ -140,13 +144,20 @@ class _Archive:
         columns = batch[-1].columns
         with trio.CancelScope(shield=True):  # Half of it must not be: it takes a few milliseconds.
             await trio.to_thread.run_sync(self._files.append, batch, columns)
-            self._lasts[batch[-1].position.journal] = batch[-1]
+            self._take_note(batch[-1])
             self._appended += len(batch)
+
+    def _take_note(self, last: ArchivedMessage) -> None:
+        position = last.position
+        epoch = position.journal, position.epoch, position.checksum
+        former = self._lasts.get(epoch)
+        if former is None or former.position.sequence < position.sequence:
+            self._lasts[epoch] = last
 
     async def _commit(self) -> None:
         if not self._appended:
             return
-        checkpoint = self._records.checkpoint(through=self._lasts.values())
+        checkpoint = self._records.checkpoint(through=list(self._lasts.values()))
         with trio.CancelScope(shield=True):  # Done, it must be known.
             durable = await trio.to_thread.run_sync(self._files.commit, checkpoint)
         self._appended = 0

@@ -268,12 +268,7 @@ class LogFiles:
         opened_s = self._segments[-1].opened_s if self._segments else self._state.opened_s
         state = State(opened_s=opened_s, number=number, moves=moves, checkpoint=checkpoint)
         if current is not None:
-            state = replace(
-                state,
-                length=current.written,
-                columns=current.columns,
-                options=current.options,
-            )
+            state = replace(state, length=current.written, columns=current.columns, options=current.options)
         write_state(self._disk, self._state_path, state)
         # Here it is done; what follows can be done again.
         self._state = state
@@ -295,11 +290,11 @@ class LogFiles:
             number += 1
             while self._rotated.is_there(name := self._rotated.name(segment.opened_s, number)):
                 number += 1
-            moves.append(Move(segment.path.name, name, segment.written))
+            moves.append(Move(segment.path.name, name))
         if current is not None and current.path != self._current:
             if self._segments[0].path != self._current:
                 self._refuse_foreign(self._current)
-            moves.append(Move(current.path.name, self._current.name, current.written))
+            moves.append(Move(current.path.name, self._current.name))
         return number, tuple(moves)
 
     def _refuse_foreign(self, path: Path) -> None:

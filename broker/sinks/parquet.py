@@ -18,10 +18,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+import attrs
+
+from broker.events import Event
 from broker.log_records import Column
 from broker.sinks.jsonlines import json_text, to_plain
 from broker.sinks.rows import Record, split_type, time_column_for, values_by_class
-from broker.values import EnumValue
+from broker.values import EnumValue, Port
 from broker.values.timestamps import nanoseconds_of
 
 try:
@@ -117,6 +120,8 @@ class Parquet:
         self._writer: Any = None
         self._rows: list[Sequence[Any]] = []
         self._rough_bytes = 0
+        # The columns whose values are not all small; those of events without a class may be anything.
+        self._unbounded = [n for n, column in enumerate(self._columns) if split_type(column.type)[0] not in _SMALL]
 
     @property
     def waiting(self) -> int:
@@ -133,10 +138,10 @@ class Parquet:
         for part, rows in self._split(messages):
             if self._timed:
                 rows = [(message.time_ns, *row) for message, row in zip(part, rows, strict=True)]  # noqa: PLW2901
+            unbounded = range(len(self._columns)) if isinstance(part[0].record, Event) else self._unbounded
             for row in rows:
                 self._rows.append(row)
-                # Numbers are small and of one size; what can be large is text, and containers, at a guess.
-                self._rough_bytes += sum([len(value) for value in row if isinstance(value, _SIZED)])
+                self._rough_bytes += sum([_rough_bytes(row[number]) for number in unbounded])
                 if len(self._rows) >= ROWS_MAX or self._rough_bytes >= VALUE_BYTES_MAX:
                     self._write_group()
         return self._bytes.take()
@@ -164,7 +169,23 @@ class Parquet:
         self._rough_bytes = 0
 
 
-_SIZED: Final = (str, bytes, list, tuple, dict, set, frozenset)
+_SMALL: Final = frozenset(
+    ("bool", "int", "count", "float", "time", "interval", "port", "addr", "subnet", "uuid", "enum")
+)
+
+
+def _rough_bytes(value: Any) -> int:
+    """About what a value takes in memory, as far as it can be much: the bytes of texts, wherever they are inside."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return 16 * len(value) + sum(map(_rough_bytes, value)) + sum(map(_rough_bytes, value.values()))
+    if isinstance(value, _CONTAINERS):
+        return 8 * len(value) + sum(map(_rough_bytes, value))
+    if attrs.has(value.__class__) and not isinstance(value, Port | EnumValue):
+        return sum(_rough_bytes(getattr(value, field.name)) for field in attrs.fields(value.__class__))
+    return 8
+
 
 # What conversions raise for a value of another type or out of range; pyarrow's errors are ValueError or TypeError,
 # NotImplementedError among them.

@@ -45,6 +45,7 @@ class Segment:
         self._fd: int | None = None
         self._waiting: list[bytes] = [] if written else [encoder.begin(opened_s)]
         self._synced = True
+        self._overhangs = False  # whether something may stand behind what is written
 
     @property
     def waiting(self) -> int:
@@ -72,22 +73,23 @@ class Segment:
             self._waiting.append(self._encoder.end(now_s))
             self.ended = True
 
-    def flush(self, *, sync: bool = True) -> bool:
-        """Write what waits, to the disk unless ``sync`` is False; whether the file had to be made.
+    def flush(self, *, sync: bool = True) -> None:
+        """Write what waits; it is on the disk when this returns, unless ``sync`` is False.
 
         Raises OSError; the file is then cut to what was written before.
         """
-        made = False
         if self._fd is None:
-            made = not self.written
-            self._fd = self._disk.create(self.path) if made else self._disk.open(self.path)
+            self._fd = self._disk.open(self.path) if self.written else self._disk.create(self.path)
+        if self._overhangs:
+            self._disk.truncate(self._fd, self.written)
+            self._overhangs = False
         data = b"".join(self._waiting)
         if data:
             try:
                 self._disk.write(self._fd, data, self.written)
             except OSError:
-                # If that fails too, the bytes stand behind the end and are written over, or cut off at the next start.
-                with suppress(OSError):
+                self._overhangs = True
+                with suppress(OSError):  # If that fails too, there is the next call, or the next start.
                     self._disk.truncate(self._fd, self.written)
                 raise
             self._synced = False
@@ -96,7 +98,6 @@ class Segment:
         if sync and not self._synced:
             self._disk.sync(self._fd)
             self._synced = True
-        return made
 
     def close(self) -> None:
         """Close the file; what waits is forgotten."""

@@ -23,11 +23,10 @@ VERSION: Final = 1
 
 
 class Move(Struct, frozen=True):
-    """A file that was written whole, ``length`` bytes, and is to have another name.  Both are names, not paths."""
+    """A file that is to have another name.  Both are names in the directory, not paths."""
 
     source: str
     target: str
-    length: int
 
 
 class State(Struct, frozen=True, kw_only=True):

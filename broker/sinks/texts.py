@@ -16,6 +16,7 @@ from broker.values.timestamps import EPOCH
 __all__ = [
     "address6_text",
     "address_text",
+    "dotted",
     "interval_text",
     "moment_of",
     "nanoseconds_text",
@@ -29,13 +30,14 @@ _since: Final = datetime.__sub__
 
 
 @lru_cache(1 << 14)
-def _dotted(number: int) -> str:
+def dotted(number: int) -> str:
+    """An IPv4 address's text of its number."""
     return socket.inet_ntoa(number.to_bytes(4, "big"))
 
 
 def address_text(address: IPv4Address) -> str:
     """``192.0.2.1``: 130 ns where the address was seen lately, 400 where not; ``str`` takes 950."""
-    return _dotted(address._ip)  # type: ignore[attr-defined]  # noqa: SLF001 - int(address) takes 110 ns more
+    return dotted(address._ip)  # type: ignore[attr-defined]  # noqa: SLF001 - int(address) takes 110 ns more
 
 
 def address6_text(address: IPv6Address) -> str:

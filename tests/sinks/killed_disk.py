@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ class Killed(BaseException):
 class KilledDisk(Disk):
     """Dies at its ``at``-th step: before it is done, or after; of a write half is done before.
 
-    What was written and not synced is lost, if ``forgets``: as when the machine dies, not the process alone.
+    If it ``forgets``, what was not synced is lost, of files and of names: as when the machine dies, not the process
+    alone.
     """
 
     def __init__(self, at: int, *, after: bool = False, forgets: bool = False) -> None:
@@ -32,6 +33,8 @@ class KilledDisk(Disk):
         self._after = after
         self._forgets = forgets
         self._open: dict[int, int] = {}  # the synced length of each open file
+        self._kept: list[Path] = []
+        self._undo: list[Callable[[], object]] = []  # what was done to names since they were synced
 
     def die(self) -> None:
         self.dead = True
@@ -40,6 +43,23 @@ class KilledDisk(Disk):
                 os.ftruncate(fd, length)
             os.close(fd)
         self._open.clear()
+        if self._forgets:
+            for undo in reversed(self._undo):
+                undo()
+        self.forget_how()
+
+    def forget_how(self) -> None:
+        for kept in self._kept:
+            kept.unlink(missing_ok=True)
+        self._kept.clear()
+        self._undo.clear()
+
+    def keep(self, path: Path) -> Path:
+        """Another name for a file, in case it has to come back."""
+        kept = path.parent / f".kept-{len(self._kept)}"
+        os.link(path, kept)
+        self._kept.append(kept)
+        return kept
 
     @contextmanager
     def _step(self) -> Iterator[bool]:
@@ -59,6 +79,7 @@ class KilledDisk(Disk):
             if whole:
                 fd = super().create(path)
                 self._open[fd] = 0
+                self._undo.append(lambda: path.unlink(missing_ok=True))
         return fd
 
     def open(self, path: Path) -> int:
@@ -84,22 +105,33 @@ class KilledDisk(Disk):
 
     def close(self, fd: int) -> None:
         with self._step():
-            self._open.pop(fd)
+            length = self._open.pop(fd)
+            if self._forgets and os.fstat(fd).st_size > length:
+                self._open[os.dup(fd)] = length  # Closing a file does not sync it.
             super().close(fd)
 
     def rename(self, source: Path, target: Path) -> None:
         with self._step() as whole:
             if whole:
+                before = self.keep(target) if self._forgets and target.exists() else None
                 super().rename(source, target)
+                if before is not None:
+                    self._undo.append(lambda: before.rename(target))
+                self._undo.append(lambda: target.rename(source))
 
     def unlink(self, path: Path) -> None:
         with self._step() as whole:
             if whole:
+                if self._forgets and path.exists():
+                    kept = self.keep(path)
+                    self._undo.append(lambda: kept.rename(path))
                 super().unlink(path)
 
     def sync_directory(self, path: Path) -> None:
-        with self._step():
+        with self._step() as whole:
             assert path.is_dir()
+            if whole:
+                self.forget_how()
 
 
 class FullDisk(Disk):

@@ -74,7 +74,7 @@ class Written:
 
     record: Any
     time_ns: int = 1_795_667_880_123_456_789
-    journal: bytes = bytes(16)
+    origin: str = "web-01"
     number: int = 0
 
     @property
@@ -83,7 +83,7 @@ class Written:
 
     @property
     def position(self) -> Position:
-        return Position(self.journal, 1, self.number, bytes(8))
+        return Position(self.origin.encode().ljust(16), 1, self.number, bytes(8))
 
 
 def written(records: Sequence[Any]) -> list[Written]:

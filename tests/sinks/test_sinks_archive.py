@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class ListedRecords:
     arrived: trio.Event = attrs.field(factory=trio.Event)
     changed: trio.Event = attrs.field(factory=trio.Event)
     batches: list[Sequence[Written]] = attrs.field(factory=list)
+    told: list[tuple[str, int]] = attrs.field(factory=list)
 
     def send(self, first: int, last: int) -> None:
         self.batches.append(numbers(first, last))
@@ -48,7 +49,7 @@ class ListedRecords:
         await trio.lowlevel.checkpoint_if_cancelled()
         return self.batches.pop(0)
 
-    def checkpoint(self, *, through: Iterable[Any]) -> bytes:
+    def checkpoint(self, *, through: Sequence[Any]) -> bytes:
         return str(max(message.number for message in through)).encode()
 
     def acknowledge(self, message: Any, *, through: bool = False) -> None:
@@ -56,6 +57,7 @@ class ListedRecords:
         # What is acknowledged is on the disk, and so is the checkpoint that says it.
         assert int(self.files.checkpoint or b"0") >= message.number
         self.acknowledged = message.number
+        self.told.append((message.origin, message.number))
         self.changed.set()
         self.changed = trio.Event()
 
@@ -88,25 +90,16 @@ async def test_many_records_are_committed_before_the_time_is_up(tmp_path: Path) 
             own.cancel_scope.cancel()
 
 
-async def test_a_writer_with_another_spool_has_both_acknowledged(tmp_path: Path) -> None:
+async def test_what_comes_late_does_not_hide_what_came_before(tmp_path: Path) -> None:
     with LogFiles(tmp_path, "n") as files:
-        acknowledged = []
-
-        class Twofold(ListedRecords):
-            def checkpoint(self, *, through: Iterable[Any]) -> bytes:
-                return str([message.position.journal[0] for message in through]).encode()
-
-            def acknowledge(self, message: Any, *, through: bool = False) -> None:
-                acknowledged.append((message.position.journal[0], message.number))
-
-        records = Twofold(files)
-        records.send(1, 3)
-        records.batches.append([attrs.evolve(one, journal=b"\1" * 16) for one in numbers(1, 2)])
+        records = ListedRecords(files)
+        records.send(11, 20)
+        records.send(1, 10)  # another member of the name had them, and died
         records.end()
         with trio.fail_after(10):
             await archive(records, files, commit_s=3600)
-        assert acknowledged == [(0, 3), (1, 2)]
-        assert files.checkpoint == b"[0, 1]"
+        assert records.told == [("web-01", 20)]
+        assert files.checkpoint == b"20"
 
 
 async def test_the_end_of_the_records_ends_it(tmp_path: Path) -> None:
@@ -117,6 +110,18 @@ async def test_the_end_of_the_records_ends_it(tmp_path: Path) -> None:
         with trio.fail_after(10):
             await archive(records, files, commit_s=3600)
         assert records.acknowledged == 3
+
+
+async def test_the_last_of_each_writer_is_acknowledged(tmp_path: Path) -> None:
+    with LogFiles(tmp_path, "n") as files:
+        records = ListedRecords(files)
+        for first, origin in ((1, "web-01"), (3, "web-02"), (5, "web-01"), (7, "web-03")):
+            records.batches.append([attrs.evolve(message, origin=origin) for message in numbers(first, first + 1)])
+        records.end()
+        with trio.fail_after(10):
+            await archive(records, files, commit_s=3600)
+        assert records.told == [("web-01", 6), ("web-02", 4), ("web-03", 8)]
+    assert numbers_in(tmp_path) == list(range(1, 9))
 
 
 async def test_cancelled_it_commits_what_it_has(tmp_path: Path) -> None:

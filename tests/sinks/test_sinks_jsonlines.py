@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sink_records import Connection, Everything, Longer, Number, Place, State, Written, written
 
 import broker
@@ -116,6 +117,19 @@ def test_equal_sets_give_equal_lines() -> None:
     assert json_text({3, 1, 2}) == json_text(frozenset([2, 3, 1])) == "[1,2,3]"
 
 
+@settings(max_examples=50)
+@given(values(), st.sampled_from(["str", "enum?", "time", "interval", "addr", "port", "count", "int", "float", "bool"]))
+def test_a_value_is_written_alike_whatever_its_column_promised(value: Any, kind: str) -> None:
+    messages = [Written(broker.Event("none", (value,)))]
+    for timestamps in ("iso8601", "epoch"):
+        made = [
+            JsonLines((Column("a", promised),), time_column="", timestamps=timestamps).rows(messages)
+            for promised in (kind, "any")
+        ]
+        assert made[0] == made[1]
+
+
+@settings(max_examples=40)
 @given(values())
 def test_whatever_is_carried_is_one_line_of_json(value: Any) -> None:
     data = JsonLines((Column("a", "int"),), time_column="").rows([Written(broker.Event("none", (value,)))])

@@ -8,18 +8,32 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from killed_disk import Killed, KilledDisk, numbers_in, visible
-from sink_records import Longer, Number, Written, numbers
+from sink_records import Longer, Written, numbers
 
 from broker.log_records import columns_of
 from broker.sinks import LogFiles
 from broker.sinks.disk import Disk
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory, where there is one: thousands of renames on a disk take their time."""
+    memory = Path("/dev/shm")  # noqa: S108 - the directory in it is made safely
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as directory:
+        yield Path(directory)
+
 
 RECORDS = 12
 BATCH = 2
@@ -31,8 +45,11 @@ def batch_from(first: int) -> list[Written]:
     return batch if first < 7 else [Written(Longer(message.number), number=message.number) for message in batch]
 
 
-def live(directory: Path, disk: Disk, **options: Any) -> None:
-    """One life of a process that archives a stream of RECORDS records, from where the last one stopped."""
+def live(directory: Path, disk: Disk, told: list[int], **options: Any) -> None:
+    """One life of a process that archives a stream of RECORDS records, from where the last one stopped.
+
+    ``told`` gets the numbers up to which it could acknowledge.
+    """
     ticks = iter(range(0, 100_000, 7))
     files = LogFiles(directory, "n", disk=disk, clock=lambda: 1_000_000.0 + next(ticks), **options)
     try:
@@ -41,30 +58,32 @@ def live(directory: Path, disk: Disk, **options: Any) -> None:
             batch = batch_from(done + 1)
             files.append(batch, columns_of(type(batch[0].record)))
             done += len(batch)
-            files.commit(str(done).encode())
-            if files.rotate_due():
-                files.rotate()
+            if files.commit(str(done).encode()):
+                told.append(done)
+            if files.rotate_due() and files.rotate():
+                told.append(done)
                 files.tidy()
         files.close()
+        told.append(done)
     except Killed:
         with suppress(OSError):  # It died in close(), perhaps.
             os.close(files._lock)
         raise
 
 
-def lock_freed(directory: Path, disk: KilledDisk, **options: Any) -> bool:
-    """Whether a life was lived to its end; a death while opening closes the lock itself."""
+def lives(directory: Path, disk: Disk, told: list[int], **options: Any) -> bool:
+    """Whether a life is lived to its end."""
     try:
-        live(directory, disk, **options)
+        live(directory, disk, told, **options)
     except Killed:
         return False
     return True
 
 
-def survivors(directory: Path, **options: Any) -> int:
-    """How many records are committed, when the files are opened again and nothing else is done."""
-    with LogFiles(directory, "n", **options) as files:
-        return int(files.checkpoint or b"0")
+def survivors(directory: Path, **options: Any) -> tuple[int, list[int]]:
+    """How many records are committed, and which there are, when the files are opened again and nothing else is done."""
+    with LogFiles(directory, "n", disk=KilledDisk(0), **options) as files:
+        return int(files.checkpoint or b"0"), numbers_in(directory)
 
 
 FORMATS = [
@@ -76,15 +95,18 @@ FORMATS = [
 
 @pytest.mark.parametrize("options", FORMATS, ids=lambda options: options["format"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_at_any_step_every_record_is_there_once(tmp_path: Path, options: dict[str, Any], after: bool) -> None:
+def test_killed_at_any_step_every_record_is_there_once(memory_path: Path, options: dict[str, Any], after: bool) -> None:
     at = 0
     while True:
         at += 1
-        directory = tmp_path / str(at)
-        whole = lock_freed(directory, KilledDisk(at, after=after, forgets=True), **options)
-        committed = survivors(directory, **options)
-        assert numbers_in(directory) == list(range(1, committed + 1)), f"killed at step {at}"
-        live(directory, KilledDisk(0), **options)
+        directory = memory_path / str(at)
+        # What is forgotten cannot be too much: so both.
+        told = [0]
+        whole = lives(directory, KilledDisk(at, after=after, forgets=not after), told, **options)
+        committed, found = survivors(directory, **options)
+        assert found == list(range(1, committed + 1)), f"killed at step {at}"
+        assert committed >= told[-1], f"killed at step {at}"
+        live(directory, KilledDisk(0), told, **options)
         assert numbers_in(directory) == list(range(1, RECORDS + 1)), f"killed at step {at}"
         assert not [path.name for path in directory.iterdir() if "tmp" in path.name or "partial" in path.name]
         if whole:
@@ -95,15 +117,15 @@ def test_killed_at_any_step_every_record_is_there_once(tmp_path: Path, options: 
 
 
 @pytest.mark.parametrize("options", FORMATS, ids=lambda options: options["format"])
-def test_killed_again_and_again_every_record_is_there_once(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_killed_again_and_again_every_record_is_there_once(memory_path: Path, options: dict[str, Any]) -> None:
     chance = random.Random(5)
     for life in range(25):
-        directory = tmp_path / str(life)
+        directory = memory_path / str(life)
         for _ in range(6):
             disk = KilledDisk(chance.randrange(1, 60), after=chance.random() < 0.5, forgets=chance.random() < 0.5)
-            if lock_freed(directory, disk, **options):
+            if lives(directory, disk, [], **options):
                 break
-        live(directory, KilledDisk(0), **options)
+        live(directory, KilledDisk(0), [], **options)
         assert numbers_in(directory) == list(range(1, RECORDS + 1))
         shutil.rmtree(directory)
 
@@ -129,7 +151,7 @@ with LogFiles(sys.argv[1], "n", rotate_bytes=20_000, compress="gzip") as files:
 
 def test_a_process_killed_at_any_moment_has_written_each_record_once(tmp_path: Path) -> None:
     chance = random.Random(9)
-    for _ in range(4):
+    for _ in range(3):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(tmp_path)],
             cwd=Path(__file__).parent,
@@ -144,7 +166,6 @@ def test_a_process_killed_at_any_moment_has_written_each_record_once(tmp_path: P
         child.stdout.close()
         child.wait()
         acknowledged = int(told.split(b"\n")[-2])
-        committed = survivors(tmp_path, rotate_bytes=20_000, compress="gzip")
+        committed, found = survivors(tmp_path, rotate_bytes=20_000, compress="gzip")
         assert committed >= acknowledged
-        assert numbers_in(tmp_path) == list(range(1, committed + 1))
-    assert columns_of(Number)
+        assert found == list(range(1, committed + 1))

@@ -112,7 +112,7 @@ def test_values_that_do_not_fit_stand_beside_the_others() -> None:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(values(), values(), values()), min_size=1, max_size=3), st.data())
 def test_no_record_of_a_writer_that_lies_stops_a_file(rows: list[tuple[Any, ...]], data: Any) -> None:
     kinds = st.sampled_from(
@@ -140,12 +140,13 @@ def test_row_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_long_texts_make_smaller_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_module, "VALUE_BYTES_MAX", 1000)
-    encoder = Parquet((Column("text", "str"),))
-    encoder.begin(0)
-    encoder.rows(written([broker.Event("none", ("x" * 400,))] * 2))
-    assert encoder.waiting == 2
-    assert encoder.rows(written([broker.Event("none", ("x" * 400,))]))
-    assert encoder.waiting == 0
+    for value in ("x" * 400, ["x" * 200, {"key": b"x" * 200}], Place("x" * 400, 1)):
+        encoder = Parquet((Column("value", "any"),))
+        encoder.begin(0)
+        encoder.rows(written([broker.Event("none", (value,))] * 2))
+        assert encoder.waiting == 2
+        assert encoder.rows(written([broker.Event("none", (value,))]))
+        assert encoder.waiting == 0
 
 
 def test_a_file_counts_when_it_is_finished(tmp_path: Path) -> None:

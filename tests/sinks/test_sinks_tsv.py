@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sink_records import ONE_COLUMN, Connection, Everything, Number, Place, State, Written, written
 
@@ -158,12 +158,19 @@ def test_bytes_come_back(data: bytes) -> None:
     assert unescaped(one(data, "bytes")) == data
 
 
+@settings(max_examples=40)
 @given(st.lists(values(), min_size=2, max_size=4))
 def test_whatever_is_carried_is_one_line_with_all_its_fields(row: list[Any]) -> None:
     columns = [Column(f"c{number}", "any") for number in range(len(row))]
     data = Tsv("t", columns, time_column="").rows([Written(broker.Event("none", tuple(row)))])
     assert [len(fields) for fields in rows_of(data)] == [len(row)]
     assert len(data.decode().splitlines()) == 1
+
+
+@settings(max_examples=50)
+@given(values(), st.sampled_from(["str", "enum?", "time", "interval", "addr", "port", "count", "int", "float", "bool"]))
+def test_a_value_is_written_alike_whatever_its_column_promised(value: Any, kind: str) -> None:
+    assert one(value, kind) == one(value, "any")
 
 
 def test_a_record_that_begins_like_a_header_is_no_header() -> None:

@@ -102,8 +102,8 @@ class _Archive:
         self._retry_s = retry_s
         self._nursery = nursery
         self._tidying = False
-        # By epoch of a spool: the appended record with the greatest number, until it is acknowledged.  It need not be the
-        # last one, since what another member had and did not handle comes late.
+        # By epoch of a spool: of what was appended the greatest number, until it is acknowledged.  That need not be the
+        # last, since what another member had and did not handle comes late.
         self._lasts: dict[tuple[bytes, int, bytes], ArchivedMessage] = {}
         self._appended = 0
         self._first_at = 0.0

@@ -10,7 +10,7 @@ import msgspec
 
 import broker
 
-__all__ = ["columns_from", "seconds_of", "since_of", "size_of"]
+__all__ = ["columns_from", "seconds_of", "since_of", "size_of", "split_outside"]
 
 _UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604_800.0}
 _UNITS_BYTES: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -59,11 +59,22 @@ def since_of(text: str) -> Any:
     return when.astimezone(UTC)  # without an offset it is local time, as it is on the wall
 
 
+def split_outside(text: str) -> list[str]:
+    """The parts between those commas that are not in brackets: ``a:int,b:map[str,int]`` has two."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char == "[") - (char == "]")
+        if char == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts
+
+
 def columns_from(text: str) -> tuple[broker.Column, ...]:
     """The columns in "host:str,used:float,at:time?"; raises ValueError."""
     columns = []
-    # A comma inside brackets separates the types of a map.
-    for part in re.split(r",(?![^\[]*\])", text):
+    for part in split_outside(text):
         name, colon, type_ = part.strip().rpartition(":")
         if not colon or not name or not type_:
             raise ValueError(f"{part!r:.60} is not NAME:TYPE, such as host:str or used:float?")

@@ -190,6 +190,16 @@ A line that is wrong is told with its number and left out; the exit code is then
     help="What records have; by default what the first line has, all of which may be left out in others.",
 )
 @click.option("--wait", metavar="NAME", help="Wait until that collector has all.")
+@click.option(
+    "--limit",
+    "limit_bytes",
+    metavar="SIZE",
+    type=Parsed("size", size_of),
+    default="1GiB",
+    show_default=True,
+    help="What the spool takes; full, we wait until collectors have some of it.",
+)
+@click.option("--drop-oldest", is_flag=True, help="Drop the oldest records when the spool is full.")
 @click.option("--strict", is_flag=True, help="End with the first line that is wrong.")
 def write(
     stream: str,
@@ -198,6 +208,8 @@ def write(
     columns: Sequence[broker.Column] | None,
     wait: str | None,
     strict: bool,
+    limit_bytes: int,
+    drop_oldest: bool,
     **options: Any,
 ) -> int:
     """Write lines of standard input as records of a stream."""
@@ -206,7 +218,7 @@ def write(
     if wait is not None and spool is None:
         raise click.UsageError("what is in no spool is collected by nobody: --wait goes with --spool")
     reach = _reach(options, needed=spool is None or wait is not None)
-    return run(LogWrite(reach, stream, spool, record or stream, columns, wait, strict))
+    return run(LogWrite(reach, stream, spool, record or stream, columns, wait, strict, limit_bytes, drop_oldest))
 
 
 _INFO_HELP = """Show the log streams of a mesh, one of them, or what is in a spool's file.

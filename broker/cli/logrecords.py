@@ -62,7 +62,7 @@ def _annotation(type_: str) -> Any:
     elif base == "set":
         made = set[_annotation(inner[0]) if inner else Any]  # type: ignore[misc]
     elif base == "map":
-        key, value = map(_annotation, inner or ["any", "any"])
+        key, value = map(_annotation, inner if len(inner) == 2 else ("any", "any"))
         made = dict[key, value]  # type: ignore[valid-type]
     elif base in _CLASSES and not inner:
         made = _CLASSES[base]

@@ -18,6 +18,7 @@ from uuid import UUID
 
 import broker
 from broker.cli.jsonform import FormError, dumps, from_json
+from broker.cli.logamounts import split_outside
 
 __all__ = ["TsvForm", "ValueWrong", "column_of", "optional", "split_type", "value_of"]
 
@@ -39,14 +40,7 @@ def split_type(type_: str) -> tuple[str, list[str]]:
     if not bracket or not inner.endswith("]"):
         return base, []
     inner = inner[:-1]
-    if base != "map":
-        return base, [inner]
-    depth = 0
-    for index, char in enumerate(inner):
-        depth += (char == "[") - (char == "]")
-        if char == "," and not depth:
-            return base, [inner[:index], inner[index + 1 :]]
-    return base, [inner, "any"]
+    return base, split_outside(inner) if base == "map" else [inner]
 
 
 def _tagged(form: Any) -> bool:
@@ -78,7 +72,7 @@ def _value_of(form: Any, type_: str) -> Any:
         items = [_value_of(item, inner[0] if inner else "any") for item in form]
         return items if base == "vector" else set(items)
     if base == "map" and type(form) is dict:
-        key, value = inner or ["any", "any"]
+        key, value = inner if len(inner) == 2 else ("any", "any")
         return {_key_of(name, key): _value_of(item, value) for name, item in form.items()}
     raise ValueWrong(f"expected {type_}, found {dumps(form):.60}")
 

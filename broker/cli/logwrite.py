@@ -22,6 +22,7 @@ __all__ = ["LogWrite"]
 # What a line of input can have wrong with it; too long a line spoils those behind it.
 _LINE_ERRORS: Final = (FormError, ValueWrong, UnicodeDecodeError, broker.NotCarried, broker.EventMisfit)
 _PROBLEMS_TOLD: Final = 20
+_FULL_S: Final = 2.0
 
 
 @attrs.define
@@ -35,10 +36,13 @@ class LogWrite:
     columns: Sequence[broker.Column] | None
     wait: str | None  # until this collector has all
     strict: bool
+    limit_bytes: int = 1 << 30
+    drop_oldest: bool = False
     written: int = 0
     wrong: int = 0
     lost: int = 0
     last: int = 0  # the number of the last record
+    _waits: bool = False  # for a record to be taken
 
     async def __call__(self, _: Output) -> int:
         """Write everything; says how many records were written, and how many lines were not."""
@@ -97,7 +101,9 @@ class LogWrite:
             first = await anext(records, None)
             if reader.record is None:
                 return
-        async with self._log(endpoint, reader.record) as log:
+        async with self._log(endpoint, reader.record) as log, trio.open_nursery() as nursery:
+            if isinstance(log, broker.LogWriter):
+                nursery.start_soon(self._tell_when_full, log)
             if first is not None:
                 await self._write_one(endpoint, log, *first)
             async for number, record in records:
@@ -105,26 +111,49 @@ class LogWrite:
             await log.flush()
             if self.wait is not None and isinstance(log, broker.LogWriter):
                 await self._wait_for(log, self.wait)
+            nursery.cancel_scope.cancel()
 
     def _log(self, endpoint: broker.Endpoint, record: type) -> broker.LogWriter | broker.LogTopic:
         try:
             if self.spool is None:
                 return endpoint.log(self.stream, record)
             names = () if self.wait is None else (self.wait,)
-            return endpoint.log(self.stream, record, path=self.spool, durable=False, collectors=names)
+            return endpoint.log(
+                self.stream,
+                record,
+                path=self.spool,
+                durable=False,
+                collectors=names,
+                limit_bytes=self.limit_bytes,
+                overflow="drop_oldest" if self.drop_oldest else "block",
+            )
         except ValueError as error:
             raise InputError(str(error)) from None
+
+    async def _tell_when_full(self, log: broker.LogWriter) -> None:
+        """Say once why nothing goes on."""
+        while True:
+            before = self.written
+            await trio.sleep(_FULL_S)
+            if self._waits and self.written == before:
+                lacking = [one.name for one in log.info().collectors if one.behind]
+                whom = ", ".join(map(repr, lacking)) or "a first collector"
+                note(f"waiting for {whom}: {self.spool} is full ({self.limit_bytes:,} bytes; --limit, --drop-oldest)")
+                return
 
     async def _write_one(
         self, endpoint: broker.Endpoint, log: broker.LogWriter | broker.LogTopic, number: int, record: Any
     ) -> None:
         if not self.written and isinstance(log, broker.LogTopic):
             await self._wait_for_reader(endpoint, log.topic)
+        self._waits = True
         try:
             self.last = await log.write(record)
             self.written += 1
         except _LINE_ERRORS as error:
             self._line_wrong(number, error)
+        finally:
+            self._waits = False
 
     async def _wait_for_reader(self, endpoint: broker.Endpoint, topic: str) -> None:
         with trio.move_on_after(self.reach.timeout_s):

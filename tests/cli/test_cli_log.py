@@ -174,6 +174,8 @@ async def test_info_and_verify_count_chunks_of_a_spool_that_a_bit_flip_spoilt(tm
         await mesh.log.write_all(connections(1, 2))
         await mesh.log.write(Connection("spoilt", "192.0.2.1"))
         await mesh.log.write(Connection("web-04", "192.0.2.1"))
+    code, output, _ = await finished(*command("journal", "verify", str(mesh.spool)))
+    assert (code, json.loads(output)["kind"], json.loads(output)["records"]) == (0, "log", 3)
     data = mesh.spool.read_bytes()
     assert b"spoilt" in data
     mesh.spool.write_bytes(data.replace(b"spoilt", b"spoilT"))

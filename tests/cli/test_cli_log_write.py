@@ -172,6 +172,41 @@ async def test_collect_rotates_and_compresses_files(tmp_path: Path) -> None:
     assert json.loads((directory / "conn.json").read_text())["host"] == "last"
 
 
+LINES = f'{{"text": "{"x" * 10_000}"}}\n' * 1000
+
+
+async def test_a_full_spool_is_told(tmp_path: Path) -> None:
+    spool = str(tmp_path / "small.spool")
+    async with started(*command("log", "write", "small", "--spool", spool, "--limit", "1MiB")) as writer:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.write, LINES)
+            told = await writer.err.next_with("is full")
+            nursery.cancel_scope.cancel()
+        assert told.startswith(f"waiting for a first collector: {spool} is full (1,048,576 bytes")
+        writer.interrupt()
+        assert await writer.end() == 130
+
+
+async def test_what_a_full_spool_drops_is_told_at_both_ends(tmp_path: Path) -> None:
+    spool, directory = str(tmp_path / "small.spool"), str(tmp_path / "files")
+    collect = ("collect", "small", "--name", "archive", "--directory", directory, "--listen", "tcp://127.0.0.1:0")
+    write = ("write", "small", "--spool", spool, "--limit", "1MiB", "--drop-oldest", "--wait", "archive")
+    async with (
+        started(*command("log", *collect)) as collector,
+        started(*command("log", *write, "--listen", "tcp://127.0.0.1:0")) as writer,
+        broker.Endpoint("relay") as relay,
+    ):
+        address = await writer.listening()
+        await writer.write(LINES)
+        await writer.close_stdin()
+        assert "'small'" in await writer.err.next_with("dropped")
+        await relay.peer(await collector.listening())
+        await relay.peer(address)
+        assert "'small'" in await collector.err.next_with("lost")
+        assert await writer.end() == 0
+        assert (await stopped(collector))["behind"] == 0
+
+
 async def test_collect_says_when_its_files_are_in_use(tmp_path: Path) -> None:
     arguments = ("collect", "conn", "--name", "a", "--directory", str(tmp_path), "--listen", "tcp://127.0.0.1:0")
     async with started(*command("log", *arguments)) as collector:

@@ -160,11 +160,12 @@ class Retention:
         """Return when :meth:`due` is true of itself, on the clock whose zero is at ``clock_ns``."""
         if self.shedding:
             return float("-inf")
-        due_ns = _NEVER
+        due_ns: list[int] = []
         if self._untold:
-            due_ns = self._told_ns + _TELL_NS
+            due_ns.append(self._told_ns + _TELL_NS)
         if self._options.limit_age_s != _NEVER:
             head = self._head()
             if head is not None:
-                due_ns = min(due_ns, head.time_ns + self._options.limit_age_s * 1e9)
-        return (due_ns - clock_ns) / 1e9
+                due_ns.append(head.time_ns + round(self._options.limit_age_s * 1e9))
+        # In whole numbers, since a float has not all of them, and a little later: due() must not be too early then.
+        return (min(due_ns) - clock_ns + 1000) / 1e9 if due_ns else _NEVER

@@ -135,6 +135,7 @@ class Collector:
             if journal not in there and source.state in {"asking", "following"}:
                 source.state = "away"
                 self._deadlines.forget(source)
+                self._changed()  # who waits for what it has written down need not
         for journal, (member, since) in there.items():
             known = self.sources.get(journal)
             if known is None:

@@ -48,9 +48,14 @@ def spools(monkeypatch: pytest.MonkeyPatch) -> Spools:
 
 
 @pytest.fixture
-async def quick(autojump_clock: trio.testing.MockClock, spools: Spools) -> AsyncIterator[tuple[Endpoint, ...]]:
+async def network(autojump_clock: trio.testing.MockClock) -> SimulatedNetwork:
+    """A network on which time jumps."""
+    return SimulatedNetwork(seed=1)
+
+
+@pytest.fixture
+async def quick(network: SimulatedNetwork, spools: Spools) -> AsyncIterator[tuple[Endpoint, ...]]:
     """Three endpoints, a, b and c, with a relay between them; time jumps, and spools are in memory."""
-    network = SimulatedNetwork(seed=1)
     async with (
         Endpoint("a", network=network) as one,
         Endpoint("r", network=network) as relay,

@@ -1,7 +1,7 @@
 """The journal on disk: an ordered log and tables that change with it, in LMDB.  No other package knows LMDB.
 
 :func:`open_journal` gives a :class:`DiskJournal`, which is a :class:`broker.journaling.Journal`; :func:`verify` and
-:func:`dump` look at a file that may be in use elsewhere.
+:func:`dump` look at a file that may be in use elsewhere; :func:`rescue` saves what is intact of a damaged spool.
 
 **On disk** there is one file, and LMDB's lock file beside it.  It is LMDB 0.9's data format, and no other is read or
 written: LMDB 1.0 has another one, and an update of a package must not turn files into what the version before cannot
@@ -42,5 +42,17 @@ from __future__ import annotations
 from broker.journal.checking import Contents, JournalReport, TableRow, dump, verify
 from broker.journal.disk import DiskJournal, JournalInfo
 from broker.journal.opening import open_journal
+from broker.journal.rescuing import RescueReport, rescue
 
-__all__ = ["Contents", "DiskJournal", "JournalInfo", "JournalReport", "TableRow", "dump", "open_journal", "verify"]
+__all__ = [
+    "Contents",
+    "DiskJournal",
+    "JournalInfo",
+    "JournalReport",
+    "RescueReport",
+    "TableRow",
+    "dump",
+    "open_journal",
+    "rescue",
+    "verify",
+]

@@ -38,7 +38,9 @@ __all__ = [
     "Holder",
     "Spool",
     "State",
+    "epoch_key",
     "schema_id",
+    "state_key",
 ]
 
 CURSORS: Final = 0
@@ -122,10 +124,10 @@ class Spool:
         """Begin a new epoch; returns its number and the rows to be written."""
         number = max(self.epochs, default=self.journal.position.epoch) + 1
         self.epochs[number] = Epoch(self.state.next, mark, time_ns)
-        rows: dict[bytes, bytes | None] = {number.to_bytes(4, "big"): encode(self.epochs[number])}
+        rows: dict[bytes, bytes | None] = {epoch_key(number): encode(self.epochs[number])}
         for old in sorted(self.epochs)[:-EPOCHS_KEPT]:
             del self.epochs[old]
-            rows[old.to_bytes(4, "big")] = None
+            rows[epoch_key(old)] = None
         return number, rows
 
     def extent(self, epoch: int, mark: bytes) -> Range | None:
@@ -189,6 +191,16 @@ class Spool:
             if chunk is not None:
                 return chunk.first
         return self.state.next
+
+
+def epoch_key(number: int) -> bytes:
+    """Return the key of an epoch's row."""
+    return number.to_bytes(4, "big")
+
+
+def state_key() -> bytes:
+    """Return the key of the state's row."""
+    return _STATE_KEY
 
 
 def schema_id(packed: bytes) -> bytes:

@@ -39,6 +39,7 @@ class Group:
         self.suspect = Ranges()  # may have been given to somebody who has died
         self.lost = 0  # dropped before this name had them
         self.lost_before = 0  # of these, who gets the next record has not been told yet
+        self._lost_at: dict[int, int] = {}  # who got these records was told so, and may not have heard it
         self.holders: dict[bytes, Holder] = {}  # as it is to be written down
         self.sessions: dict[bytes, Session] = {}  # members that are attached
         self.absent: dict[bytes, float] = {}  # members that are not, and until when they are waited for
@@ -223,6 +224,13 @@ class Group:
             self._settle()
         return bool(parts)
 
+    def lost_ahead(self, first: int) -> int:
+        """Return how many were lost just before this record, which is given out now, perhaps not for the first time."""
+        if self.lost_before:
+            self._lost_at[first] = self.lost_before + self._lost_at.get(first, 0)
+            self.lost_before = 0
+        return self._lost_at.get(first, 0) if self._lost_at else 0
+
     def skip(self, first: int, last: int) -> int:
         """Let records that are gone count as done; returns how many of them nobody had."""
         count = 0
@@ -243,3 +251,5 @@ class Group:
             self.done.remove(0, self.floor)
             self.taken.remove(0, self.floor)
             self.suspect.remove(0, self.floor)
+            if self._lost_at:
+                self._lost_at = {first: count for first, count in self._lost_at.items() if first > self.floor}

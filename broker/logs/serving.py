@@ -319,8 +319,7 @@ class Serving:
                     break
             end = min(chunk.last, last, first + share - 1)
             whole = (first, end) == (chunk.first, chunk.last)
-            pieces.append(Piece(group.lost_before, again, record.body if whole else cut(chunk, first, end)))
-            group.lost_before = 0
+            pieces.append(Piece(group.lost_ahead(first), again, record.body if whole else cut(chunk, first, end)))
             group.give(session, first, end)
             group.at = (record.sequence + (end == chunk.last), end + 1)
             share -= end - first + 1

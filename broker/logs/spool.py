@@ -112,11 +112,14 @@ class Spool:
 
     def cursors(self) -> dict[str, Cursor]:
         """Return all collectors' cursors, by name."""
-        return {key.decode(): self._decoded(Cursor, row) for key, row in self.journal.rows(CURSORS)}
+        return {key.decode(errors="replace"): self._decoded(Cursor, row) for key, row in self.journal.rows(CURSORS)}
 
     def schemas(self) -> dict[bytes, Schema]:
         """Return all schemas that its records have."""
-        return {key: decode_payload(Schema, row) for key, row in self.journal.rows(SCHEMAS)}
+        try:
+            return {key: decode_payload(Schema, row) for key, row in self.journal.rows(SCHEMAS)}
+        except Malformed as error:
+            raise JournalDamaged(str(self.journal), f"a schema of a spool: {error}") from error
 
     # -- epochs --
 

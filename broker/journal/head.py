@@ -25,7 +25,10 @@ _TREE_WORDS: Final = 5
 _META: Final = Layout(f"=II{_WORD}{_WORD}" + f"IHH{_TREE_WORDS * _WORD}" * 2 + f"{_WORD}{_WORD}")
 # The page size stands in the meta page itself; these are what systems have.
 _PAGE_BYTES: Final = frozenset(1 << power for power in range(8, 17))
-_REMEDY: Final = "restore it from a backup, or remove it to begin anew"
+_REMEDY: Final = (
+    "restore it from a backup (of a log stream's spool, broker journal rescue saves what is intact), or remove it to "
+    "begin anew"
+)
 
 
 class Tree(NamedTuple):

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from struct import Struct as Layout
 from struct import calcsize
 from typing import Final, NamedTuple
@@ -68,13 +69,14 @@ class _File(NamedTuple):
         return data
 
 
-def walk(fd: int, meta: Meta) -> int:
-    """Look at each page that is in use; returns how many.  Raises :class:`PageDamaged` at the first that is bad.
+def walk(fd: int, meta: Meta, most: int | None = None) -> int:
+    """Look at each page that is in use, or at so many; returns how many.  Raises PageDamaged at the first that is bad.
 
     The file may be written to meanwhile if a read transaction holds the pages of ``meta``.
     """
     file = _File(fd, meta.page_bytes, meta.last_page)
-    return sum(1 for tree in (meta.free, meta.main) for _ in _tree(file, tree.root, tree.depth))
+    numbers = (number for tree in (meta.free, meta.main) for number in _tree(file, tree.root, tree.depth))
+    return sum(1 for _ in islice(numbers, most))
 
 
 def _tree(file: _File, root: int, depth: int, *, inner: bool = True) -> Iterator[int]:
@@ -109,7 +111,7 @@ def _tree(file: _File, root: int, depth: int, *, inner: bool = True) -> Iterator
 def _layout(page: bytes, number: int) -> tuple[int, tuple[int, ...]]:
     """Return the page's flags and the offsets of its nodes."""
     own, _, flags, lower, upper = _PAGE.unpack_from(page)
-    if own != number or flags & 0x0F not in (_BRANCH, _LEAF):
+    if own != number or flags not in (_BRANCH, _LEAF):
         raise PageDamaged(f"page {number} is not what was written")
     if not _PAGE.size <= lower <= upper <= len(page) or lower % 2:
         raise PageDamaged(f"page {number} has its rows in no possible place")

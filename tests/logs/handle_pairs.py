@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from time import time_ns
 
 import pytest
 import trio
@@ -12,7 +13,6 @@ from handle_records import Disk, Ends, Spools
 import broker.journal
 from broker import Endpoint
 from broker.errors import JournalFull
-from broker.handles import log_writer
 from broker.journal import DiskJournal
 from broker.journaling import Work
 from broker.testing import SimulatedNetwork
@@ -42,8 +42,8 @@ def spools(monkeypatch: pytest.MonkeyPatch) -> Spools:
     """Let spools be in memory: with a clock that jumps, no thread may be waited for."""
     made = Spools()
     monkeypatch.setattr(broker.journal, "open_journal", made.open)
-    begun_ns = log_writer.time_ns()
-    monkeypatch.setattr(log_writer, "time_ns", lambda: begun_ns + round(trio.current_time() * 1e9))
+    begun_ns = time_ns()
+    monkeypatch.setattr("broker.handles.log_writer.time_ns", lambda: begun_ns + round(trio.current_time() * 1e9))
     return made
 
 

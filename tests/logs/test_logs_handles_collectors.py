@@ -21,7 +21,7 @@ pytest_plugins = ["handle_pairs"]  # its fixtures
 
 async def rest(endpoint: Endpoint, name: str, **options: Any) -> list[int]:
     """What a collector that goes on under a name is given, up to the record 99."""
-    found = []
+    found: list[int] = []
     async with endpoint.collect("flows", name=name, **options) as records:
         async for message in records:
             if message.record.n == 99:

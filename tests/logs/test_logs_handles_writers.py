@@ -169,9 +169,7 @@ async def test_who_is_cancelled_while_waiting_for_the_disk_hurts_nobody_else(
         assert await log.write(Flow(4)) == 4
 
 
-async def test_who_is_cancelled_while_waiting_for_room_has_written_nothing(
-    alone: Endpoint, tmp_path: Path
-) -> None:
+async def test_who_is_cancelled_while_waiting_for_room_has_written_nothing(alone: Endpoint, tmp_path: Path) -> None:
     async with alone.log("flows", Flow, path=tmp_path / "s", limit_bytes=1 << 20, collectors=("x",)) as log:
         with pytest.raises(trio.WouldBlock):
             while True:

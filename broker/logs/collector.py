@@ -145,15 +145,17 @@ class Collector:
 
     def _lose(self, source: Source, *, replaced: bool) -> None:
         """Take note that a spool is not to be reached, or that its writer has another one now."""
-        if source.state in {"asking", "following", "refused"}:
-            source.state = "away"
-        if replaced and source.state != "replaced":
+        if source.state == "replaced" or (source.state == "away" and not replaced):
+            return
+        source.state = "away"
+        if replaced:
             source.state = "replaced"
             if source.known:
                 missed = max(0, source.tip - max(source.floor, self._latest(source)))
                 had = str(source.base(source.epoch))
                 self._act(Tell(WriterReset(self.stream, source.member.name, had, missed)))
         self._deadlines.forget(source)
+        self._changed()  # who waits for what it has written down need not
 
     def _meet(self, journal: bytes, member: Member) -> Source | None:
         """Return a new source; None when there are too many."""

@@ -35,8 +35,8 @@ from broker.handles.store_roles import StoreClone, StoreMaster
 from broker.handles.subscriber import Subscriber
 from broker.journaling import Position
 from broker.log_records import columns_of
+from broker.logs.checkpoints import read_checkpoint
 from broker.logs.collector import QUEUE_BYTES as COLLECTOR_QUEUE_BYTES
-from broker.logs.collector import read_checkpoint
 from broker.logs.wire import Schema, Since
 from broker.logs.writer import Options, Writer
 from broker.mesh import Mesh

@@ -339,7 +339,7 @@ def a_record_counts_as_done_when_it_comes(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def through_a_record_takes_what_was_not_given(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Source, "given", lambda self, key, through: self.held[key].within(1, through))
+    patch.setattr(Source, "given", lambda self, key, first, last: self.held[key].within(first, last))
 
 
 @planted

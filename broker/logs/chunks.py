@@ -23,7 +23,17 @@ import msgspec
 
 from broker.errors import Malformed
 
-__all__ = ["CHUNK_BYTES", "CHUNK_RECORDS", "MARK_BYTES", "Chunk", "cut", "measure_chunk", "pack_chunk", "read_chunk"]
+__all__ = [
+    "CHUNK_BYTES",
+    "CHUNK_RECORDS",
+    "MARK_BYTES",
+    "Chunk",
+    "Cutter",
+    "cut",
+    "measure_chunk",
+    "pack_chunk",
+    "read_chunk",
+]
 
 # A frame's worth: what shares a chunk is read, sent and checked together.
 CHUNK_BYTES: Final = 64 << 10
@@ -93,12 +103,28 @@ def measure_chunk(data: bytes, least: int) -> int:
     return 0
 
 
+class Cutter:
+    """Cuts chunks.  It keeps the records of the last one apart, as several members take turns at one."""
+
+    def __init__(self) -> None:
+        self._key: tuple[int, int, int, bytes] = (0, 0, 0, b"")
+        self._records: list[msgspec.Raw] = []
+
+    def cut(self, chunk: Chunk, first: int, last: int) -> bytes:
+        """Return a chunk with the records of these numbers alone; raises Malformed when they are not there."""
+        key = (chunk.first, chunk.records, chunk.epoch, chunk.mark)
+        if key != self._key:
+            try:
+                self._records = _RAWS.decode(chunk.run)
+            except msgspec.MsgspecError:
+                raise Malformed("a chunk of log records that is not what was written") from None
+            self._key = key
+        parts = [bytes(raw) for raw in self._records[first - chunk.first : last - chunk.first + 1]]
+        if len(parts) != last - first + 1:
+            raise Malformed("a chunk of log records with fewer than it says")
+        return pack_chunk(first, chunk.time_ns, chunk.schema, chunk.epoch, chunk.mark, parts)
+
+
 def cut(chunk: Chunk, first: int, last: int) -> bytes:
     """Return a chunk with the records of these numbers alone; raises Malformed when they are not there."""
-    try:
-        parts = [bytes(raw) for raw in _RAWS.decode(chunk.run)[first - chunk.first : last - chunk.first + 1]]
-    except msgspec.MsgspecError:
-        raise Malformed("a chunk of log records that is not what was written") from None
-    if len(parts) != last - first + 1:
-        raise Malformed("a chunk of log records with fewer than it says")
-    return pack_chunk(first, chunk.time_ns, chunk.schema, chunk.epoch, chunk.mark, parts)
+    return Cutter().cut(chunk, first, last)

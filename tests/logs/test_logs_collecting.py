@@ -105,11 +105,11 @@ class Desk(Post):
         return [] if found is None else found[1]
 
     def asked(self) -> Collect:
-        return next(word for kind, word in reversed(self.said) if kind == LogKind.COLLECT)
+        return next(word for _, word in reversed(self.said) if isinstance(word, Collect))
 
     def acknowledged(self) -> Acknowledge:
         self.collector.flush(self.now)
-        return next(word for kind, word in reversed(self.said) if kind == LogKind.ACKNOWLEDGE)
+        return next(word for _, word in reversed(self.said) if isinstance(word, Acknowledge))
 
 
 @broker.event(name="T")

@@ -12,7 +12,8 @@ import pytest
 from logged_scenarios import Scenario
 from simulated_world import Broken
 
-from broker.logs import chunks, groups, serving
+from broker.logs import groups, serving
+from broker.logs.chunks import Cutter
 from broker.logs.collector import Collector
 from broker.logs.groups import Group
 from broker.logs.ranges import Ranges
@@ -20,7 +21,7 @@ from broker.logs.retention import Retention
 from broker.logs.serving import Serving
 from broker.logs.sessions import Session
 from broker.logs.source import Source
-from broker.logs.spool import Spool
+from broker.logs.spool import STATE, Spool
 from broker.logs.writer import Writer
 
 __all__ = ["PLANTS", "SEEDS", "caught"]
@@ -398,12 +399,33 @@ def a_writer_with_another_spool_is_not_asked(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def half_a_chunk_is_cut_off(patch: pytest.MonkeyPatch) -> None:
-    cut = chunks.cut
+    cut = Cutter.cut
+    patch.setattr(Cutter, "cut", lambda self, chunk, first, last: cut(self, chunk, first, max(first, last - 1)))
 
-    def short(chunk: Any, first: int, last: int) -> bytes:
-        return cut(chunk, first, max(first, last - 1))
 
-    patch.setattr(serving, "cut", short)
+@planted
+def numbers_of_a_commit_that_failed_are_written_down(patch: pytest.MonkeyPatch) -> None:
+    made = Writer._made
+
+    def hasty(self: Writer, now: float, coming: int) -> Any:
+        taken = self.spool.state.next
+        commit = made(self, now, coming)
+        self.spool.state.next = max(taken, self.spool.state.next)
+        commit.rows[STATE] = self.spool.state_row()
+        return commit
+
+    patch.setattr(Writer, "_made", hasty)
+
+
+@planted
+def a_full_disk_takes_no_cursors(patch: pytest.MonkeyPatch) -> None:
+    failed = Writer._failed
+
+    def stubborn(self: Writer, error: Any, now: float) -> None:
+        failed(self, error, now)
+        self._cursors_at = float("inf")
+
+    patch.setattr(Writer, "_failed", stubborn)
 
 
 @planted

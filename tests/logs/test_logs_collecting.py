@@ -344,6 +344,19 @@ def test_an_answer_that_does_not_come_is_asked_for_again_ever_more_slowly() -> N
     assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
 
 
+def test_a_replay_is_asked_for_until_something_comes_since_a_writer_that_dies_forgets_it() -> None:
+    desk = Desk(replay=True)
+    source = desk.meet()
+    desk.answer(source)
+    assert desk.asked().replay
+    desk.meet(since=2)
+    assert desk.asked().replay
+    desk.answer(source)
+    desk.records(source, 1, chunk(1, 1))
+    desk.meet(since=3)
+    assert not desk.asked().replay
+
+
 # -- chunks ------------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from typing import Final, Literal, Self, overload
 import trio
 
 from broker import events
-from broker.errors import EndpointClosed
+from broker.errors import EndpointClosed, TopicError
 from broker.handles.collector import Collector
 from broker.handles.log_driver import LogDriver
 from broker.handles.log_topic import LogTopic, log_topic
@@ -114,6 +114,14 @@ def _zmq_network(endpoint: Endpoint, nursery: trio.Nursery) -> NetworkDriver:
 def _collector_name(name: str) -> str:
     if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
         raise ValueError(f"a collector's name is printable text of 1 to 255 bytes: {name!r:.100}")
+    return name
+
+
+def _stream_name(stream: str) -> str:
+    """Return a stream's name as it is part of a topic: ``a//b`` is ``a/b``."""
+    name = normalize_topic(log_topic(normalize_topic(stream))).removeprefix(log_topic(""))
+    if not name:
+        raise TopicError(f"a log stream has a name, such as 'conn': {stream!r}")
     return name
 
 
@@ -558,7 +566,7 @@ class Endpoint:
         Entering raises LogInUse, and JournalError for a spool that cannot be used: JournalMismatch, JournalDamaged,
         JournalBusy, JournalUnreadable, JournalFull.
         """
-        normalize_topic(log_topic(stream))
+        stream = _stream_name(stream)
         if path is None:
             return LogTopic(self, stream, record)
         if overflow not in {"block", "drop_oldest"}:
@@ -597,7 +605,7 @@ class Endpoint:
 
         Raises ValueError for arguments that make no sense, and Malformed for what is not a checkpoint.
         """
-        normalize_topic(log_topic(stream))
+        stream = _stream_name(stream)
         if acknowledge not in {"auto", "explicit"}:
             raise ValueError(f"acknowledge is 'auto' or 'explicit', not {acknowledge!r:.100}")
         if queue_bytes < 1:

@@ -293,6 +293,23 @@ def verify(path: str) -> int:
     return run(Verify(path))
 
 
+@journal.command()
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option("--stream", metavar="NAME", help="Of which log stream it is, where the file no longer tells.")
+def rescue(old: str, new: str, stream: str | None) -> int:
+    """Save what is intact of the damaged spool OLD of a log stream in the new file NEW.
+
+    OLD is read page by page, without trusting what holds it together, and not touched; nobody may have it open.  Move
+    NEW to OLD's place: its writer and its collectors go on where they were.  It tells how many records were saved and
+    which numbers are missing: in words in a terminal, elsewhere as a JSON object.  Exit codes: 0 nothing is missing; 1
+    something is; 2 nothing could be saved.
+    """
+    from broker.cli.journal import Rescue
+
+    return run(Rescue(old, new, stream))
+
+
 # \b keeps click from filling the lines below it.
 _DUMP_HELP = """Write out what is in the journal in the file PATH, each part as a JSON object on a line.
 

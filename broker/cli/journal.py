@@ -1,4 +1,4 @@
-"""``broker journal``: is a journal whole, and what is in it."""
+"""``broker journal``: is a journal whole, what is in it, and saving what is left of a spool that is not whole."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import trio
 from broker.cli.jsonform import dumps, to_json
 from broker.cli.running import FAILED, InputError, counted
 from broker.cli.standard import Output, printable
-from broker.errors import JournalBusy, JournalMismatch, JournalUnreadable, Malformed
-from broker.journal import Contents, JournalReport, TableRow, dump, verify
+from broker.errors import JournalBusy, JournalError, JournalMismatch, JournalUnreadable, Malformed
+from broker.journal import Contents, JournalReport, RescueReport, TableRow, dump, rescue, verify
 from broker.journaling import Record
 from broker.values import unpack
 
-__all__ = ["Dump", "Verify"]
+__all__ = ["Dump", "Rescue", "Verify"]
 
 _BATCH: Final = 500
+_MISSING_SHOWN: Final = 20
 _NOT_READ: Final = (JournalBusy, JournalMismatch, JournalUnreadable)
 
 
@@ -62,6 +63,57 @@ def _report_text(report: JournalReport) -> str:
         checked = (counted(report.records, "record"), counted(report.rows, "row"), counted(report.pages, "page"))
         lines.append(f"checked {', '.join(checked)}")
     lines += [f"problem: {problem}" for problem in report.problems] or ["no problem found"]
+    return "".join(printable(line) + "\n" for line in lines)
+
+
+@attrs.frozen
+class Rescue:
+    """One run of ``broker journal rescue``."""
+
+    path: str
+    target: str
+    stream: str | None
+
+    async def __call__(self, output: Output) -> int:
+        """Save what is intact, and show what that was and what is missing."""
+
+        def job() -> RescueReport:
+            return rescue(self.path, self.target, stream=self.stream)
+
+        try:
+            report = await trio.to_thread.run_sync(job)
+        except JournalError as error:
+            raise InputError(str(error)) from None
+        await output.write(_rescue_text(report) if output.is_terminal else dumps(_rescue_form(report)) + "\n")
+        return 0 if report.ok else FAILED
+
+
+def _rescue_form(report: RescueReport) -> dict[str, Any]:
+    return {
+        "path": report.path,
+        "target": report.target,
+        "stream": report.stream,
+        "records": report.records,
+        "chunks": report.chunks,
+        "first": report.first,
+        "last": report.last,
+        "missing": [list(one) for one in report.missing],
+        "collectors": list(report.collectors),
+        "problems": list(report.problems),
+    }
+
+
+def _rescue_text(report: RescueReport) -> str:
+    saved = f"saved {counted(report.records, 'record')} of the log stream {report.stream!r} in {report.target}"
+    lines = [f"{saved} ({report.first} to {report.last})" if report.records else saved]
+    lines.append(f"collectors that go on where they were: {', '.join(report.collectors) or 'none'}")
+    for first, last in report.missing[:_MISSING_SHOWN]:
+        lines.append(f"missing: record {first}" if first == last else f"missing: records {first} to {last}")
+    if len(report.missing) > _MISSING_SHOWN:
+        lines.append(f"missing: {len(report.missing) - _MISSING_SHOWN} further gaps (all of them in JSON)")
+    lines += [f"problem: {problem}" for problem in report.problems]
+    if report.ok:
+        lines.append("nothing is missing")
     return "".join(printable(line) + "\n" for line in lines)
 
 

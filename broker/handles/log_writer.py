@@ -135,7 +135,9 @@ class LogWriter:
     def _open(self) -> DiskJournal:
         from broker.journal import open_journal  # it brings LMDB with it
 
-        return open_journal(self.path, kind="log", name=self.name, role="writer", tables=TABLES, check_log=False)
+        return open_journal(
+            self.path, kind="log", name=self.name, role="writer", tables=TABLES, check_log=False, check_pages=True
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None

@@ -1,7 +1,7 @@
 """The journal on disk: an ordered log and tables that change with it, in LMDB.  No other package knows LMDB.
 
 :func:`open_journal` gives a :class:`DiskJournal`, which is a :class:`broker.journaling.Journal`; :func:`verify` and
-:func:`dump` look at a file that may be in use elsewhere.
+:func:`dump` look at a file that may be in use elsewhere; :func:`rescue` saves what is intact of a damaged spool.
 
 **On disk** there is one file, and LMDB's lock file beside it.  It is LMDB 0.9's data format, and no other is read or
 written: LMDB 1.0 has another one, and an update of a package must not turn files into what the version before cannot
@@ -18,8 +18,9 @@ row, of some 4 µs that a durable row costs in all, and the only way to tell a d
 checked whenever it is read.  Opening looks at the pages' count before LMDB maps the file (a truncated one would kill
 the process), and at the end of the log, which is where a crash could have struck; :func:`verify` checks everything.
 
-What is not: LMDB's own pages, except by :func:`verify`.  A bit that flipped in one of them can give an error of LMDB,
-or kill a process that reads it (SIGBUS): a file from a disk that is in doubt is to be verified before it is opened.
+What is not: LMDB's own pages, except by :func:`verify`, and where opening is told to.  A bit that flipped in one of them
+can give an error of LMDB, or kill a process that reads it (SIGBUS): a file from a disk that is in doubt is to be
+verified before it is opened.
 
 **One commit** is one LMDB transaction with its fsync: records, rows and state change together or not at all.
 
@@ -42,5 +43,17 @@ from __future__ import annotations
 from broker.journal.checking import Contents, JournalReport, TableRow, dump, verify
 from broker.journal.disk import DiskJournal, JournalInfo
 from broker.journal.opening import open_journal
+from broker.journal.rescuing import RescueReport, rescue
 
-__all__ = ["Contents", "DiskJournal", "JournalInfo", "JournalReport", "TableRow", "dump", "open_journal", "verify"]
+__all__ = [
+    "Contents",
+    "DiskJournal",
+    "JournalInfo",
+    "JournalReport",
+    "RescueReport",
+    "TableRow",
+    "dump",
+    "open_journal",
+    "rescue",
+    "verify",
+]

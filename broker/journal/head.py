@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from broker.errors import JournalDamaged, JournalMismatch
 
-__all__ = ["DATA_VERSION", "Meta", "Tree", "read_meta", "read_metas"]
+__all__ = ["DATA_VERSION", "Meta", "Tree", "page_bytes_of", "read_meta", "read_metas"]
 
 _MAGIC: Final = 0xBEEFC0DE
 DATA_VERSION: Final = 1
@@ -25,7 +25,10 @@ _TREE_WORDS: Final = 5
 _META: Final = Layout(f"=II{_WORD}{_WORD}" + f"IHH{_TREE_WORDS * _WORD}" * 2 + f"{_WORD}{_WORD}")
 # The page size stands in the meta page itself; these are what systems have.
 _PAGE_BYTES: Final = frozenset(1 << power for power in range(8, 17))
-_REMEDY: Final = "restore it from a backup, or remove it to begin anew"
+_REMEDY: Final = (
+    "restore it from a backup (of a log stream's spool, broker journal rescue saves what is intact), or remove it to "
+    "begin anew"
+)
 
 
 class Tree(NamedTuple):
@@ -89,6 +92,15 @@ def read_metas(path: str, fd: int) -> tuple[Meta, Meta]:
     if second is None or second.page_bytes != meta.page_bytes:
         raise JournalDamaged(path, f"its second page is missing or is not what was written: {_REMEDY}")
     return (meta, second) if meta.transaction > second.transaction else (second, meta)
+
+
+def page_bytes_of(path: str, fd: int) -> int:
+    """Return the size of a file's pages from whichever meta page is left; 0: none is."""
+    for size in (0, *sorted(_PAGE_BYTES)):
+        meta = _parse(path, os.pread(fd, _HEADER_BYTES + _META.size, size))
+        if meta is not None and meta.page_bytes in _PAGE_BYTES and size in {0, meta.page_bytes}:
+            return meta.page_bytes
+    return 0
 
 
 def read_meta(path: str, fd: int) -> Meta:

@@ -23,6 +23,7 @@ import lmdb
 from broker.errors import JournalDamaged, JournalError
 from broker.journal.facts import IDENTITY_KEY, STATE_KEY, FactsDamaged, State
 from broker.journal.lmdbs import (
+    RESTORE,
     Tables,
     facts_of,
     fit_file,
@@ -175,7 +176,7 @@ class Home:
     def failure(self, error: Exception) -> JournalError:
         """Return our error for one of LMDB's, the system's or the facts'."""
         if isinstance(error, FactsDamaged):
-            return JournalDamaged(self.path, f"{error}: restore it from a backup, or remove it to begin anew")
+            return JournalDamaged(self.path, f"{error}: {RESTORE}")
         return translated(self.path, error)
 
     # -- the environment --

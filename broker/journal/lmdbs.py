@@ -20,6 +20,7 @@ from broker.journal.facts import IDENTITY_KEY, STATE_KEY, Identity, State
 from broker.journal.head import Meta, read_meta
 
 __all__ = [
+    "RESTORE",
     "Tables",
     "appear",
     "engine",
@@ -43,6 +44,22 @@ _READERS_MAX: Final = 512  # one slot for each open snapshot, and some for other
 _SPARE_READERS: Final = 4
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CONDITIONS: Final = (*_FULL, errno.EIO, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL)
+# What LMDB says of a file whose pages are not what was written; some of it means something else elsewhere.
+_DAMAGE: Final = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.CursorFullError,
+    lmdb.NotFoundError,
+    lmdb.IncompatibleError,
+    lmdb.PageFullError,
+    lmdb.BadValsizeError,
+    lmdb.BadTxnError,
+)
+RESTORE: Final = (
+    "restore it from a backup (of a log stream's spool, broker journal rescue saves what is intact), or remove it to "
+    "begin anew"
+)
 _PROBE_BYTES: Final = 64 << 10
 _QUICK_SWITCH_S: Final = 0.000_05
 
@@ -106,8 +123,8 @@ def translated(path: str, error: Exception) -> JournalError:
         return JournalFull(path, f"{text}: make room; nothing of this was written, and reading goes on")
     if isinstance(error, lmdb.MapFullError):
         return JournalFull(path, "its limit is reached: remove something or raise the limit; reading goes on")
-    if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError)):
-        return JournalDamaged(path, f"{error}: see broker journal verify, and restore it from a backup")
+    if isinstance(error, _DAMAGE):
+        return JournalDamaged(path, f"{error}: see broker journal verify, and {RESTORE}")
     if isinstance(error, lmdb.VersionMismatchError):
         return JournalMismatch(path, f"{error}: it was made by another version of LMDB")
     if "already open in this process" in str(error):

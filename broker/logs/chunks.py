@@ -23,7 +23,7 @@ import msgspec
 
 from broker.errors import Malformed
 
-__all__ = ["CHUNK_BYTES", "CHUNK_RECORDS", "MARK_BYTES", "Chunk", "cut", "pack_chunk", "read_chunk"]
+__all__ = ["CHUNK_BYTES", "CHUNK_RECORDS", "MARK_BYTES", "Chunk", "cut", "measure_chunk", "pack_chunk", "read_chunk"]
 
 # A frame's worth: what shares a chunk is read, sent and checked together.
 CHUNK_BYTES: Final = 64 << 10
@@ -74,6 +74,23 @@ def read_chunk(data: bytes) -> Chunk:
     if not 1 <= count <= CHUNK_RECORDS or not 1 <= first < 1 << 63 or time_ns >= 1 << 63:
         raise Malformed("a chunk of log records that has none, or impossible numbers")
     return Chunk(first, count, time_ns, schema, epoch, mark, data[_START:])
+
+
+def measure_chunk(data: bytes, least: int) -> int:
+    """Return how many bytes the chunk has that begins these, at least so many; 0: they begin with none that is intact.
+
+    For bytes whose length is lost: any that the checksum fits is taken.
+    """
+    start = max(least, _START + 1)
+    if len(data) < start or not 1 <= int.from_bytes(data[12:16], "big") <= CHUNK_RECORDS:
+        return 0
+    expected = _CHECK.unpack_from(data)[0]
+    check = crc32(memoryview(data)[_CHECK.size : start])
+    for size in range(start, len(data) + 1):
+        if check == expected:
+            return size
+        check = crc32(data[size : size + 1], check)
+    return 0
 
 
 def cut(chunk: Chunk, first: int, last: int) -> bytes:

@@ -102,6 +102,18 @@ class Ranges:
         following = index + 1
         return number, firsts[following] - 1 if following < len(firsts) else None
 
+    def gaps(self, first: int, last: int) -> list[Range]:
+        """Return which of the numbers from ``first`` to ``last`` are not there."""
+        found: list[Range] = []
+        while first <= last:
+            start, end = self.gap(first)
+            if start > last:
+                break
+            end = last if end is None else min(last, end)
+            found.append((start, end))
+            first = end + 1
+        return found
+
     def copy(self) -> Ranges:
         """Return a copy."""
         made = Ranges()

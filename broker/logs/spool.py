@@ -38,7 +38,9 @@ __all__ = [
     "Holder",
     "Spool",
     "State",
+    "epoch_key",
     "schema_id",
+    "state_key",
 ]
 
 CURSORS: Final = 0
@@ -111,11 +113,14 @@ class Spool:
 
     def cursors(self) -> dict[str, Cursor]:
         """Return all collectors' cursors, by name."""
-        return {key.decode(): self._decoded(Cursor, row) for key, row in self.journal.rows(CURSORS)}
+        return {key.decode(errors="replace"): self._decoded(Cursor, row) for key, row in self.journal.rows(CURSORS)}
 
     def schemas(self) -> dict[bytes, Schema]:
         """Return all schemas that its records have."""
-        return {key: decode_payload(Schema, row) for key, row in self.journal.rows(SCHEMAS)}
+        try:
+            return {key: decode_payload(Schema, row) for key, row in self.journal.rows(SCHEMAS)}
+        except Malformed as error:
+            raise JournalDamaged(str(self.journal), f"a schema of a spool: {error}") from error
 
     # -- epochs --
 
@@ -123,10 +128,10 @@ class Spool:
         """Begin a new epoch; returns its number and the rows to be written."""
         number = max(self.epochs, default=self.journal.position.epoch) + 1
         self.epochs[number] = Epoch(self.state.next, mark, time_ns)
-        rows: dict[bytes, bytes | None] = {number.to_bytes(4, "big"): encode(self.epochs[number])}
+        rows: dict[bytes, bytes | None] = {epoch_key(number): encode(self.epochs[number])}
         for old in sorted(self.epochs)[:-EPOCHS_KEPT]:
             del self.epochs[old]
-            rows[old.to_bytes(4, "big")] = None
+            rows[epoch_key(old)] = None
         return number, rows
 
     def extent(self, epoch: int, mark: bytes) -> Range | None:
@@ -190,6 +195,16 @@ class Spool:
             if chunk is not None:
                 return chunk.first
         return self.state.next
+
+
+def epoch_key(number: int) -> bytes:
+    """Return the key of an epoch's row."""
+    return number.to_bytes(4, "big")
+
+
+def state_key() -> bytes:
+    """Return the key of the state's row."""
+    return _STATE_KEY
 
 
 def schema_id(packed: bytes) -> bytes:

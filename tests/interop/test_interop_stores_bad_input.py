@@ -19,7 +19,7 @@ from broker import Endpoint
 from broker.journal import open_journal
 from broker.stores.entries import ENTRIES, TABLES
 
-REMEDY = "restore it from a backup, or remove it to begin anew"
+REMEDY = "or remove it to begin anew"
 ANOTHER = "name another file"
 
 

@@ -6,6 +6,8 @@
 #   make simulation SEEDS=376      one simulated life of a mesh again, or several: SEEDS=1000-1099
 #   make simulation SEEDS=5 ONLY=stores      of one kind only: meshes (of events), or stores
 #   make soak              thousands of such lives (SEEDS=100000-104999)
+#   make kill-test         a million log records through 120 kills of writers, relay and collector, compared one by one
+#   make kill-test RECORDS=100000 KILLS=12 SEED=4      fewer, or one that failed again
 #   make bench             the benchmarks; names the peers that are missing and how to get them
 #   make check             lint, types, contracts and tests
 
@@ -14,7 +16,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test simulation soak bench check lint types contracts constraints dist clean
+.PHONY: demo test simulation soak kill-test bench check lint types contracts constraints dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -33,14 +35,24 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS))
 
+# Tests that wait for no real clock, socket or process go side by side; a fixed hash seed gives each worker the same names.
+SIDE_BY_SIDE := $(addprefix tests/,protocol schema simulation stores testing values)
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 simulation soak: $(READY)
 	$(BIN)/python tests/simulation/simulated_runs.py $(SEEDS) $(if $(ONLY),--only $(ONLY))
 
 simulation: SEEDS ?= 1000-1099
 soak: SEEDS ?= 100000-104999
+
+kill-test: $(READY)
+	$(BIN)/python tests/interop/logs_kill_test.py --records $(RECORDS) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+RECORDS ?= 1000000
+KILLS ?= 120
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all

@@ -7,7 +7,7 @@ import importlib
 import sys
 
 from benchmarks.harness import REPEAT_MIN, Options, Report
-from benchmarks.peers import ETCD, NATS, PYZMQ, REDIS
+from benchmarks.peers import ETCD, JETSTREAM_SYNCED, NATS, PYZMQ, REDIS
 from benchmarks.processes import BenchmarkFailed
 
 # Imported one by one when asked for: `codec` alone needs none of the others.
@@ -27,11 +27,16 @@ MODULES = {
     "store-replicate": "benchmarks.store_replicate",
     "store-snapshot": "benchmarks.store_snapshot",
     "store-container": "benchmarks.store_container",
+    "log-durable": "benchmarks.log_durable",
+    "log-buffered": "benchmarks.log_buffered",
+    "log-volatile": "benchmarks.log_volatile",
+    "log-replay": "benchmarks.log_replay",
+    "log-lag": "benchmarks.log_lag",
 }
 
 
 COUNT_HELP = (
-    "events, round trips, subscriptions, puts, entries or simulated seconds in a repetition; "
+    "events, records, round trips, subscriptions, puts, entries or simulated seconds in a repetition; "
     "endpoints in the largest mesh"
 )
 
@@ -70,7 +75,7 @@ def _positive(text: str) -> int:
 
 
 def _say_what_is_missing() -> None:
-    for peer in (PYZMQ, NATS, REDIS, ETCD):
+    for peer in (PYZMQ, NATS, JETSTREAM_SYNCED, REDIS, ETCD):
         why = peer.missing()
         print(f"{peer.name}: {'missing: ' + why if why else peer.version()}")
     print(

@@ -17,9 +17,10 @@ share: its **master** decides every write, **clones** are replicas of it, a **pr
                 await disks.put(message.event.host, message.event.used, expires_in=60)
 
 The layers, each of which imports only from those below it: ``cli`` (the command line) and ``testing`` (endpoints on a
-simulated network); ``endpoint`` and its handles, such as ``store`` (trio); ``net`` (ZeroMQ) and ``journal`` (LMDB);
-``node`` (an endpoint without I/O); ``stores`` (master and clones); ``protocol`` (what endpoints say to each other);
-``journaling`` (what a journal is); ``values``, ``events``, ``topics``, ``errors`` (what is said).
+simulated network); ``sinks`` (log files); ``endpoint`` and its handles, such as ``store`` (trio); ``net`` (ZeroMQ) and
+``journal`` (LMDB); ``node`` (an endpoint without I/O); ``stores`` (master and clones); ``protocol`` (what endpoints say
+to each other); ``journaling`` (what a journal is); ``values``, ``events``, ``log_records``, ``topics``, ``errors``
+(what is said).
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ from broker.handles.store_writing import Level, Outcome, Replicated
 from broker.handles.subscriber import Subscriber
 from broker.handles.watch import Watch
 from broker.journaling import Position
-from broker.log_records import Column
+from broker.log_records import Column, column, log_record
 from broker.logs.collector import WriterLag
 from broker.logs.messages import LogMessage
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
@@ -131,6 +132,7 @@ __all__ = [
     "CollectorRefused",
     "CollectorStalled",
     "Column",
+    "column",
     "Count",
     "DuplicateName",
     "Endpoint",
@@ -151,6 +153,7 @@ __all__ = [
     "LAST",
     "Level",
     "ListenError",
+    "log_record",
     "LogClosed",
     "LogError",
     "LogFailing",

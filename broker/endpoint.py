@@ -680,7 +680,9 @@ class Endpoint:
                     reader.put(status)
 
     def _set_timer(self, changed: bool) -> None:
-        due = self._node.next_deadline() if changed else self._node.next_acknowledgement()
+        self._wake_at(self._node.next_deadline() if changed else self._node.next_acknowledgement())
+
+    def _wake_at(self, due: float) -> None:
         if due < self._timer_scope.deadline:
             self._timer_scope.deadline = due
 

@@ -22,6 +22,7 @@ from broker.schema import (
     DecodeRun,
     Encode,
     Misfit,
+    Schema,
     UnknownName,
     decoder,
     encoder,
@@ -32,7 +33,18 @@ from broker.schema import (
 from broker.schema.kinds import describe
 from broker.schema.layout import speed_up_init
 
-__all__ = ["Event", "Misfit", "check_name", "decoder_for", "encode", "encoder_for", "event", "name_of"]
+__all__ = [
+    "Event",
+    "Misfit",
+    "check_name",
+    "decoder_for",
+    "define",
+    "encode",
+    "encoder_for",
+    "event",
+    "name_of",
+    "schema_for",
+]
 
 _T = TypeVar("_T")
 
@@ -99,16 +111,29 @@ def event(cls: type[_T] | None = None, /, *, name: str | None = None) -> type[_T
     local_names = {} if frame.f_locals is frame.f_globals else frame.f_locals
 
     def decorate(cls: type[_T]) -> type[_T]:
-        return _define(cls, name, local_names)
+        return define(cls, name, local_names, "event")
 
     return decorate if cls is None else decorate(cls)
 
 
-def _define(cls: type[_T], name: str | None, local_names: Mapping[str, Any]) -> type[_T]:
+def define(
+    cls: type[_T],
+    name: str | None,
+    local_names: Mapping[str, Any],
+    decorator: str,
+    check: Callable[[type], None] | None = None,
+) -> type[_T]:
+    """What :func:`event` does, for the decorators that are made of it.
+
+    ``local_names`` are those of the function around the class, ``decorator`` is what errors call the decorator.
+    ``check`` is given the attrs class before it is registered and may refuse it by raising EventDefinitionError.
+    """
     if not isinstance(cls, type):
-        raise EventDefinitionError(f"@broker.event takes a class, not {describe(cls)}")
+        raise EventDefinitionError(f"@broker.{decorator} takes a class, not {describe(cls)}")
     if "__attrs_attrs__" in cls.__dict__:
-        raise EventDefinitionError(f"{cls.__qualname__} is an attrs class already: @broker.event alone makes it one")
+        raise EventDefinitionError(
+            f"{cls.__qualname__} is an attrs class already: @broker.{decorator} alone makes it one"
+        )
     name = cls.__qualname__.rpartition("<locals>.")[2] if name is None else name
     try:
         check_name(name)
@@ -121,6 +146,8 @@ def _define(cls: type[_T], name: str | None, local_names: Mapping[str, Any]) -> 
         made = attrs.frozen(cls, weakref_slot=False)
     except (TypeError, ValueError, attrs.exceptions.UnannotatedAttributeError) as error:
         raise EventDefinitionError(f"{cls.__qualname__}: {error}") from error
+    if check is not None:
+        check(made)
     speed_up_init(made)
     try:
         schema_of(made, local_names)
@@ -150,6 +177,12 @@ def name_of(cls: type) -> str:
     return str(name)
 
 
+def schema_for(cls: type) -> Schema:
+    """The schema of an event class.  Raises EventDefinitionError for any other class, and for names not yet defined."""
+    name_of(cls)
+    return schema_of(cls, cls.__dict__.get(_LOCAL_NAMES))
+
+
 # --- out ---------------------------------------------------------------------------------------------------------
 
 
@@ -161,8 +194,8 @@ def encoder_for(cls: type) -> tuple[str, Encode]:
     """
     found = _encoders.get(cls)
     if found is None:
+        schema = schema_for(cls)
         name = name_of(cls)
-        schema = schema_of(cls, cls.__dict__.get(_LOCAL_NAMES))
         found = _encoders[cls] = name, encoder(schema, name)
     return found
 
@@ -190,7 +223,7 @@ def decoder_for(name: str) -> DecodeRun:
         cls = _classes.get(name)
         if cls is None:
             return _unknown(name)  # Not kept: a peer can make up any number of names.
-        found = _decoders[name] = decoder(schema_of(cls, cls.__dict__.get(_LOCAL_NAMES)), name)
+        found = _decoders[name] = decoder(schema_for(cls), name)
     return found
 
 

@@ -17,10 +17,13 @@ import zmq
 from benchmarks.__main__ import MODULES
 from benchmarks.disks import directory_on_disk, file_system
 from benchmarks.harness import Result, Series, Table, in_turns
+from benchmarks.log_replay import replayed
+from benchmarks.log_shipping import Way, shipment
 from benchmarks.meshes import SHAPES, WINDOW_S, SimulatedMesh
-from benchmarks.peers import OURS, PYZMQ
+from benchmarks.peers import JETSTREAM, OURS, OURS_LOGS, PYZMQ, REDIS_STREAMS, Side
 from benchmarks.processes import BenchmarkFailed, Child, free_port, server
 from benchmarks.streams import stream
+from benchmarks.workload import Order, OutOfOrder, lags_ms
 
 RUN_TIMEOUT_S = 100
 
@@ -156,6 +159,76 @@ def test_a_relay_passes_every_event_on_and_its_processor_time_is_told() -> None:
     assert min(through.publisher_cpu, through.relay_cpu, through.subscribers_cpu) > 0
 
 
+LOG_WAYS = [
+    Way("ours", OURS_LOGS),
+    Way("ours, a record at a time", OURS_LOGS, log={"durable": False, "batch": 1}, collect={"batch": False}),
+    Way("ours, tasks", OURS_LOGS, log={"tasks": 4}, collect={"tasks": 4}),
+    Way("jetstream", JETSTREAM),
+    Way("jetstream, tasks and push", JETSTREAM, log={"tasks": 4}, collect={"tasks": 4, "push": True}),
+    Way("redis", REDIS_STREAMS),
+]
+
+
+@pytest.mark.parametrize("way", LOG_WAYS, ids=lambda way: way.name)
+def test_every_log_record_is_received_in_order_and_acknowledged(way: Way) -> None:
+    _skip_without(way.side)
+    with shipment(way) as live:
+        rounds = [live.round(400), live.round(1204)]
+    assert [round_.count for round_ in rounds] == [400, 1204]
+    assert all(0 < round_.writing <= round_.whole for round_ in rounds)
+    assert min(rounds[1].writer_cpu, rounds[1].collector_cpu) > 0
+
+
+@pytest.mark.parametrize("side", [OURS_LOGS, JETSTREAM, REDIS_STREAMS], ids=lambda side: side.name)
+def test_the_lag_of_a_steady_writer_counts_from_when_a_record_was_due(side: Side) -> None:
+    _skip_without(side)
+    with shipment(Way("steady", side, log={"rate": 5000}, collect={"stamped": True})) as live:
+        round_ = live.round(1000)
+    assert round_.whole >= 1000 / 5000 - 0.01
+    middle, most, longest = round_.lags
+    assert 0 < middle <= most <= longest
+
+
+@pytest.mark.parametrize("side", [OURS_LOGS, JETSTREAM, REDIS_STREAMS], ids=lambda side: side.name)
+def test_a_replay_reads_what_is_there_again_and_again(side: Side) -> None:
+    _skip_without(side)
+    with replayed(side, 600, {}) as take:
+        assert take() > 0
+        assert take() > 0
+
+
+def _skip_without(side: Side) -> None:
+    if (why := side.missing()) is not None:
+        pytest.skip(why)
+
+
+def test_records_of_one_writer_are_to_come_in_one_order() -> None:
+    order = Order()
+    order.check([0, 1, 2])
+    with pytest.raises(OutOfOrder, match="event 3 was to come and event 4 came"):
+        order.check([4])
+
+
+def test_records_of_several_tasks_are_to_come_in_the_order_of_each() -> None:
+    order = Order(tasks=2)
+    order.check([1, 0, 2])
+    order.check([4, 3])
+    assert order.seen == 5
+    with pytest.raises(OutOfOrder, match="event 5 was to come and event 7 came"):
+        order.check([6, 7])
+
+
+def test_lags_are_told_in_milliseconds() -> None:
+    assert lags_ms([number / 1000 for number in range(101)]) == [50, 99, 100]
+
+
+def test_a_server_that_is_too_old_is_missing_with_what_to_put_in_its_place() -> None:
+    assert JETSTREAM.server is not None
+    why = attrs.evolve(JETSTREAM.server, program=sys.executable, least=(99, 1)).missing()
+    assert why is not None
+    assert "put 99.1 or newer first on PATH" in why
+
+
 TABLE = Table(
     name="scale",
     title="what a mesh costs",
@@ -213,6 +286,13 @@ def test_the_table_of_containers_has_each_change_of_both_sizes() -> None:
     assert large["rows"] <= 2 * small["rows"]
 
 
+def test_the_table_of_lags_has_each_side_at_each_rate_and_what_a_backlog_costs() -> None:
+    found = _run("log-lag", "2000")
+    assert len(found["rows"]) >= 2
+    assert all(row["p50, ms"] <= row["p99, ms"] for row in found["rows"])
+    assert found["figures"].keys() >= found["limits"].keys()
+
+
 def test_a_directory_on_disk_is_not_in_memory() -> None:
     with directory_on_disk() as directory:
         assert directory.is_dir()
@@ -220,7 +300,8 @@ def test_a_directory_on_disk_is_not_in_memory() -> None:
     assert not directory.exists()
 
 
-COMPARISONS = [name for name in MODULES if name not in {"scale", "store-snapshot", "store-container"}]
+TABLES = {"scale", "store-snapshot", "store-container", "log-lag"}
+COMPARISONS = [name for name in MODULES if name not in TABLES]
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
@@ -262,4 +343,8 @@ EXPECTED_PEERS = {
     "store-batch": {"redis"},
     "store-read": {"dict"},
     "store-replicate": {"bare LMDB"},
+    "log-durable": {"jetstream", "jetstream, push", "jetstream, synced", "redis"},
+    "log-buffered": {"jetstream", "jetstream, push", "redis"},
+    "log-volatile": {"nats", "redis", "events"},
+    "log-replay": {"jetstream", "jetstream, push", "redis"},
 }

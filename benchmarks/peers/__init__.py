@@ -11,6 +11,13 @@ A module a peer holds its roles, which run in measured processes.  Each role tak
 ``ping``       for each order does that many round trips and tells their ``seconds``
 ``write``      tells its ``address``; for each order puts that many entries of a store on disk, each acknowledged when
                it is synced, and tells the ``seconds`` that took
+``log``        tells its ``address``; for each order writes that many log records, and tells when it ``started`` and
+               when it had ``finished``: ``[written, collected]``, all acknowledged to it as written, and by the
+               collector (a peer's writer does not learn of that: both are the same)
+``collect``    tells that it is ``ready``; for each order tells that it is ``armed``, receives and acknowledges that
+               many records, and tells when all were ``acknowledged``; then, where asked for, what their ``lags`` were
+``replay``     tells that it is ``ready``; for each order reads so many records under a new name, and tells the
+               ``seconds`` that took
 
 This package imports none of the peers' libraries: only their own processes do.
 """
@@ -29,7 +36,22 @@ import attrs
 from benchmarks.disks import directory_on_disk
 from benchmarks.processes import free_port, server
 
-__all__ = ["ETCD", "NATS", "OURS", "OURS_STORES", "PYZMQ", "REDIS", "REDIS_DURABLE", "Side", "Server"]
+__all__ = [
+    "ETCD",
+    "JETSTREAM",
+    "JETSTREAM_SYNCED",
+    "NATS",
+    "OURS",
+    "OURS_LOGS",
+    "OURS_STORES",
+    "PYZMQ",
+    "REDIS",
+    "REDIS_DURABLE",
+    "REDIS_STREAMS",
+    "REDIS_STREAMS_BUFFERED",
+    "Side",
+    "Server",
+]
 
 
 @attrs.frozen
@@ -40,6 +62,17 @@ class Server:
     package: str
     scheme: str
     arguments: Callable[[int, Path], list[str]]
+    # The first version that has what the arguments ask for.
+    least: tuple[int, ...] = ()
+
+    def missing(self) -> str | None:
+        """Tell why the program cannot be used and how to get it; None when it can."""
+        if shutil.which(self.program) is None:
+            return f"{self.program} is not installed: apt install {self.package} (Debian)"
+        if self.least and tuple(map(int, self.version().split(".")[:2])) < self.least:
+            least = ".".join(map(str, self.least))
+            return f"{self.program} {self.version()} cannot do this: put {least} or newer first on PATH"
+        return None
 
     def version(self) -> str:
         """Return what the program says of its version."""
@@ -69,8 +102,8 @@ class Side:
                 metadata.version(distribution)
             except metadata.PackageNotFoundError:
                 reasons.append(f"{distribution} is not installed: pip install {distribution}")
-        if self.server is not None and shutil.which(self.server.program) is None:
-            reasons.append(f"{self.server.program} is not installed: apt install {self.server.package} (Debian)")
+        if self.server is not None and (why := self.server.missing()) is not None:
+            reasons.append(why)
         return "; ".join(reasons) or None
 
     def version(self) -> str:
@@ -108,6 +141,17 @@ def _nats_arguments(port: int, directory: Path) -> list[str]:
     return ["--addr", "127.0.0.1", "--port", str(port), "--config", str(settings), "--log", str(directory / "nats.log")]
 
 
+def _jetstream_arguments(port: int, directory: Path, sync: str = "") -> list[str]:
+    settings = directory / "nats.conf"
+    settings.write_text(f'jetstream {{ store_dir: "{directory}/streams"{sync} }}\n')
+    return ["--addr", "127.0.0.1", "--port", str(port), "--config", str(settings), "--log", str(directory / "nats.log")]
+
+
+def _jetstream_synced_arguments(port: int, directory: Path) -> list[str]:
+    # By default it syncs every two minutes; so it syncs before it acknowledges.
+    return _jetstream_arguments(port, directory, ", sync_interval: always")
+
+
 def _redis_arguments(port: int, directory: Path) -> list[str]:
     # No persistence; and, as above, a subscriber that lags is not cut.
     listen = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory)]
@@ -118,6 +162,10 @@ def _redis_durable_arguments(port: int, directory: Path) -> list[str]:
     # Every pipeline is synced before it is answered; nothing else is written meanwhile.
     listen = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--save", ""]
     return [*listen, "--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
+
+
+def _redis_buffered_arguments(port: int, directory: Path) -> list[str]:
+    return [*_redis_durable_arguments(port, directory), "--appendfsync", "everysec"]
 
 
 def _etcd_arguments(port: int, directory: Path) -> list[str]:
@@ -152,6 +200,33 @@ REDIS_DURABLE = Side(
     "benchmarks.peers.redis",
     ("redis",),
     Server("redis-server", "redis-server", "redis", _redis_durable_arguments),
+    optional=("hiredis",),
+)
+OURS_LOGS = Side("ours", "benchmarks.logs", ("lmdb", "pyzmq", "trio", "msgpack"), optional=("broker-mesh", "msgspec"))
+JETSTREAM = Side(
+    "jetstream",
+    "benchmarks.peers.jetstream",
+    ("nats-py", "msgpack"),
+    Server("nats-server", "nats-server", "nats", _jetstream_arguments),
+)
+JETSTREAM_SYNCED = Side(
+    "jetstream, synced",
+    "benchmarks.peers.jetstream",
+    ("nats-py", "msgpack"),
+    Server("nats-server", "nats-server", "nats", _jetstream_synced_arguments, least=(2, 10)),
+)
+REDIS_STREAMS = Side(
+    "redis",
+    "benchmarks.peers.redis_streams",
+    ("redis", "msgpack"),
+    Server("redis-server", "redis-server", "redis", _redis_durable_arguments),
+    optional=("hiredis",),
+)
+REDIS_STREAMS_BUFFERED = Side(
+    "redis",
+    "benchmarks.peers.redis_streams",
+    ("redis", "msgpack"),
+    Server("redis-server", "redis-server", "redis", _redis_buffered_arguments),
     optional=("hiredis",),
 )
 ETCD = Side("etcd", "benchmarks.peers.etcd", ("grpcio",), Server("etcd", "etcd-server", "http", _etcd_arguments))

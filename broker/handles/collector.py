@@ -205,7 +205,7 @@ class Collector:
         """
         machine = self._open_machine()
         count = machine.acknowledge(message, through=through, now=trio.current_time())
-        self._endpoint._set_timer(changed=False)
+        self._endpoint._wake_at(machine.next_deadline())
         return count
 
     async def confirmed(self) -> None:

@@ -4,10 +4,10 @@ Members of one name share the work: each record is given to one of them.  A reco
 given to until that acknowledges it, then *done*; everything up to ``floor`` is done.  What neither is goes out next,
 so handing records back is forgetting that they are held.
 
-Who holds records outlives the writer: it writes down who is a member before it gives that member anything.  After a
+Who holds records outlives the writer: it writes down who is a member before it gives that member anything. After a
 restart it knows who may hold some, and waits for their word, at most :data:`LEASE_S`; who then has not come back has
-died, and what it may have had is given again, marked so.  A process that began anew under the same endpoint's name has
-no more of its former life; nobody waits for that.
+died, and what it may have had is given again, marked so. If all come back, nothing need be marked. A process that
+began anew under the same endpoint's name has no more of its former life; nobody waits for that.
 """
 
 from __future__ import annotations
@@ -39,12 +39,15 @@ class Group:
         self.suspect = Ranges()  # may have been given to somebody who has died
         self.lost = 0  # dropped before this name had them
         self.lost_before = 0  # of these, who gets the next record has not been told yet
-        self._lost_at: dict[int, int] = {}  # who got these records was told so, and may not have heard it
+        self._lost_told: dict[int, int] = {}  # with which record that was told, as long as that is not done
         self.holders: dict[bytes, Holder] = {}  # as it is to be written down
+        self.recorded: set[bytes] = set()  # members that are written down, and will be after the commit under way
         self.sessions: dict[bytes, Session] = {}  # members that are attached
         self.absent: dict[bytes, float] = {}  # members that are not, and until when they are waited for
-        self.unknown: set[bytes] = set()  # of these, who may hold what we do not know of
+        self.unknown: set[bytes] = set()  # of these, who may hold what we do not know of,
+        self._known_from = 0  # which is before this number
         self.dirty = name != ""  # to be written down
+        self._writing: set[bytes] = set()  # members that a commit under way writes down
         self.written = 0  # the floor that is written down
         self.at: tuple[int, int] = (0, 0)  # a chunk's sequence, and the number it begins with: where reading goes on
 
@@ -59,15 +62,31 @@ class Group:
         group.holders = {holder.id: holder for holder in cursor.holders}
         group.absent = {holder.id: now + LEASE_S for holder in cursor.holders}
         group.unknown = set(group.holders)
-        if cursor.holders:
-            group.suspect.add(cursor.floor + 1, next_ - 1)
+        group.recorded = set(group.holders)
+        group._known_from = next_
+        group.suspect = Ranges(cursor.suspect)
         group.dirty = False
         group.written = cursor.floor
         return group
 
     def cursor(self) -> Cursor:
         """Return what is to be written down."""
-        return Cursor(self.floor, tuple(self.done), tuple(self.holders.values()), self.lost, self.schema)
+        holders, suspect = tuple(self.holders.values()), tuple(self.suspect)
+        return Cursor(self.floor, tuple(self.done), holders, self.lost, self.schema, suspect)
+
+    def writing(self) -> Cursor:
+        """Return what a commit that begins writes down."""
+        self.dirty = False
+        self.recorded &= self.holders.keys()
+        self._writing = set(self.holders)
+        return self.cursor()
+
+    def wrote(self, floor: int) -> None:
+        """Take note that it is done."""
+        self.written = max(self.written, floor)
+        self.recorded |= self._writing
+        for member, session in self.sessions.items():
+            session.active = session.active or member in self.recorded
 
     @property
     def shared(self) -> bool:
@@ -80,20 +99,15 @@ class Group:
         """Let a member take part; it gets records once it is written down who it is."""
         holder = session.holder
         for other in list(self.holders.values()):
-            if other.endpoint == holder.endpoint and other.endpoint_id != holder.endpoint_id and other.id != holder.id:
-                self.expire(other.id)  # of its process's former life
-        former = self.holders.get(holder.id)
+            if self._is_former(other, holder):
+                self.expire(other.id)
         self.absent.pop(holder.id, None)
         self.unknown.discard(holder.id)
         self.sessions[holder.id] = session
-        if former != holder:
+        if self.holders.get(holder.id) != holder:
             self.holders[holder.id] = holder
-            self.dirty = True
-            session.active = former is not None
-        else:
-            session.active = True
-        if not self.name:
-            session.active, self.dirty = True, False
+            self.dirty = self.name != ""
+        session.active = holder.id in self.recorded or not self.name
         self.held.setdefault(holder.id, Ranges())
 
     def part(self, session: Session) -> None:
@@ -116,6 +130,8 @@ class Group:
 
     def expire(self, member: bytes) -> None:
         """Take a member for dead: what it held is free, and marked."""
+        if member in self.unknown:
+            self.suspect.add(self.floor + 1, self._known_from - 1)
         for first, last in self.held.get(member, ()):
             self.suspect.add(first, last)
         self._release(member)
@@ -152,12 +168,27 @@ class Group:
                 best = session
         return best
 
-    def restart(self, floor: int) -> None:
+    def others(self, holder: Holder, now: float) -> bool:
+        """Whether there are other members that live, or may."""
+        return any(
+            other.id in self.sessions or self.absent.get(other.id, now) > now
+            for other in self.holders.values()
+            if other.id != holder.id and not self._is_former(other, holder)
+        )
+
+    @staticmethod
+    def _is_former(other: Holder, holder: Holder) -> bool:
+        """Whether a member was one of a former life of the process that another one is in."""
+        return other.endpoint == holder.endpoint and other.endpoint_id != holder.endpoint_id and other.id != holder.id
+
+    def restart(self, member: bytes, floor: int) -> None:
         """Begin anew behind a record, for a single member."""
+        for other in [other for other in self.holders if other != member]:
+            self._release(other)
         self.floor = self.written = floor
         self.done, self.taken, self.suspect = Ranges(), Ranges(), Ranges()
-        for member in self.held:
-            self.held[member] = Ranges()
+        self.held = {one: Ranges() for one in self.held}
+        self._lost_told.clear()
         self.dirty = True
 
     # -- records ---------------------------------------------------------------------------------------------------
@@ -212,6 +243,15 @@ class Group:
         self.held[session.holder.id].add(first, last)
         self.taken.add(first, last)
 
+    def lost_with(self, first: int, last: int) -> int:
+        """Return how many lost records are to be told of with these; when they are given again, once more."""
+        told = [number for number in self._lost_told if first <= number <= last]
+        count = self.lost_before + sum(self._lost_told.pop(number) for number in told)
+        self.lost_before = 0
+        if count:
+            self._lost_told[first] = count
+        return count
+
     def acknowledge(self, session: Session, first: int, last: int) -> bool:
         """Take note that a member has done these, unless others hold them; whether that is news."""
         self.claim(session, [(first, last)], (1, last))
@@ -223,13 +263,6 @@ class Group:
         if parts:
             self._settle()
         return bool(parts)
-
-    def lost_ahead(self, first: int) -> int:
-        """Return how many were lost just before this record, which is given out now, perhaps not for the first time."""
-        if self.lost_before:
-            self._lost_at[first] = self.lost_before + self._lost_at.get(first, 0)
-            self.lost_before = 0
-        return self._lost_at.get(first, 0) if self._lost_at else 0
 
     def skip(self, first: int, last: int) -> int:
         """Let records that are gone count as done; returns how many of them nobody had."""
@@ -251,5 +284,5 @@ class Group:
             self.done.remove(0, self.floor)
             self.taken.remove(0, self.floor)
             self.suspect.remove(0, self.floor)
-            if self._lost_at:
-                self._lost_at = {first: count for first, count in self._lost_at.items() if first > self.floor}
+            for number in [number for number in self._lost_told if number <= self.floor]:
+                del self._lost_told[number]

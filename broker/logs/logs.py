@@ -59,6 +59,10 @@ class Logs(Post):
         else:
             self._transit.send(kind, body, ((member, flow, sequence),))
 
+    def reaches(self, member: Member) -> bool:
+        """Whether there is a way to an endpoint, which may be our own."""
+        return member is self._members.own or member.reachable
+
     # -- what a program asks ---------------------------------------------------------------------------------------
 
     def check_free(self, stream: str) -> None:
@@ -165,6 +169,8 @@ class Logs(Post):
         """Take note that ways have changed."""
         self._now = now
         self._look = True
+        for writer in self.writers.values():  # who can be reached again is given more
+            writer.pump(now)
         self.settle(now)
 
     def member_forgotten(self, member: Member) -> None:
@@ -211,13 +217,19 @@ class Logs(Post):
     # -- who writes what -------------------------------------------------------------------------------------------
 
     def _find(self, stream: str) -> Iterator[tuple[Member, bytes, int]]:
-        """Give who can be reached and writes a stream: the endpoint, its journal, since when."""
+        """Give who can be reached and writes a stream: the endpoint, its journal, since when.
+
+        Of two lives of one endpoint it is the later, and of an endpoint's roles the first for the stream.
+        """
         own = self._members.own
+        found: dict[str, tuple[Member, bytes, int]] = {}
         for member in (own, *self._members.members.values()):
-            if member.streams and (member is own or (member.reachable and member.name != own.name)):
-                for role in member.streams:
-                    if role.name == stream:
-                        yield member, role.journal, role.since
+            if not member.streams or not (member is own or (member.reachable and member.name != own.name)):
+                continue
+            role = next((role for role in member.streams if role.name == stream), None)
+            if role is not None and (member.name not in found or found[member.name][2] < role.since):
+                found[member.name] = member, role.journal, role.since
+        return iter(found.values())
 
     def settle(self, now: float) -> None:
         """Announce what has begun, look for writers where that may have changed, pass on what stays inside."""

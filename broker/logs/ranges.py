@@ -76,6 +76,9 @@ class Ranges:
     def remove(self, first: int, last: int) -> None:
         """Take away the numbers from ``first`` to ``last``."""
         firsts, lasts = self._firsts, self._lasts
+        if firsts and first <= firsts[0] <= last < lasts[0]:  # from the front, as records are acknowledged
+            firsts[0] = last + 1
+            return
         start = bisect_right(lasts, first - 1)
         end = bisect_right(firsts, last)
         if last < first or start >= end:

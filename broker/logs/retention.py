@@ -25,6 +25,7 @@ _NEVER: Final = float("inf")
 _LOOK_BYTES: Final = 256 << 10
 # Drops are told of together, at most so often.
 _TELL_NS: Final = 1_000_000_000
+_HAIR_NS: Final = 1000
 
 
 class _Head(NamedTuple):
@@ -50,7 +51,8 @@ class Retention:
         self._stream = stream
         self._heads: deque[_Head] = deque()  # the oldest chunks, from the first that is to be kept
         self._next = 0  # the sequence behind the last of them
-        self._freed = 0  # bytes that are trimmed, and still in the journal's count
+        self._going: deque[tuple[int, int]] = deque()  # chunks that are to go, and are still there: sequence, bytes
+        self._going_bytes = 0
         self._upto = 0  # the last chunk that is to go
         self.shedding = False  # there is no room on the disk: the next commit only trims
         self._untold: dict[str, tuple[int, frozenset[str]]] = {}
@@ -74,21 +76,26 @@ class Retention:
         return self._heads[0] if self._heads else None
 
     def _kept_bytes(self) -> int:
-        journal = self._spool.journal
-        if journal.first > self._upto:
-            self._freed = 0
-        return journal.log_bytes - self._freed
+        journal, going = self._spool.journal, self._going
+        while going and going[0][0] < journal.first:
+            self._going_bytes -= going.popleft()[1]
+        return journal.log_bytes - self._going_bytes
 
     @property
     def watermark(self) -> int:
         """Up to which record all registered collectors have everything."""
         return min((group.floor for group in self._groups.values()), default=0)
 
+    @property
+    def trimming(self) -> bool:
+        """Whether chunks that are to go are still there: a journal drops a long log in steps."""
+        return self._spool.journal.first <= self._upto
+
     def due(self, wall_ns: int) -> bool:
         """Whether something has to go, or to be told, though nothing else is written."""
         if self._untold and wall_ns >= self._told_ns + _TELL_NS:
             self._say(wall_ns)
-        if self.shedding:
+        if self.shedding or self.trimming:
             return True
         if self._options.limit_age_s == _NEVER and not self._options.drop_oldest:
             return False
@@ -124,7 +131,8 @@ class Retention:
                 self._drop(head, reason)
             self._heads.popleft()
             self._upto = head.sequence
-            self._freed += head.size
+            self._going.append((head.sequence, head.size))
+            self._going_bytes += head.size
             shed -= head.size
             if shed <= 0:
                 self.shedding = False
@@ -158,14 +166,14 @@ class Retention:
 
     def next_deadline(self, clock_ns: int) -> float:
         """Return when :meth:`due` is true of itself, on the clock whose zero is at ``clock_ns``."""
-        if self.shedding:
+        if self.shedding or self.trimming:
             return float("-inf")
-        due_ns: list[int] = []
+        due: list[int] = []
         if self._untold:
-            due_ns.append(self._told_ns + _TELL_NS)
+            due.append(self._told_ns + _TELL_NS)
         if self._options.limit_age_s != _NEVER:
             head = self._head()
             if head is not None:
-                due_ns.append(head.time_ns + round(self._options.limit_age_s * 1e9))
-        # In whole numbers, since a float has not all of them, and a little later: due() must not be too early then.
-        return (min(due_ns) - clock_ns + 1000) / 1e9 if due_ns else _NEVER
+                due.append(head.time_ns + round(self._options.limit_age_s * 1e9))
+        # Not a hair before it is due: as seconds of a float it is a little more or less.
+        return (min(due) + _HAIR_NS - clock_ns) / 1e9 if due else _NEVER

@@ -43,7 +43,6 @@ class Serving:
         self._passing: dict[bytes, Group] = {}  # of collectors without a name
         self.forgotten: set[str] = set()  # names whose cursors are to be removed
         self._carried: list[tuple[Session, int]] = []  # acknowledgements that a commit carries
-        self._joined: list[Session] = []  # members that a commit writes down
         self._forgetting: set[str] = set()
         self._more = False
         self._rest_until = float("-inf")  # reading has failed
@@ -69,7 +68,7 @@ class Serving:
             self._leave(member, wire.decode(Leave, body))
 
     def _collect(self, member: Member, collect: Collect, now: float) -> None:
-        refused = self._reason_against(collect)
+        refused = self._reason_against(collect, member, now)
         former = next((pair for pair in self._sessions.values() if pair[0].holder.id == collect.member), None)
         if former is not None and former[0].member.id == member.id and former[0].serial >= collect.serial:
             return  # it came late
@@ -89,7 +88,7 @@ class Serving:
         )
         self._answer(member, collect.serial, "", granted, shared=group.shared, start=group.floor)
 
-    def _reason_against(self, collect: Collect) -> str:
+    def _reason_against(self, collect: Collect, member: Member, now: float) -> str:
         writer = self._writer
         group = writer.groups.get(collect.name)
         if group is None:
@@ -98,7 +97,7 @@ class Serving:
             if len(self._sessions) >= SESSIONS_MAX:
                 return f"{SESSIONS_MAX} collectors are attached already"
             return ""
-        if collect.replay and any(id_ != collect.member for id_ in group.holders):
+        if collect.replay and group.others(Holder(collect.member, member.name, member.id), now):
             return f"{collect.name!r} has another member: it cannot begin anew"
         if collect.schema is None or not group.schema:
             return ""
@@ -120,7 +119,7 @@ class Serving:
             self._forgetting.discard(collect.name)
         group = writer.groups[collect.name]
         if collect.replay:
-            group.restart(self._start(collect.since))
+            group.restart(collect.member, self._start(collect.since))
         if schema and schema != group.schema:
             group.schema = schema
             group.dirty = True
@@ -246,20 +245,17 @@ class Serving:
         """Take note that a commit begins, with everybody's acknowledgements so far."""
         self._carried = [(session, session.seen) for session, _ in self._sessions.values()]
         self._forgetting = set(self.forgotten)
-        self._joined = [session for session, _ in self._sessions.values() if not session.active]
 
     def committed(self) -> None:
         """Take note that it is done."""
         for session, seen in self._carried:
             session.confirm(seen)
-        for session in self._joined:
-            session.active = True
         self.forgotten -= self._forgetting
-        self._carried, self._joined = [], []
+        self._carried = []
 
     def not_committed(self) -> None:
         """Take note that it could not be done."""
-        self._carried, self._joined = [], []
+        self._carried = []
 
     # -- what they get ---------------------------------------------------------------------------------------------
 
@@ -319,7 +315,8 @@ class Serving:
                     break
             end = min(chunk.last, last, first + share - 1)
             whole = (first, end) == (chunk.first, chunk.last)
-            pieces.append(Piece(group.lost_ahead(first), again, record.body if whole else cut(chunk, first, end)))
+            body = record.body if whole else cut(chunk, first, end)
+            pieces.append(Piece(group.lost_with(first, end), again, body))
             group.give(session, first, end)
             group.at = (record.sequence + (end == chunk.last), end + 1)
             share -= end - first + 1

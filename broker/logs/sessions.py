@@ -32,6 +32,10 @@ class Post:
         """Send a frame to an endpoint, which may be our own."""
         raise NotImplementedError
 
+    def reaches(self, member: Member) -> bool:
+        """Whether there is a way to an endpoint, which may be our own."""
+        raise NotImplementedError
+
     def begin(self, source: Source) -> int:
         """Return a serial, by which frames for a source are known from now on."""
         raise NotImplementedError
@@ -66,8 +70,9 @@ class Session:
 
     @property
     def has_room(self) -> bool:
-        """Whether it can be sent more."""
-        return self.active and (self.bytes_under_way < min(self.window, WINDOW_BYTES) or not self._untaken)
+        """Whether it can be sent more; who cannot be reached is given no more than it has."""
+        room = self.active and (self.bytes_under_way < min(self.window, WINDOW_BYTES) or not self._untaken)
+        return room and self._post.reaches(self.member)
 
     def send(self, pieces: list[Piece], now: float) -> None:
         """Send it records."""

@@ -23,7 +23,12 @@ __all__ = ["ASK_S", "Key", "Source"]
 Key = tuple[int, bytes]
 """An epoch: its number and its mark."""
 
+# How long an answer is waited for: at first as long as a way may take to be known at both ends, then twice as long each
+# time, up to this.
 ASK_S: Final = 1.0
+# One that is refused asks again: the name may have been forgotten, or another member may have gone.
+_REFUSED_S: Final = LEASE_S
+_ASK_FIRST_S: Final = 0.05
 # Word of what is done waits so long for company.
 _ACKNOWLEDGE_S: Final = 0.01
 _ALIVE_S: Final = 3.0
@@ -44,7 +49,7 @@ class Source:
         self._post = post
         self.since_ns = -1  # when the writer that is known began
         self.serial = 0
-        self.state = "away"  # asking, following, refused
+        self.state = "away"  # asking, following, refused, broken (the protocol), replaced (its writer has another)
         self.shared = False
         self.epoch: Key = (0, bytes(8))
         self.schemas: dict[bytes, Schema] = {}
@@ -69,6 +74,7 @@ class Source:
         self.done_ns = 0  # the time of the latest record that is done here
         self.heard = 0.0
         self._asked = 0.0
+        self._patience = _ASK_FIRST_S
         self._told = 0.0
         self.ack_at = _NEVER
         self._reached: Since | None = None  # the last record that came
@@ -81,6 +87,7 @@ class Source:
             schema: Schema | None, now: float) -> None:  # fmt: skip
         """Ask for what there is."""
         self.serial = serial
+        self._patience = min(ASK_S, 2 * self._patience) if self.state == "asking" else _ASK_FIRST_S
         self.state = "asking"
         if not name and self._reached is not None:  # nobody remembers how far we were
             since, replay = self._reached, False
@@ -199,7 +206,11 @@ class Source:
         for one in ranges.within(first, last):
             ranges.remove(*one)
             done.add(*one)
-            self._fresh.append((key, one))
+            fresh = self._fresh
+            if fresh and fresh[-1][0] == key and fresh[-1][1][1] + 1 == one[0]:
+                fresh[-1] = key, (fresh[-1][1][0], one[1])
+            else:
+                fresh.append((key, one))
             count += one[1] - one[0] + 1
         if not ranges:
             del self.held[key]
@@ -252,14 +263,16 @@ class Source:
     def due(self) -> float:
         """Return when there is something to do."""
         if self.state == "asking":
-            return self._asked + ASK_S
+            return self._asked + self._patience
         if self.state == "following":
             return min(self.ack_at, self._told + _ALIVE_S, self.heard + _LAPSE_S)
-        return _NEVER
+        return self._asked + _REFUSED_S if self.state == "refused" else _NEVER
 
     def lapsed(self, now: float) -> bool:
-        """Whether it has to ask anew: nothing was heard, or no answer came."""
-        return now >= (self._asked + ASK_S if self.state == "asking" else self.heard + _LAPSE_S)
+        """Whether it has to ask anew: nothing was heard, or no answer came, or the answer may be another one by now."""
+        if self.state == "following":
+            return now >= self.heard + _LAPSE_S
+        return now >= self._asked + (self._patience if self.state == "asking" else _REFUSED_S)
 
     def base(self, key: Key) -> Position:
         """Return an epoch's position, to which the numbers of its records are added."""

@@ -70,6 +70,7 @@ class Cursor(Struct, array_like=True):
     holders: tuple[Holder, ...]
     lost: int
     schema: bytes  # which it was opened with; empty: none
+    suspect: tuple[Range, ...] = ()  # beyond the floor: may have been given to somebody who has died
 
 
 class Epoch(Struct, frozen=True, array_like=True):

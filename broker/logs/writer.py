@@ -108,10 +108,12 @@ class Writer:
         self.pending_bytes = 0
         self._under_way: list[_Part] = []
         self._committing = False
+        self._trimmed = False  # the commit under way, or the last one, drops some of the log
         self._written: list[tuple[Group, int]] = []  # cursors that a commit carries: the group, its floor
         self._commit_at = _NEVER  # when what is gathered is to be written at the latest
         self._cursors_at = _NEVER
         self._retry_at = _NEVER
+        self._room_at = _NOW  # when records are to be written again, after there was no room for them
         self.failing = ""
         self.retention = Retention(self.spool, self.groups, options, self.tell, stream)
         self.serving = Serving(self, post)
@@ -197,7 +199,7 @@ class Writer:
     def _due(self, now: float) -> bool:
         if self._committing or now < self._retry_at != _NEVER:
             return False
-        if self._parts and (now >= self._commit_at or self.pending_bytes >= CHUNK_BYTES):
+        if self._parts and now >= self._room_at and (now >= self._commit_at or self.pending_bytes >= CHUNK_BYTES):
             return True
         return now >= self._cursors_at or self.retention.due(self._wall(now))
 
@@ -220,7 +222,9 @@ class Writer:
 
     def _begin_commit(self, now: float) -> None:
         coming = 0
-        while self._parts and coming < _COMMIT_BYTES and not self.retention.shedding:
+        # Without room cursors are written alone, which needs next to none: so collectors can make some.
+        lean = now < self._room_at or self.retention.shedding
+        while self._parts and coming < _COMMIT_BYTES and not lean:
             self._under_way.append(self._parts.popleft())
             coming += self._under_way[-1].size
         commit = self._made(now, coming)
@@ -241,6 +245,7 @@ class Writer:
         state, tip = self.spool.state, self.journal.position
         sequence, checksum = tip.sequence, tip.checksum
         records: list[Record] = []
+        state.next = self.durable + 1  # not what a commit had that failed
         for part in self._under_way:
             state.time_ns = max(state.time_ns, part.time_ns)
             state.next = part.first + len(part.records)
@@ -248,6 +253,7 @@ class Writer:
             sequence, checksum = sequence + 1, chain(checksum, body)
             records.append(Record(sequence, checksum, body))
         trim = self.retention.trim(self._wall(now), coming)
+        self._trimmed = trim >= self.journal.first
         self._rows_under_way, self._rows = self._rows, {}
         rows = {**self._rows_under_way}
         rows[STATE] = self.spool.state_row()
@@ -260,8 +266,7 @@ class Writer:
         rows: dict[bytes, bytes | None] = {name.encode(): None for name in self.serving.forgotten}
         for name, group in self.groups.items():
             if group.dirty:
-                group.dirty = False
-                rows[name.encode()] = wire.encode(group.cursor())
+                rows[name.encode()] = wire.encode(group.writing())
                 self._written.append((group, group.floor))
         self.serving.committing()
         return rows
@@ -273,15 +278,20 @@ class Writer:
             self._failed(error, now)
             return
         self._rows_under_way = {}
+        lean = not self._under_way
         for part in self._under_way:
             self.pending_bytes -= part.size
             self.durable = part.first + len(part.records) - 1
         self._under_way = []
         self._measure()
         for group, floor in self._written:
-            group.written = max(group.written, floor)
+            group.wrote(floor)
         self.ready = True
-        if self.failing:
+        if lean and self._trimmed:
+            self._room_at = now  # there may be room now
+        elif not lean:
+            self._room_at = _NOW
+        if self.failing and not (lean and self._parts):
             self.failing = ""
             self.tell(LogRecovered(self.name))
         self.serving.committed()
@@ -291,15 +301,20 @@ class Writer:
         for group, _ in self._written:
             group.dirty = True
         self.serving.not_committed()
+        lean = not self._under_way
         self._parts.extendleft(reversed(self._under_way))
         self._under_way = []
         for table, changed in self._rows_under_way.items():
             self._rows[table] = {**changed, **self._rows.get(table, {})}
         self._commit_at = now
-        self._retry_at = now + _RETRY_S
-        self._cursors_at = self._retry_at
+        self._cursors_at = now + _RETRY_S
         if isinstance(error, JournalFull):
             self.retention.no_room()
+            self._room_at = now + _RETRY_S
+            if not lean:
+                self._cursors_at = now if any(group.dirty for group in self.groups.values()) else _NEVER
+        if lean or not isinstance(error, JournalFull):
+            self._retry_at = now + _RETRY_S
         if not self.failing:
             self.tell(LogFailing(self.name, str(error)))
         self.failing = str(error)
@@ -320,9 +335,10 @@ class Writer:
 
     def next_deadline(self) -> float:
         """Return when :meth:`pump` has something to do."""
-        due = min(self.serving.next_deadline(), self.retention.next_deadline(self._clock_ns))
+        due = self.serving.next_deadline()
         if self._committing:
-            return due
+            return due  # all else waits for the commit's end
+        due = min(due, self.retention.next_deadline(self._clock_ns))
         if self._parts:
-            due = min(due, self._commit_at)
+            due = min(due, max(self._commit_at, self._room_at))
         return max(min(due, self._cursors_at), self._retry_at if self._retry_at != _NEVER else _NOW)

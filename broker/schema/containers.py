@@ -105,18 +105,18 @@ class TupleOf(Kind):
     """``tuple[int, str]``: as many elements as kinds."""
 
     def __init__(self, items: Iterable[Kind]) -> None:
-        self._items = tuple(items)
-        self.identical = all(item.identical for item in self._items)
-        self.text = f"tuple[{', '.join(item.text for item in self._items) or '()'}]"
+        self.items = tuple(items)
+        self.identical = all(item.identical for item in self.items)
+        self.text = f"tuple[{', '.join(item.text for item in self.items) or '()'}]"
         self.classes = self.wire = frozenset((tuple,))
 
     def _convert(self, method: str, value: Any) -> Any:
         if value.__class__ is not tuple:
             raise self.misfit(value)
-        if len(value) != len(self._items):
+        if len(value) != len(self.items):
             raise DoesNotFit(self.text, f"tuple of {len(value)}")
         converted = []
-        for position, (item, element) in enumerate(zip(self._items, value, strict=True)):
+        for position, (item, element) in enumerate(zip(self.items, value, strict=True)):
             try:
                 converted.append(getattr(item, method)(element))
             except DoesNotFit as error:
@@ -125,7 +125,7 @@ class TupleOf(Kind):
 
     def refuse(self, value: Any, path: str) -> None:
         if not self.identical:
-            for position, (item, element) in enumerate(zip(self._items, value, strict=True)):
+            for position, (item, element) in enumerate(zip(self.items, value, strict=True)):
                 item.refuse(element, f"{path}[{position}]")
         super().refuse(value, path)
 
@@ -140,8 +140,8 @@ class DictOf(Kind):
     """``dict[key, value]``."""
 
     def __init__(self, key: Kind, value: Kind) -> None:
-        self._key = key
-        self._value = value
+        self.key = key
+        self.value = value
         self.identical = key.identical and value.identical
         self.text = f"dict[{key.text}, {value.text}]"
         self.classes = self.wire = frozenset((dict,))
@@ -149,15 +149,15 @@ class DictOf(Kind):
     def refuse(self, value: Any, path: str) -> None:
         if not self.identical:
             for key, element in value.items():
-                self._value.refuse(element, f"{path}[{quote(key)}]")
+                self.value.refuse(element, f"{path}[{quote(key)}]")
         super().refuse(value, path)
 
     def _convert(self, method: str, value: Any, of_key: Callable[[Any], Any]) -> Any:
         if value.__class__ is not dict:
             raise self.misfit(value)
-        if _all_exact(self._key, value) and _all_exact(self._value, value.values()):
+        if _all_exact(self.key, value) and _all_exact(self.value, value.values()):
             return value
-        convert_key, convert_value = getattr(self._key, method), getattr(self._value, method)
+        convert_key, convert_value = getattr(self.key, method), getattr(self.value, method)
         converted = {}
         for key, element in value.items():
             try:

@@ -56,13 +56,16 @@ from __future__ import annotations
 
 from broker.testing.cluster import Cluster, SimulatedEndpoint, SimulatedSubscription
 from broker.testing.fabric import Conditions, Fabric
+from broker.testing.logs import SimulatedCollector, SimulatedLog
 from broker.testing.network import SimulatedNetwork
 
 __all__ = [
     "Cluster",
     "Conditions",
     "Fabric",
+    "SimulatedCollector",
     "SimulatedEndpoint",
+    "SimulatedLog",
     "SimulatedNetwork",
     "SimulatedSubscription",
 ]

@@ -18,13 +18,24 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from broker import events
-from broker.journaling import MemoryJournal
-from broker.messages import Message
+from broker.journaling import MemoryJournal, Position
 from broker.node import Node
-from broker.protocol.actions import Action, Answered, CarryOut, Dial, Hangup, Send, StoreChanged, Tell, Wake
+from broker.protocol.actions import (
+    Action,
+    Answered,
+    CarryOut,
+    Dial,
+    Hangup,
+    LogChanged,
+    Send,
+    StoreChanged,
+    Tell,
+    Wake,
+)
 from broker.protocol.exchange import Published
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Timing
@@ -35,7 +46,9 @@ from broker.stores.master import Master
 from broker.stores.requests import Request
 from broker.testing.disk import SimulatedDisk
 from broker.testing.fabric import Conditions, Fabric
+from broker.testing.logs import SimulatedCollector, SimulatedLog, SimulatedLogs
 from broker.testing.stores import SimulatedStore
+from broker.testing.subscriptions import SimulatedSubscription
 
 __all__ = ["Cluster", "SimulatedEndpoint", "SimulatedSubscription"]
 
@@ -127,9 +140,10 @@ class SimulatedEndpoint:
         self.wanted: dict[str, None] = {}  # the addresses of those it wants to be linked with, in order
         self.node_options = node_options
         chance = random.Random(cluster.random.getrandbits(64))
-        self.node = Node(name, chance, cluster.timing, born=self._time_ns(), **node_options)
+        self.node = Node(name, chance, cluster.timing, born=self.time_ns(), **node_options)
         self._readers: dict[Subscription, SimulatedSubscription] = {}
         self._stores: dict[str, SimulatedStore] = {}
+        self.logs = SimulatedLogs(self)
         self._waiting: dict[Request, Callable[[Request], None]] = {}
         self._tick_at = float("inf")
         self._carrying = False
@@ -166,7 +180,7 @@ class SimulatedEndpoint:
 
     def publish(self, topic: str, event: object) -> bool:
         """Publish an event; False when it was not taken because a reader is slow."""
-        code = self.node.publish(topic, event, self._time_ns())
+        code = self.node.publish(topic, event, self.time_ns())
         if code is Published.FIRST:
             # The batch leaves when the loop comes round: after everything else that happens now.
             self.cluster.call_at(self.cluster.now(), self._flush)
@@ -180,7 +194,7 @@ class SimulatedEndpoint:
         """
         now = self.cluster.now()
         journal = self._journal(store, durable=durable)
-        machine = self.node.attach_master(store, journal, now, self._time_ns(), **options)
+        machine = self.node.attach_master(store, journal, now, self.time_ns(), **options)
         return self._add_store(store, machine)
 
     def clone(self, store: str, *, durable: bool = False, **options: int) -> SimulatedStore:
@@ -219,7 +233,40 @@ class SimulatedEndpoint:
             self.node.flush_stores(self.cluster.now())
             self.round_done()
 
-    def _time_ns(self) -> int:
+    def log(self, stream: str, record: type, *, durable: bool = True, **options: Any) -> SimulatedLog:
+        """Write a log stream; ``durable``: its spool is on the endpoint's disk, as it was left there.
+
+        ``options`` are those of :class:`broker.logs.writer.Options`.
+        """
+        return self.logs.begin_writer(stream, record, durable=durable, **options)
+
+    def collect(
+        self,
+        stream: str,
+        record: type | None = None,
+        *,
+        name: str = "",
+        since: str | datetime | Position | None = None,
+        acknowledge: str = "auto",
+        reading: bool = True,
+        **options: Any,
+    ) -> SimulatedCollector:
+        """Collect a log stream; with ``reading`` records are read as they come, else when they are asked for.
+
+        The other ``options`` are those of :meth:`broker.Endpoint.collect`.
+        """
+        return self.logs.begin_collector(
+            stream,
+            record=record,
+            name=name,
+            since=since or ("earliest" if name else "now"),
+            explicit=acknowledge == "explicit",
+            reading=reading,
+            **options,
+        )
+
+    def time_ns(self) -> int:
+        """Return the time of its wall clock, in nanoseconds since 1970."""
         return _EPOCH_NS + round(self.cluster.now() * 1e9)
 
     def _flush(self) -> None:
@@ -239,6 +286,7 @@ class SimulatedEndpoint:
         self.alive = False
         for store in self._stores.values():
             store.crash()
+        self.logs.crash()
         self.cluster.fabric.detach(self)
 
     # -- what the fabric tells (broker.testing.fabric.Port) --------------------------------------------------------
@@ -287,6 +335,9 @@ class SimulatedEndpoint:
                 for store in self._stores.values():
                     if store.machine is owner:
                         store.carry_out(work)
+                self.logs.carry_out(action)
+            case LogChanged():
+                self.logs.carry_out(action)
             case Answered(request) if isinstance(request, Request) and request in self._waiting:
                 self._waiting.pop(request)(request)
             case StoreChanged(store) if store in self._stores:
@@ -317,47 +368,3 @@ class SimulatedEndpoint:
         self.paused = False
         self.cluster.fabric.unpause(self.name)
         self._schedule_tick()
-
-
-class SimulatedSubscription:
-    """A subscription whose messages gather in ``messages``."""
-
-    def __init__(self, endpoint: SimulatedEndpoint, subscription: Subscription) -> None:
-        self.messages: list[Message] = []
-        self.reading = True
-        self._endpoint = endpoint
-        self._subscription = subscription
-
-    @property
-    def pending(self) -> int:
-        """Messages delivered and not read."""
-        return self._subscription.pending
-
-    @property
-    def announced(self) -> bool:
-        """Whether every peer has acknowledged it."""
-        return self._endpoint.node.is_announced(self._subscription)
-
-    def read(self) -> None:
-        """Read what is there, if ``reading``."""
-        while self.reading and (chunk := self._subscription.take()) is not None:
-            self.messages += chunk
-        if self._subscription.holds and self._subscription.low:
-            self._endpoint.node.drained(self._subscription)
-        if self._endpoint.node.has_actions:
-            self._endpoint.round_done()
-
-    def stop_reading(self) -> None:
-        """Be a slow reader: let messages pile up."""
-        self.reading = False
-
-    def go_on_reading(self) -> None:
-        """Read what has piled up, and all that comes."""
-        self.reading = True
-        self.read()
-
-    def close(self) -> None:
-        """End the subscription."""
-        self.reading = False
-        self._endpoint.node.unsubscribe(self._subscription)
-        self._endpoint.round_done()

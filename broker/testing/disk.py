@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import copy
 import random
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from broker.errors import JournalFull
-from broker.journaling import MemoryJournal, Work
+from broker.journaling import Commit, MemoryJournal, Work
 
-__all__ = ["SimulatedDisk", "SimulatedJournal"]
+if TYPE_CHECKING:
+    from broker.testing.cluster import SimulatedEndpoint
+
+__all__ = ["DiskUser", "SimulatedDisk", "SimulatedJournal"]
 
 # A commit with its syncs: from a good solid-state disk to a busy spinning one, in seconds.
 _FAST_S: Final = 0.0005
@@ -26,10 +31,22 @@ class SimulatedJournal(MemoryJournal):
     """A journal on a simulated disk."""
 
     volatile = False
+    trim_records = 1000  # so many a commit drops more than it appends, as the journal on a real disk does
 
-    def put_aside_nothing(self) -> None:
-        """Forget what was put aside for a swap, as a crash does."""
+    def __init__(self, id_: bytes, tables: int) -> None:
+        super().__init__(id_, tables)
+        self._to_trim = 0  # what a commit has left to the next ones
+
+    def _commit(self, work: Commit) -> None:
+        trim = max(self._to_trim, min(work.trim, work.position.sequence))
+        most = self.first - 1 + len(work.records) + self.trim_records
+        super()._commit(msgspec.structs.replace(work, trim=min(trim, most)))
+        self._to_trim = trim if trim >= self.first else 0
+
+    def forget_plans(self) -> None:
+        """Forget what was put aside for a swap, and what was still to be trimmed, as a crash does."""
         self._aside = []
+        self._to_trim = 0
 
 
 class SimulatedDisk:
@@ -80,4 +97,42 @@ class SimulatedDisk:
         """Die while a piece of work may be on its way: it is done, or not."""
         if work is not None and endpoint not in self.full and self._random.random() < 0.5:
             journal.carry_out(work)
-        journal.put_aside_nothing()
+        journal.forget_plans()
+
+
+class DiskUser:
+    """Something of an endpoint that has a journal, in memory or on the simulated disk: a store, or a log's writer."""
+
+    def __init__(self, endpoint: SimulatedEndpoint, machine: Any) -> None:
+        self.endpoint = endpoint
+        self.machine = machine
+        self._work: Work | None = None  # on its way to the disk
+        self._crashed = False
+
+    def carry_out(self, work: Work) -> None:
+        """Have the disk do a piece of work, which takes its time."""
+        cluster = self.endpoint.cluster
+        self._work = work
+
+        def done() -> None:
+            if self._crashed:
+                return
+            if self.endpoint.paused:  # no thread of it goes on
+                cluster.call_at(cluster.now() + 0.05, done)
+                return
+            self._work = None
+            journal = self.machine.journal
+            assert isinstance(journal, SimulatedJournal)
+            error = cluster.disk.carry_out(self.endpoint.name, journal, work)
+            self.endpoint.node.carried_out(self.machine, error, cluster.now())
+            self.endpoint.round_done()
+
+        cluster.call_at(cluster.now() + cluster.disk.delay(self.endpoint.name), done)
+
+    def crash(self) -> None:
+        """Die: what is on its way to the disk is done, or not."""
+        if not self._crashed:
+            self._crashed = True
+            journal = self.machine.journal
+            if isinstance(journal, SimulatedJournal):
+                self.endpoint.cluster.disk.crash(self.endpoint.name, journal, self._work)

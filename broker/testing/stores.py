@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from broker.journaling import Position, Work
+from broker.journaling import Position
 from broker.stores.clone import Clone
 from broker.stores.commands import Command, Erasure, Increment, SetTo
 from broker.stores.entries import pack_key
 from broker.stores.master import Master
 from broker.stores.requests import DURABLE, Request
-from broker.testing.disk import SimulatedJournal
+from broker.testing.disk import DiskUser
 from broker.values import pack
 
 if TYPE_CHECKING:
@@ -24,15 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["SimulatedStore"]
 
 
-class SimulatedStore:
+class SimulatedStore(DiskUser):
     """A master or a clone."""
 
+    machine: Master | Clone
+
     def __init__(self, endpoint: SimulatedEndpoint, machine: Master | Clone) -> None:
-        self.endpoint = endpoint
-        self.machine = machine
+        super().__init__(endpoint, machine)
         self.on_change: Callable[[], None] | None = None
-        self._work: Work | None = None  # on its way to the disk
-        self._crashed = False
 
     @property
     def position(self) -> Position:
@@ -78,36 +77,6 @@ class SimulatedStore:
     def increment(self, key: object, amount: float, **options: Any) -> Request:
         """Add to a number."""
         return self.ask(Increment(pack_key(key), pack(amount)), **options)
-
-    # -- the disk --------------------------------------------------------------------------------------------------
-
-    def carry_out(self, work: Work) -> None:
-        """Have the disk do a piece of work, which takes its time."""
-        cluster = self.endpoint.cluster
-        self._work = work
-
-        def done() -> None:
-            if self._crashed:
-                return
-            if self.endpoint.paused:  # no thread of it goes on
-                cluster.call_at(cluster.now() + 0.05, done)
-                return
-            self._work = None
-            journal = self.machine.journal
-            assert isinstance(journal, SimulatedJournal)
-            error = cluster.disk.carry_out(self.endpoint.name, journal, work)
-            self.endpoint.node.carried_out(self.machine, error, cluster.now())
-            self.endpoint.round_done()
-
-        cluster.call_at(cluster.now() + cluster.disk.delay(self.endpoint.name), done)
-
-    def crash(self) -> None:
-        """Die: what is on its way to the disk is done, or not."""
-        if not self._crashed:
-            self._crashed = True
-            journal = self.machine.journal
-            if isinstance(journal, SimulatedJournal):
-                self.endpoint.cluster.disk.crash(self.endpoint.name, journal, self._work)
 
     def changed(self) -> None:
         """Take note that something has changed."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import trio
+from interop_log_roles import log_collector, log_writer, log_writers
 from interop_programs import Sample
 from interop_roles import checker, publisher, relay, tell
 from interop_store_roles import keeper
@@ -62,6 +63,9 @@ ROLES: dict[str, Callable[..., Awaitable[None]]] = {
     "checker": checker,
     "relay": relay,
     "keeper": keeper,
+    "log_writer": log_writer,
+    "log_writers": log_writers,
+    "log_collector": log_collector,
 }
 
 if __name__ == "__main__":

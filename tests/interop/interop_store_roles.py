@@ -36,7 +36,7 @@ import broker
 import broker.journal  # before it becomes another user, who may not read it
 from broker.stores.entries import ELEMENTS, ENTRIES
 
-__all__ = ["keeper"]
+__all__ = ["keeper", "obey"]
 
 STORE: Final = "hosts"
 # A watch tells how far it is this often, in changes.
@@ -297,7 +297,7 @@ async def keeper(text: str) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def obey(doing: Keeper, nursery: trio.Nursery) -> None:
+async def obey(doing: object, nursery: trio.Nursery) -> None:
     """Do what the lines of the standard input say, until the word ``leave``."""
     rest = b""
     async with trio.lowlevel.FdStream(os.dup(0)) as stream:
@@ -314,7 +314,7 @@ async def obey(doing: Keeper, nursery: trio.Nursery) -> None:
 async def answer(number: int, what: Callable[[], Awaitable[Any]]) -> None:
     try:
         result = await what()
-    except (broker.StoreError, broker.JournalError) as error:
+    except broker.BrokerError as error:
         tell(reply=number, error=type(error).__name__, text=str(error))
     else:
         tell(reply=number, result=result)

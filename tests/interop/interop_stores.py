@@ -95,8 +95,16 @@ class Keeper(Member):
 
     async def ask(self, do: str, **arguments: Any) -> Any:
         """Have something done; returns what came of it, or raises Refused."""
+        return await self.outcome(await self.begin(do, **arguments))
+
+    async def begin(self, do: str, **arguments: Any) -> int:
+        """Have something done, without waiting for it; returns its number, for :meth:`outcome`."""
         number = next(self._numbers)
         await self.command(json.dumps({"id": number, "do": do, **arguments}))
+        return number
+
+    async def outcome(self, number: int) -> Any:
+        """Wait until that is done; returns what came of it, or raises Refused."""
         await self.until(lambda: number in self._replies)
         reply = self._replies.pop(number)
         if "error" in reply:
@@ -146,11 +154,11 @@ class Keepers:
         timing: dict[str, float] | None = None,
         **options: Any,
     ) -> Keeper:
-        """Start one, as "master" or "clone" (or "relay": one without a store)."""
+        """Start one, as "master" or "clone", or as another role of ``interop_child.py``: one without a store."""
         mesh = {"name": name, "listen": list(listen), "peer": list(peer), "timing": QUICK if timing is None else timing}
         text = json.dumps({**mesh, "role": role, **options})
         child = await self._stack.enter_async_context(
-            started_child(inside, "relay" if role == "relay" else "keeper", text)
+            started_child(inside, "keeper" if role in {"master", "clone"} else role, text)
         )
         started = Keeper(child, name, self.ledger)
         self._nursery.start_soon(started.pump)

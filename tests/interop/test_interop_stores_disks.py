@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
 from functools import partial
 from pathlib import Path
 
 import pytest
+from interop_disks import SmallDisk
 from interop_members import LOOPBACK
 from interop_stores import LOAD, Keeper, Refused, assert_in_step, keepers
 
@@ -15,38 +15,10 @@ SIZE = 50_000
 SMALL_LOG = {"log_bytes": 200_000}
 
 
-class SmallDisk:
-    """Room for a file that is soon full, for one process alone: a tmpfs of its own; where none can be mounted (user
-    namespaces), a limit to the size of its files.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.path = str(directory / "hosts.lmdb")
-        self._ballast = str(directory / "ballast")
-        mount = ("unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=24m none "$1" && shift && exec "$@"', "sh")
-        self.inside: tuple[str, ...] = (*mount, str(directory))
-        if subprocess.run([*self.inside, "true"], capture_output=True, check=False).returncode != 0:
-            self.inside = ()
-
-    async def fill(self, one: Keeper) -> None:
-        """Leave little room."""
-        if self.inside:
-            await one.ask("ballast", path=self._ballast, size=19 << 20)
-        else:
-            await one.ask("limit", size=4 << 20)
-
-    async def empty(self, one: Keeper) -> None:
-        """Make room."""
-        if self.inside:
-            await one.ask("unlink", path=self._ballast)
-        else:
-            await one.ask("limit", size=1 << 30)
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> SmallDisk:
     (tmp_path / "small").mkdir()
-    return SmallDisk(tmp_path / "small")
+    return SmallDisk(tmp_path / "small", "hosts.lmdb")
 
 
 async def filled(one: Keeper, name: str) -> int:

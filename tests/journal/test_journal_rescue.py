@@ -20,6 +20,7 @@ import broker
 from broker import Endpoint
 from broker.errors import JournalBusy, JournalDamaged, JournalMismatch, JournalUnreadable
 from broker.journal import RescueReport, TableRow, dump, open_journal, rescue, verify
+from broker.journal.pages import number_and_flags
 from broker.journaling import Record
 from broker.logs.chunks import read_chunk
 from broker.logs.spool import TABLES, Cursor
@@ -27,6 +28,7 @@ from broker.testing import SimulatedNetwork
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = 4096
+LEAF = 2
 
 
 @broker.event(name="rescue.Flow")
@@ -191,7 +193,7 @@ def test_without_any_pages_head_all_records_are_saved(spool: Spool, tmp_path: Pa
     """Where each page's number and its table of rows are lost, the rows themselves still prove what they are."""
     data = bytearray(spool.data)
     for start in range(2 * PAGE, len(data), PAGE):
-        if data[start + 10] & 0x0F == 2:  # a leaf
+        if number_and_flags(bytes(data[start : start + 16]))[:2] == (start // PAGE, LEAF):
             data[start : start + 16] = bytes(16)
     report, chunks = rescued(spool, data, tmp_path)
     assert {first: entry[8:] for first, entry in spool.entries.items()}.items() <= chunks.items()

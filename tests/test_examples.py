@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from processes import Program, finished, started
+import sqlite3
+from pathlib import Path
+
+from processes import ROOT, Program, finished, started
 
 AGENT = "examples/agent.py"
 MANAGER = "examples/manager.py"
 LEADER = "examples/state_leader.py"
 MEMBER = "examples/state_member.py"
 TESTS = "examples/test_agent.py"
+SHIPPING = str(ROOT / "examples/log_shipping.py")
+DATABASE = str(ROOT / "examples/log_to_database.py")
 
 
 async def address_of(manager: Program) -> str:
@@ -76,3 +81,55 @@ async def test_members_see_each_other_come_leave_and_die() -> None:
             assert (leader_gone, await leader.end()) == (0, 0)
             for program in (one, leader):
                 assert "Traceback" not in "".join(await program.err.rest())
+
+
+async def test_every_record_of_an_agent_is_printed_in_order_though_both_are_killed(tmp_path: Path) -> None:
+    printed: list[tuple[int, bool]] = []
+
+    async def print_until(collector: Program, number: int) -> None:
+        while not printed or printed[-1][0] < number:
+            line = await collector.out.next_with("web-01 ")
+            printed.append((int(line.split()[1].rstrip(":")), "before" in line))
+
+    async with started(SHIPPING, "collector", "tcp://127.0.0.1:0", cwd=tmp_path) as collector:
+        address = await address_of(collector)
+        async with started(SHIPPING, "agent", "web-01", address, cwd=tmp_path) as agent:
+            await print_until(collector, 3)
+            collector.process.kill()
+            await agent.out.next_with("record 6")
+            agent.process.kill()
+    async with started(SHIPPING, "agent", "web-01", address, cwd=tmp_path) as agent:
+        await agent.out.next_with("record 8")
+        async with started(SHIPPING, "collector", address, cwd=tmp_path) as collector:
+            await print_until(collector, 9)
+            for program in (agent, collector):
+                program.interrupt()
+                assert await program.end() == 0
+                assert "Traceback" not in "".join(await program.err.rest())
+    # What may have been printed and was not acknowledged when the collector died comes again, and says so.
+    numbers = [number for number, _ in printed]
+    assert list(dict.fromkeys(numbers)) == list(range(1, numbers[-1] + 1))
+    first = {number: numbers.index(number) for number in numbers}
+    assert all(again for index, (number, again) in enumerate(printed) if index > first[number])
+
+
+async def test_every_record_is_in_the_database_once_though_its_program_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "disks.db"
+    async with started(DATABASE, str(path), "tcp://127.0.0.1:0", cwd=tmp_path) as program:
+        address = await address_of(program)
+        async with started(SHIPPING, "agent", "web-01", address, cwd=tmp_path) as agent:
+            for _ in range(2):
+                await program.out.next_with("rows from web-01")
+            program.process.kill()
+            await program.end()
+            async with started(DATABASE, str(path), address, cwd=tmp_path) as again:
+                last = int((await again.out.next_with("rows from web-01")).rpartition(" ")[2])
+                await again.out.next_with("rows from web-01")
+                for one in (agent, again):
+                    one.interrupt()
+                    assert await one.end() == 0
+    with sqlite3.connect(path) as database:
+        numbers = [number for (number,) in database.execute("select number from disks order by rowid")]
+    database.close()
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > last >= 3

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+
+import pytest
+
+from broker.cli.logapp import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,3 +77,41 @@ async def main():
 trio.run(main)
 """
     assert pasted(program, tmp_path) == "{'leader': 'web-01', 'elections': 1}\n"
+
+
+def test_the_readme_s_log_stream_works_when_pasted_and_goes_on_the_second_time(tmp_path: Path) -> None:
+    for run in (1, 2):
+        assert pasted(snippets()[3], tmp_path) == f"on disk: {run}\nweb-01 {run} Login(user='ada', seconds=0.2)\n"
+
+
+def test_the_readme_s_log_files_have_each_record_once(tmp_path: Path) -> None:
+    program = f"""
+import broker, trio
+
+@broker.log_record
+class Login:
+    user: str
+
+async def collect(manager):
+{textwrap.indent(snippets()[4], "    ")}
+
+async def main():
+    async with broker.Endpoint("manager") as manager, manager.log("logins", Login, path="logins.spool") as log:
+        for _ in range(2):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(collect, manager)
+                await log.write(Login("ada"))
+                await log.collected("archive")
+                nursery.cancel_scope.cancel()
+    print([line.split("\\t")[1] for line in open("logs/logins.log") if line[0] != "#"])
+
+trio.run(main)
+"""
+    assert pasted(program, tmp_path) == "['ada\\n', 'ada\\n']\n"
+
+
+@pytest.mark.parametrize("line", re.findall(r"^broker log .*$", (ROOT / "README.md").read_text(), re.MULTILINE))
+def test_the_readme_s_command_lines_are_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, *arguments = shlex.split(line.partition(" <")[0], comments=True)[2:]
+    COMMANDS[name].make_context(name, arguments)

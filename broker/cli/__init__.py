@@ -1,4 +1,4 @@
-"""The command line: ``broker listen``, ``pub``, ``sub``, ``mesh``, ``store``, ``journal`` and ``demo``.
+"""The command line: ``broker listen``, ``pub``, ``sub``, ``mesh``, ``store``, ``log``, ``journal`` and ``demo``.
 
 It stands on the public names of :mod:`broker` alone.  click and rich come with the extra ``cli``, psutil with ``demo``;
 nothing here imports them before it is known whether they are there.

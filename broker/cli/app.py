@@ -6,11 +6,13 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 import broker
+from broker.cli.options import import_all
 from broker.cli.running import INPUT_WRONG, run
 from broker.cli.standard import note
 
@@ -54,21 +56,33 @@ def app() -> None:
 class _LazyGroup(click.Group):
     """The commands of a group, in a module that is imported when one of them is asked for."""
 
+    def __init__(self, *arguments: Any, module: str = "", **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._module = module
+
+    def _commands(self) -> dict[str, click.Command]:
+        commands: dict[str, click.Command] = importlib.import_module(self._module).COMMANDS
+        return commands
+
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(importlib.import_module("broker.cli.storeapp").COMMANDS)
+        return list(self._commands())
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command: click.Command | None = importlib.import_module("broker.cli.storeapp").COMMANDS.get(cmd_name)
-        return command
+        return self._commands().get(cmd_name)
 
 
-@app.group(cls=_LazyGroup)
+@app.group(cls=_LazyGroup, module="broker.cli.storeapp")
 def store() -> None:
     """Look into the stores of a mesh, change them, and watch them change.
 
     KEY and VALUE are JSON: a text has quotes ('"web-01"').  What JSON has no type for is an object such as
     {"$port": "53/udp"} (see 'broker sub --help').
     """
+
+
+@app.group(cls=_LazyGroup, module="broker.cli.logapp")
+def log() -> None:
+    """Log streams: look at records as they come, collect them into files, write them, look into spools."""
 
 
 _name_option = click.option("--name", help="Our name in the mesh; by default the host's and the process's number.")
@@ -129,17 +143,8 @@ def sub(
     from broker.cli.sub import Sub
 
     _need_address(connect, listen)
-    _import_all(modules)
+    import_all(modules)
     return run(Sub(prefixes, connect, listen, name, event, count, timeout_s))
-
-
-def _import_all(modules: Sequence[str]) -> None:
-    sys.path.insert(0, "")
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception as error:
-            raise click.UsageError(f"--import {module}: {type(error).__name__}: {error}") from error
 
 
 # \b keeps click from filling the lines below it.
@@ -245,20 +250,28 @@ def mesh(
     "--agents", metavar="N", type=click.IntRange(3, 50), default=3, show_default=True, help="How many agents."
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
-def demo(seconds: float | None, agents: int, as_json: bool) -> int:
+@click.option(
+    "--logs",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the agents' spools and the file of what they logged there.",
+)
+def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None) -> int:
     """Watch this machine: a manager and agents, as separate processes.
 
     The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a
     burst of them as fast as they can.  Each keeps an entry in the store "hosts", whose master is the manager: kill one,
-    and its entry expires.  In a terminal the manager shows a live table; elsewhere each message is a JSON
-    object on a line and the last line is {"summary": ...}.  It stops after the seconds given or with Ctrl-C, which is
-    no failure here: the exit code is 1 if an event or a write was lost or an agent died, else 0.
+    and its entry expires.  Which processes start and stop they write to the log stream "processes"; its collector is
+    killed once, and the summary compares what is in its file with the agents' spools.  In a terminal the manager shows
+    a live table; elsewhere each message is a JSON object on a line and the last line is {"summary": ...}.  It stops
+    after the seconds given or with Ctrl-C, which is no failure here: the exit code is 1 if an event, a write or a
+    record was lost or an agent died, else 0.
     """
     import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
 
     from broker.cli.demo.run import Demo
 
-    watch = Demo(seconds, agents, as_json)
+    watch = Demo(seconds, agents, as_json, logs)
     return run(watch, at_first_signal=watch.stop)
 
 

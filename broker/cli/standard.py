@@ -81,8 +81,9 @@ class LineTooLong(ValueError):
 class Lines:
     """The lines of standard input, or a file, as they come, with their numbers from 1; empty ones are left out."""
 
-    def __init__(self, descriptor: int = _STDIN) -> None:
+    def __init__(self, descriptor: int = _STDIN, strip: bytes | None = None) -> None:
         self._descriptor = descriptor
+        self._strip = strip  # what ends a line, and is not of it; None: all white space around it
         self.number = 0
         self._lines: deque[bytes] = deque()
         self._rest: list[bytes] = []
@@ -93,7 +94,7 @@ class Lines:
         """Return the next line that is not empty, and set ``number``; None at the end.  Raises LineTooLong."""
         while True:
             while self._lines:
-                line = self._lines.popleft().strip()
+                line = self._lines.popleft().strip(self._strip)
                 self.number += 1
                 if line:
                     return line

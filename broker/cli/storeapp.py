@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 import broker
+from broker.cli.options import Parsed
 from broker.cli.running import run
 from broker.cli.store import Erase, Get, Info, List, Put, Reach
 from broker.cli.storedump import Dump, Load
@@ -18,20 +19,6 @@ __all__ = ["COMMANDS"]
 
 # What begins with a minus may be a negative number, which is JSON.
 _NEGATIVE: Final = {"ignore_unknown_options": True}
-
-
-class _Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """What a function makes of a text; its ValueError says what is wrong."""
-
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self._parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +46,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 _level_option = click.option(
     "--level",
     metavar="LEVEL",
-    type=_Parsed("level", level_of),
+    type=Parsed("level", level_of),
     default="durable",
     show_default=True,
     help="Return when it is applied, durable or replicated:N, at N clones.",
@@ -180,7 +167,7 @@ is 1.
 @_options
 @click.option("--key", metavar="KEY", help="Of this key alone, as JSON.")
 @click.option(
-    "--since", metavar="POSITION", type=_Parsed("position", broker.Position.parse), help="Go on behind a position."
+    "--since", metavar="POSITION", type=Parsed("position", broker.Position.parse), help="Go on behind a position."
 )
 @click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many changes.")
 def watch(

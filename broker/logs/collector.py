@@ -145,16 +145,17 @@ class Collector:
 
     def _lose(self, source: Source, *, replaced: bool) -> None:
         """Take note that a spool is not to be reached, or that its writer has another one now."""
-        if source.state in {"asking", "following", "refused"}:
-            source.state = "away"
-            self._changed()  # who waits for what it has written down need not
-        if replaced and source.state != "replaced":
+        if source.state == "replaced" or (source.state == "away" and not replaced):
+            return
+        source.state = "away"
+        if replaced:
             source.state = "replaced"
             if source.known:
                 missed = max(0, source.tip - max(source.floor, self._latest(source)))
                 had = str(source.base(source.epoch))
                 self._act(Tell(WriterReset(self.stream, source.member.name, had, missed)))
         self._deadlines.forget(source)
+        self._changed()  # who waits for what it has written down need not
 
     def _meet(self, journal: bytes, member: Member) -> Source | None:
         """Return a new source; None when there are too many."""
@@ -175,20 +176,23 @@ class Collector:
     def _ask(self, source: Source, now: float) -> None:
         if source.serial:
             self._post.over(source.serial)
+        source.former_bytes = source.queued_bytes
         source.ask(
             self._post.begin(source),
             self.name,
             self.member,
             self._since,
             replay=self._replay,
-            window=self._window(),
+            window=self._window(source),
             schema=self._schema,
             now=now,
         )
         self._deadlines.watch(source)
 
-    def _window(self) -> int:
-        return max(_WINDOW_BYTES_MIN, min(WINDOW_BYTES, self._queue_bytes // max(1, len(self.sources))))
+    def _window(self, source: Source) -> int:
+        """Return how much a writer may have under way to us, beside what waits here from before its last answer."""
+        whole = max(_WINDOW_BYTES_MIN, min(WINDOW_BYTES, self._queue_bytes // max(1, len(self.sources))))
+        return max(1, whole - source.former_bytes)
 
     def take(self, source: Source, sequence: int, kind: int, body: bytes, now: float) -> None:
         """Act on a frame of a writer; raises Malformed."""
@@ -240,6 +244,7 @@ class Collector:
     def _queue_up(self, source: Source, frame: int, piece: Piece, ends_frame: bool, now: float) -> None:
         chunk = read_chunk(piece.chunk)
         source.hold((chunk.epoch, chunk.mark), chunk.first, chunk.last, now)
+        source.queued_bytes += len(piece.chunk)
         self._queue.append(
             Batch(source, source.serial, frame, ends_frame, piece.lost, piece.again, chunk, len(piece.chunk))
         )
@@ -256,7 +261,11 @@ class Collector:
         """Return the records that are next, of one batch; None: there are none now."""
         while (batch := self._pop()) is not None:
             source = batch.source
-            if batch.ends_frame and batch.serial == source.serial:
+            source.queued_bytes -= batch.size
+            if batch.serial != source.serial:
+                source.former_bytes -= batch.size
+                self._room(source, source.taken, now)
+            elif batch.ends_frame:
                 self._room(source, batch.frame, now)
             try:
                 messages = self._messages(batch, now)
@@ -288,7 +297,7 @@ class Collector:
 
     def _room(self, source: Source, frame: int, now: float) -> None:
         source.taken = frame
-        source.window = self._window()
+        source.window = self._window(source)
         source.ack_at = min(source.ack_at, now + 0.01)
         self._deadlines.watch(source)
 
@@ -302,6 +311,7 @@ class Collector:
         if schema is None:
             raise Malformed(f"{origin} sends records of {stream!r} without saying what they are")
         decoded, misfits = events.decoder_for(schema.record)(chunk.run, chunk.records, stream, origin)
+        ours = source.give_out(batch.key, batch.serial, first, last)
         numbers: Iterable[int] = range(first, last + 1)
         if misfits:
             numbers = self._without(misfits, batch, now)
@@ -309,11 +319,12 @@ class Collector:
             LogMessage(stream, message.event, message.time_ns, origin, number, schema.columns, base, 0, again)
             for number, message in zip(numbers, decoded, strict=True)
         ]
-        held = source.held.get(batch.key)
-        if batch.serial != source.serial or len(messages) < chunk.records:
-            messages = [] if held is None else [message for message in messages if message.number in held]
-        if batch.lost and messages:
-            messages[0] = msgspec.structs.replace(messages[0], lost_before=batch.lost)
+        if ours != [(first, last)]:
+            messages = [message for message in messages if any(one[0] <= message.number <= one[1] for one in ours)]
+        lost = source.lost_untold + batch.lost
+        source.lost_untold = 0 if messages else lost
+        if lost and messages:
+            messages[0] = msgspec.structs.replace(messages[0], lost_before=lost)
         return messages
 
     def _without(self, misfits: list[Any], batch: Batch, now: float) -> list[int]:
@@ -347,7 +358,7 @@ class Collector:
         return count
 
     def acknowledge(self, message: LogMessage, *, through: bool, now: float) -> int:
-        """Acknowledge a message, or all of its writer up to it; returns how many records that was."""
+        """Acknowledge a message, or all of its writer up to it that were given out; returns how many that was."""
         found = self._holder(message)
         if found is None:
             return 0
@@ -356,7 +367,8 @@ class Collector:
         if not through:
             return self.finish(source, key, message.number, message.number, now)
         earlier = [other for other in source.held if other <= key]
-        return sum(self.finish(source, other, 1, message.number, now) for other in earlier)
+        parts = [(other, one) for other in earlier for one in source.given(other, message.number)]
+        return sum(self.finish(source, other, *one, now) for other, one in parts)
 
     def _holder(self, message: LogMessage) -> tuple[Source, Key] | None:
         source = self.sources.get(message.epoch.journal)
@@ -378,9 +390,9 @@ class Collector:
         for journal, source in self.sources.items():
             done = {key: ranges.copy() for key, ranges in source.done.items()}
             for key, number in more.get(journal, ()):
-                for other, held in source.held.items():
+                for other in source.held:
                     if other <= key:
-                        for one in held.within(1, number):
+                        for one in source.given(other, number):
                             done.setdefault(other, Ranges()).add(*one)
             claims = tuple(Claim(*key, (), tuple(ranges)) for key, ranges in sorted(done.items()) if ranges)
             if claims:

@@ -29,7 +29,7 @@ _FOREVER: Final = float("inf")
 class Group:
     """One collector's name; without one, a single collector that nothing is kept for."""
 
-    def __init__(self, name: str, floor: int, schema: bytes = b"") -> None:
+    def __init__(self, name: str, floor: int, lost: int = 0, schema: bytes = b"") -> None:
         self.name = name
         self.floor = floor
         self.schema = schema
@@ -37,8 +37,8 @@ class Group:
         self.held: dict[bytes, Ranges] = {}  # by member
         self.taken = Ranges()  # done or held, beyond the floor
         self.suspect = Ranges()  # may have been given to somebody who has died
-        self.lost = 0  # dropped before this name had them
-        self.lost_before = 0  # of these, who gets the next record has not been told yet
+        self.lost = lost  # dropped before this name had them
+        self.lost_before = lost  # of these, who gets the next record has not been told yet
         self._lost_told: dict[int, int] = {}  # with which record that was told, as long as that is not done
         self.holders: dict[bytes, Holder] = {}  # as it is to be written down
         self.recorded: set[bytes] = set()  # members that are written down, and will be after the commit under way
@@ -54,7 +54,7 @@ class Group:
     @classmethod
     def loaded(cls, name: str, cursor: Cursor, next_: int, now: float) -> Group:
         """Return what was written down, when a writer begins; ``next_`` is the number of its next record."""
-        group = cls(name, cursor.floor, cursor.schema)
+        group = cls(name, cursor.floor, schema=cursor.schema)
         for first, last in cursor.done:
             group.done.add(first, last)
             group.taken.add(first, last)
@@ -181,15 +181,17 @@ class Group:
         """Whether a member was one of a former life of the process that another one is in."""
         return other.endpoint == holder.endpoint and other.endpoint_id != holder.endpoint_id and other.id != holder.id
 
-    def restart(self, member: bytes, floor: int) -> None:
-        """Begin anew behind a record, for a single member."""
+    def restart(self, member: bytes, floor: int, gone: int) -> int:
+        """Begin anew behind a record, for a single member; returns how many up to ``gone`` nobody ever had."""
         for other in [other for other in self.holders if other != member]:
             self._release(other)
+        count = self.skip(1, gone)
         self.floor = self.written = floor
         self.done, self.taken, self.suspect = Ranges(), Ranges(), Ranges()
         self.held = {one: Ranges() for one in self.held}
         self._lost_told.clear()
         self.dirty = True
+        return count
 
     # -- records ---------------------------------------------------------------------------------------------------
 
@@ -217,13 +219,15 @@ class Group:
             first = end + 1
         return found
 
-    def renounce(self, session: Session) -> list[Range]:
-        """Return what a member that asks anew had held here, and free it: it says itself what it has."""
-        before = list(self.held.get(session.holder.id, ()))
-        for first, last in before:
-            self.taken.remove(first, last)
-        self.held[session.holder.id] = Ranges()
-        return before
+    def free(self, session: Session, first: int, last: int) -> None:
+        """Let a member not hold these any more."""
+        self.held[session.holder.id].remove(first, last)
+        self.taken.remove(first, last)
+
+    def renounce(self, session: Session) -> None:
+        """Free what a member that asks anew had held here: it says itself what it has."""
+        for first, last in list(self.held[session.holder.id]):
+            self.free(session, first, last)
 
     def next_free(self, tip: int) -> tuple[int, int, bool] | None:
         """Return which records go out next: first, last, and whether they may have been given before."""

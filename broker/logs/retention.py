@@ -82,6 +82,12 @@ class Retention:
         return journal.log_bytes - self._going_bytes
 
     @property
+    def oldest(self) -> int:
+        """The oldest record that is to be kept; the next one's number when there is none."""
+        head = self._head()
+        return self._spool.state.next if head is None else head.first
+
+    @property
     def watermark(self) -> int:
         """Up to which record all registered collectors have everything."""
         return min((group.floor for group in self._groups.values()), default=0)
@@ -113,19 +119,21 @@ class Retention:
             return "there is no room on the disk"
         return ""
 
-    def no_room(self) -> None:
-        """Take note that the disk is full: with the next commit some of the oldest go, if they may."""
+    def no_room(self) -> bool:
+        """Take note that the disk is full: with the next commit some of the oldest go, if they may; whether they do."""
         self.shedding = self._options.drop_oldest and self._head() is not None
+        return self.shedding
 
     def trim(self, wall_ns: int, coming: int) -> int:
         """Return up to which chunk the journal is to be trimmed, when so many bytes are added."""
         watermark = self.watermark
         shed = self._kept_bytes() // 8
+        keep = min(self._options.keep_bytes, self._options.limit_bytes // 2)  # else writers would wait for ever
+        if self.trimming:
+            self.shedding = False  # what was to make room has not gone yet
         while (head := self._head()) is not None:
             reason = self._must_go(head, wall_ns, coming)
-            if not reason and not (
-                head.last <= watermark and self._kept_bytes() - head.size >= self._options.keep_bytes
-            ):
+            if not reason and not (head.last <= watermark and self._kept_bytes() - head.size >= keep):
                 break
             if reason:
                 self._drop(head, reason)
@@ -141,9 +149,15 @@ class Retention:
         return self._upto
 
     def _drop(self, head: _Head, reason: str) -> None:
-        lost = {name: group.skip(1, head.last) for name, group in self._groups.items()}
+        """Count a chunk's records as lost for each name that lacked them.
+
+        Where it is not known yet who had what, as members have not come back since the writer began, it is found out
+        when the records would be given out.
+        """
+        known = [(name, group) for name, group in self._groups.items() if not group.unknown]
+        lost = {name: group.skip(1, head.last) for name, group in known}
         names = {name for name, count in lost.items() if count}
-        count = max(lost.values()) if lost else head.last - head.first + 1
+        count = max(lost.values(), default=0) if self._groups else head.last - head.first + 1
         if count:
             self.note(reason, count, names)
 

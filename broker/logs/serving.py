@@ -40,6 +40,7 @@ class Serving:
         self._writer = writer
         self._post = post
         self._sessions: dict[tuple[bytes, int], tuple[Session, Group]] = {}  # by endpoint and serial
+        self._members: dict[bytes, tuple[Session, Group]] = {}  # the same, by member
         self._passing: dict[bytes, Group] = {}  # of collectors without a name
         self.forgotten: set[str] = set()  # names whose cursors are to be removed
         self._carried: list[tuple[Session, int]] = []  # acknowledgements that a commit carries
@@ -69,7 +70,7 @@ class Serving:
 
     def _collect(self, member: Member, collect: Collect, now: float) -> None:
         refused = self._reason_against(collect, member, now)
-        former = next((pair for pair in self._sessions.values() if pair[0].holder.id == collect.member), None)
+        former = self._members.get(collect.member)
         if former is not None and former[0].member.id == member.id and former[0].serial >= collect.serial:
             return  # it came late
         if refused:
@@ -81,7 +82,7 @@ class Serving:
         holder = Holder(collect.member, member.name, member.id)
         session = Session(self._post, member, collect.serial, holder, collect.window, now)
         group.join(session)
-        self._sessions[member.id, collect.serial] = session, group
+        self._sessions[member.id, collect.serial] = self._members[collect.member] = session, group
         group.renounce(session)
         granted = (
             self._claims(group, session, collect) if collect.journal == self._writer.journal.position.journal else []
@@ -111,33 +112,36 @@ class Serving:
         writer = self._writer
         schema = writer.known_schema(collect.schema)
         if not collect.name:
-            group = self._passing[collect.member] = Group("", self._start(collect.since))
+            group = self._passing[collect.member] = Group("", *self._start(collect.since))
             return group
         if collect.name not in writer.groups:
-            writer.groups[collect.name] = Group(collect.name, self._start(collect.since))
+            writer.groups[collect.name] = Group(collect.name, *self._start(collect.since), schema)
             self.forgotten.discard(collect.name)
             self._forgetting.discard(collect.name)
         group = writer.groups[collect.name]
         if collect.replay:
-            group.restart(collect.member, self._start(collect.since))
+            gone = writer.retention.oldest - 1
+            count = group.restart(collect.member, self._start(collect.since)[0], min(gone, writer.durable))
+            self._note_gone(group, count)
         if schema and schema != group.schema:
             group.schema = schema
             group.dirty = True
         return group
 
-    def _start(self, since: Since) -> int:
-        """Return the number before the first record that a collector wants."""
+    def _start(self, since: Since) -> tuple[int, int]:
+        """Return the number before the first record that a collector wants and gets, and how many before are gone."""
         spool, tip = self._writer.spool, self._writer.durable
         if since.what == "now":
-            return tip
-        oldest = spool.oldest - 1
+            return tip, 0
+        oldest = min(tip, self._writer.retention.oldest - 1)
         if since.what == "time":
-            return max(oldest, min(tip, spool.find_time(since.value) - 1))
+            return max(oldest, min(tip, spool.find_time(since.value) - 1)), 0
         if since.what == "position" and since.journal == spool.journal.position.journal:
             extent = spool.extent(since.epoch, since.mark)
             if extent is not None:
-                return max(oldest, min(tip, since.value, extent[1]))
-        return min(oldest, tip)
+                wanted = min(tip, since.value, extent[1])
+                return max(oldest, wanted), max(0, oldest - wanted)
+        return oldest, 0
 
     def _claims(self, group: Group, session: Session, collect: Collect) -> list[Range]:
         granted: list[Range] = []
@@ -146,7 +150,9 @@ class Serving:
             if extent is not None:
                 self._done(group, session, claim, extent)
                 granted += group.claim(session, claim.held, extent)
-        return granted
+        for first, last in granted[RANGES_MAX:]:  # the answer has no room for more
+            group.free(session, first, last)
+        return granted[:RANGES_MAX]
 
     def _done(self, group: Group, session: Session, claim: Claim, extent: Range) -> bool:
         news = False
@@ -169,7 +175,7 @@ class Serving:
             start,
             writer.durable,
             writer.spool.state.time_ns,
-            tuple(yours[:RANGES_MAX]),
+            tuple(yours),
             shared,
             schemas,
         )
@@ -180,6 +186,7 @@ class Serving:
         if pair is None:
             return
         session, group = pair
+        del self._members[session.holder.id]
         for claim in leave.done:
             extent = self._writer.spool.extent(claim.epoch, claim.mark)
             if extent is not None:
@@ -191,6 +198,7 @@ class Serving:
         """Take note that a session is over; its member may come back."""
         pair = self._sessions.pop((session.member.id, session.serial), None)
         if pair is not None:
+            del self._members[session.holder.id]
             pair[1].part(session)
             self._passing.pop(session.holder.id, None)
 
@@ -326,9 +334,11 @@ class Serving:
         return pieces
 
     def _gone(self, group: Group, first: int, last: int) -> None:
-        count = group.skip(first, last)
-        if count:
-            self._writer.retention.note("they could not be read, or were trimmed before", count, {group.name} - {""})
+        self._note_gone(group, group.skip(first, last))
+
+    def _note_gone(self, group: Group, count: int) -> None:
+        if count and group.name:  # nothing is kept for one without a name
+            self._writer.retention.note("they could not be read, or were trimmed before", count, {group.name})
 
     # -- time ------------------------------------------------------------------------------------------------------
 

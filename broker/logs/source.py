@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from broker.journaling import Position
@@ -36,6 +37,9 @@ _ALIVE_S: Final = 3.0
 _LAPSE_S: Final = 0.8 * LEASE_S
 # The word that frames are missing may have been lost, too.
 _MISSING_S: Final = 0.3
+# Where a frame cannot take all that is done, the rest follows so much later.
+_MORE_S: Final = 0.1
+_CLAIMS_MAX: Final = 1000
 _NEVER: Final = float("inf")
 
 
@@ -58,6 +62,12 @@ class Source:
         self.done: dict[Key, Ranges] = {}  # acknowledged, and not known to be written down there
         for claim in claims:
             self.done[claim.epoch, claim.mark] = Ranges(claim.done)
+        self.queued: dict[Key, Ranges] = {}  # of what is held: not given to the program yet
+        self.kept: dict[
+            Key, Ranges
+        ] = {}  # of what is queued: what came by serials before ``followed``, and is ours still
+        self.followed = 0  # the last serial that was answered
+        self.lost_untold = 0  # of which the program will be told with the next record
         self._fresh: list[tuple[Key, Range]] = []  # done since the last word
         self._sent: deque[tuple[int, list[tuple[Key, Range]]]] = deque()
         self.acknowledged = 0  # how many words were sent,
@@ -65,7 +75,8 @@ class Source:
         self.received = 0  # frames of this serial, in order
         self.taken = 0
         self.window = 0
-        self._told_taken_bytes = 0
+        self.queued_bytes = 0  # in the collector's queue,
+        self.former_bytes = 0  # and of these what came by former serials
         self.lost = False
         self._missing_at = float("-inf")
         self.tip = 0
@@ -111,16 +122,16 @@ class Source:
         self._post.send(LogKind.COLLECT, wire.encode(collect), self.member)
 
     def claims(self, *, held: bool = False) -> tuple[Claim, ...]:
-        """Return what is done and not known to be written down, and what is held."""
-        keys = sorted({*self.done, *(self.held if held else ())})
+        """Return what is done and not known to be written down, and what is held: as much as fits in a frame."""
         claims = []
         room = RANGES_MAX
-        for key in keys:
-            mine = tuple(self.held.get(key, ()))[:room] if held else ()
-            done = tuple(self.done.get(key, ()))[:room]
+        for key in sorted({*self.done, *(self.held if held else ())})[:_CLAIMS_MAX]:
+            done = tuple(islice(self.done.get(key, ()), room))
+            mine = tuple(islice(self.held.get(key, ()), room - len(done))) if held else ()
+            room -= len(done) + len(mine)
             if mine or done:
                 claims.append(Claim(key[0], key[1], mine, done))
-        return tuple(claims[:1000])
+        return tuple(claims)
 
     def follow(self, answer: Collected, now: float, *, remembered: bool) -> None:
         """Take the answer: what comes next begins there, and what is held is what the writer says."""
@@ -131,12 +142,11 @@ class Source:
         self.epoch = (answer.epoch, answer.mark)
         self.schemas = dict(answer.schemas)
         self.tip, self.tip_ns, self.floor = answer.tip, answer.tip_ns, answer.start
-        yours = Ranges(answer.yours)
-        for key, ranges in list(self.held.items()) if remembered else ():
-            kept = Ranges(part for one in ranges for part in yours.within(*one))
-            self.held[key] = kept
-            if not kept:
-                del self.held[key]
+        self.followed = self.serial
+        if remembered:
+            yours = Ranges(answer.yours)
+            self.held, self.queued = _common(self.held, yours), _common(self.queued, yours)
+        self.kept = {key: ranges.copy() for key, ranges in self.queued.items()}
         # What was acknowledged before is in the question, and written down with whatever is next.
         self._sent.clear()
         self._fresh = [(key, one) for key, ranges in self.done.items() for one in ranges]
@@ -194,7 +204,31 @@ class Source:
         if not ranges:
             self.progressed = now
         ranges.add(first, last)
+        self.queued.setdefault(key, Ranges()).add(first, last)
         self._reached = Since("position", last, *key, self.journal)
+
+    def give_out(self, key: Key, serial: int, first: int, last: int) -> list[Range]:
+        """Take these from what is queued, as a frame of that serial brought them; returns which are still ours."""
+        queued = self.queued.get(key)
+        if queued is None:
+            return []
+        parts = [(first, last)]
+        if serial != self.followed:  # others may have been given some meanwhile, or they have come once more since
+            kept = self.kept.get(key, Ranges())
+            parts = kept.within(first, last)
+            kept.remove(first, last)
+        for one in parts:
+            queued.remove(*one)
+        if not queued:
+            del self.queued[key]
+        return parts
+
+    def given(self, key: Key, through: int) -> list[Range]:
+        """Return which records up to that one the program was given, and has not acknowledged."""
+        found = Ranges(self.held.get(key, Ranges()).within(1, through))
+        for one in self.queued.get(key, Ranges()).within(1, through):
+            found.remove(*one)
+        return list(found)
 
     def finish(self, key: Key, first: int, last: int, now: float) -> int:
         """Take note that these are done, as far as they are held; returns how many they are."""
@@ -234,9 +268,16 @@ class Source:
     def acknowledge(self, now: float) -> None:
         """Tell the writer what is here."""
         self.acknowledged += 1
-        if self._fresh:
-            self._sent.append((self.acknowledged, self._fresh))
-            self._fresh = []
+        claims = self.claims()
+        fresh, self._fresh = self._fresh, []
+        if (
+            self.disorder > RANGES_MAX or len(self.done) > _CLAIMS_MAX
+        ):  # what does not fit is told when the rest is known
+            told = {(claim.epoch, claim.mark): Ranges(claim.done) for claim in claims}
+            self._fresh = [(key, one) for key, one in fresh if key not in told or one[0] not in told[key]]
+            fresh = [(key, one) for key, one in fresh if key in told and one[0] in told[key]]
+        if fresh:
+            self._sent.append((self.acknowledged, fresh))
         word = Acknowledge(
             self._stream,
             self.serial,
@@ -245,10 +286,10 @@ class Source:
             self.taken,
             self.window,
             self.lost,
-            self.claims(),
+            claims,
         )
         self.lost = False
-        self.ack_at = _NEVER
+        self.ack_at = now + _MORE_S if self._fresh else _NEVER
         self._told = now
         self._post.send(LogKind.ACKNOWLEDGE, wire.encode(word), self.member)
 
@@ -277,3 +318,9 @@ class Source:
     def base(self, key: Key) -> Position:
         """Return an epoch's position, to which the numbers of its records are added."""
         return Position(self.journal, key[0], 0, key[1])
+
+
+def _common(mine: dict[Key, Ranges], yours: Ranges) -> dict[Key, Ranges]:
+    """Return what of these records is in both."""
+    found = {key: Ranges(part for one in ranges for part in yours.within(*one)) for key, ranges in mine.items()}
+    return {key: ranges for key, ranges in found.items() if ranges}

@@ -306,18 +306,20 @@ class Writer:
         self._under_way = []
         for table, changed in self._rows_under_way.items():
             self._rows[table] = {**changed, **self._rows.get(table, {})}
+        makes_room = False
         self._commit_at = now
         self._cursors_at = now + _RETRY_S
         if isinstance(error, JournalFull):
-            self.retention.no_room()
+            makes_room = not lean and self.retention.no_room()
             self._room_at = now + _RETRY_S
             if not lean:
                 self._cursors_at = now if any(group.dirty for group in self.groups.values()) else _NEVER
         if lean or not isinstance(error, JournalFull):
             self._retry_at = now + _RETRY_S
-        if not self.failing:
-            self.tell(LogFailing(self.name, str(error)))
-        self.failing = str(error)
+        if not makes_room:
+            if not self.failing:
+                self.tell(LogFailing(self.name, str(error)))
+            self.failing = str(error)
         self._act(LogChanged(self))
 
     def close(self) -> None:

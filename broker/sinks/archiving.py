@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
+from broker.journaling import Position
 from broker.log_records import Column
 from broker.sinks.log_files import LogFiles
 from broker.sinks.rows import Record
@@ -27,16 +28,16 @@ _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 class ArchivedMessage(Record, Protocol):
-    """What is asked of a message: a record's time and value, and whose it is."""
+    """What is asked of a message: a record's time and value, what its fields are, and where it stands."""
 
     @property
-    def origin(self) -> str:
-        """The endpoint of its writer."""
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of its writer."""
         ...
 
     @property
-    def number(self) -> int:
-        """Its number at its writer."""
+    def position(self) -> Position:
+        """Its place in its writer's spool."""
         ...
 
 
@@ -50,15 +51,11 @@ class ArchivedRecords(Protocol):
         """
         ...
 
-    def columns(self, message: Any) -> tuple[Column, ...]:
-        """The columns of the message's writer."""
-        ...
-
     def checkpoint(self, *, through: Sequence[Any]) -> bytes:
         """The checkpoint as it will be once these messages, and all before them of their writers, are acknowledged."""
         ...
 
-    def acknowledge(self, message: Any, *, through: bool = False) -> None:
+    def acknowledge(self, message: Any, *, through: bool = False) -> Any:
         """Acknowledge a message; with ``through`` all before it of its writer too."""
         ...
 
@@ -105,8 +102,9 @@ class _Archive:
         self._retry_s = retry_s
         self._nursery = nursery
         self._tidying = False
-        # By writer: what was appended last, until it is acknowledged.
-        self._lasts: dict[str, ArchivedMessage] = {}
+        # By epoch of a spool: of what was appended the greatest number, until it is acknowledged.  That need not be the
+        # last, since what another member had and did not handle comes late.
+        self._lasts: dict[tuple[bytes, int, bytes], ArchivedMessage] = {}
         self._appended = 0
         self._first_at = 0.0
 
@@ -143,11 +141,18 @@ class _Archive:
     async def _append(self, batch: Sequence[ArchivedMessage]) -> None:
         if not self._appended:
             self._first_at = trio.current_time()
-        columns = self._records.columns(batch[-1])
+        columns = batch[-1].columns
         with trio.CancelScope(shield=True):  # Half of it must not be: it takes a few milliseconds.
             await trio.to_thread.run_sync(self._files.append, batch, columns)
-            self._lasts[batch[-1].origin] = batch[-1]
+            self._take_note(batch[-1])
             self._appended += len(batch)
+
+    def _take_note(self, last: ArchivedMessage) -> None:
+        position = last.position
+        epoch = position.journal, position.epoch, position.checksum
+        former = self._lasts.get(epoch)
+        if former is None or former.position.sequence < position.sequence:
+            self._lasts[epoch] = last
 
     async def _commit(self) -> None:
         if not self._appended:

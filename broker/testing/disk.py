@@ -54,6 +54,7 @@ class SimulatedDisk:
 
     def __init__(self, seed: int) -> None:
         self.full: set[str] = set()  # the endpoints whose disks refuse to write
+        self.tight: set[str] = set()  # those whose disks have room for rows, and for no records
         self.busy: set[str] = set()  # those whose disks are slow
         self.commits = 0
         self._random = random.Random(seed)
@@ -88,14 +89,14 @@ class SimulatedDisk:
     def carry_out(self, endpoint: str, journal: SimulatedJournal, work: Work) -> JournalFull | None:
         """Do a piece of work, or fail as a disk does."""
         self.commits += 1
-        if endpoint in self.full:
+        if endpoint in self.full or (endpoint in self.tight and isinstance(work, Commit) and work.records):
             return JournalFull(f"sim://{endpoint}", "no space left on device")
         journal.carry_out(work)
         return None
 
     def crash(self, endpoint: str, journal: SimulatedJournal, work: Work | None) -> None:
         """Die while a piece of work may be on its way: it is done, or not."""
-        if work is not None and endpoint not in self.full and self._random.random() < 0.5:
+        if work is not None and endpoint not in self.full | self.tight and self._random.random() < 0.5:
             journal.carry_out(work)
         journal.forget_plans()
 

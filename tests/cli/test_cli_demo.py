@@ -21,7 +21,16 @@ BURST = 10_000
 
 
 def agents_of(manager: Program) -> list[psutil.Process]:
-    return psutil.Process(manager.process.pid).children()
+    return children_of(manager, "broker.cli.demo.agent")
+
+
+def children_of(manager: Program, module: str) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(manager.process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # those that are there to be seen live for a moment only
+            if module in child.cmdline():
+                found.append(child)
+    return found
 
 
 async def all_gone(processes: list[psutil.Process]) -> None:
@@ -79,6 +88,27 @@ async def test_piped_it_prints_json_alone_and_sums_up_that_all_has_come() -> Non
     assert hosts["writes"] >= 3 * 3
 
 
+async def test_every_process_that_agents_saw_start_or_stop_is_in_the_file_once_though_its_collector_was_killed(
+    tmp_path: Path,
+) -> None:
+    code, output, errors = await finished(*broker("demo", "--seconds", "2", "--logs", str(tmp_path)))
+    assert code == 0, errors
+    logs = summary_of(output.splitlines())["logs"]
+    assert (logs["stream"], logs["unlike"], logs["twice"], logs["collector_kills"]) == ("processes", 0, 0, 1)
+    assert "the collector of 'processes' was killed, and is started again" in errors
+    assert list(logs["rows"]) == AGENTS
+    assert logs["rows"] == logs["written"]
+    assert "0 twice, with the collector killed once" in errors
+    text = (tmp_path / "processes.log").read_text().splitlines()
+    assert text[6].split("\t") == ["#fields", "at", "host", "change", "process.pid", "process.name", "lived"]
+    rows = [line.split("\t") for line in text if not line.startswith("#")]
+    assert len(rows) == sum(logs["rows"].values()) >= 10
+    started = {row[3] for row in rows if (row[2], row[4]) == ("start", "sleep")}
+    stopped = {row[3]: float(row[5]) for row in rows if (row[2], row[4]) == ("stop", "sleep")}
+    assert started & stopped.keys()
+    assert all(0 < lived < 5 for lived in stopped.values())
+
+
 async def test_figures_are_those_of_this_machine() -> None:
     async with started(*broker("demo")) as manager:
         latest: dict[str, dict[str, Any]] = {}
@@ -129,15 +159,17 @@ async def test_agent_that_dies_is_told_and_makes_the_demo_fail() -> None:
         assert (summary["hosts"]["expired"], summary["hosts"]["left"], summary["hosts"]["unlike"]) == (1, 0, 0)
         assert summary["agents"]["agent-2"]["published"] is None
         assert summary["agents"]["agent-1"]["lost"] == summary["agents"]["agent-3"]["lost"] == 0
+        assert summary["logs"]["unlike"] == 0
 
 
-async def test_agents_end_when_their_manager_is_killed() -> None:
+async def test_agents_and_the_collector_end_when_their_manager_is_killed() -> None:
     async with started(*broker("demo")) as manager:
         await first_messages(manager)
         agents = agents_of(manager)
+        collectors = children_of(manager, "broker.cli.demo.archive")
         manager.process.kill()
-        await all_gone(agents)
-        assert len(agents) == 3
+        await all_gone([*agents, *collectors])
+        assert (len(agents), len(collectors)) == (3, 1)
 
 
 async def test_it_ends_quietly_when_nobody_reads_its_output_any_more() -> None:

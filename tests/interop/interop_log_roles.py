@@ -38,7 +38,7 @@ __all__ = ["STREAM", "log_collector", "log_writer", "log_writers"]
 
 STREAM: Final = "lines"
 # What is received is kept this often, in lines, or when there is no more.
-_SAVE_LINES: Final = 2000
+_SAVE_LINES: Final = 1000
 
 
 def hasten(options: dict[str, Any]) -> None:
@@ -112,8 +112,9 @@ class Writing(Machine):
         chance = random.Random(f"{seed} {self.writer} {self.next}")
         await self.grant(count if granted is None else granted)
         while self.next <= count:
-            while self.next > self.granted:
+            if self.next > self.granted:
                 await self.log.flush()
+            while self.next > self.granted:
                 await self._more.park()
             first, way = self.next, chance.randrange(4)
             last = min(self.granted, count, first + (chance.randrange(5) if way == 0 else chance.randrange(1, 500)))

@@ -44,7 +44,7 @@ TIMING: Final = {**QUICK, "redial_max_s": 0.2}
 # What is spooled at most: little, so that writers write for as long as the collector collects.
 SPOOL_BYTES: Final = 1 << 20
 # How far writers are ahead, in kills.
-AHEAD: Final = 2
+AHEAD: Final = 3
 # Nobody says any of these when nothing is lost.
 NEVER_TOLD: Final = (
     "RecordsDropped",
@@ -73,16 +73,22 @@ class Trial:
         """How many records that writer writes."""
         return self.records // self.writers + (writer < self.records % self.writers)
 
+    @property
+    def step(self) -> float:
+        """How many records there are to a kill; the last kill has the last that are written before it."""
+        return self.records / (self.kills - 1 + AHEAD)
+
 
 @attrs.frozen
 class Kill:
-    """When the collector has ``at`` records, and ``moment_s`` more have passed, one of ``role``.
+    """When the collector has ``at`` records, ``more`` since all are back, and a moment has passed, one of ``role``.
 
     ``hastily``: without waiting for more, while they recover from the kill before.
     """
 
     role: str
     at: int
+    more: int
     moment_s: float
     hastily: bool
 
@@ -112,12 +118,10 @@ def planned(trial: Trial) -> Iterator[Kill]:
     chance = random.Random(trial.seed)
     roles = [ROLES[number % len(ROLES)] for number in range(trial.kills)]
     chance.shuffle(roles)
-    step = trial.records / (trial.kills + 1)
     for number, role in enumerate(roles):
         hastily = number > 0 and chance.random() < 0.15
-        yield Kill(
-            role, round(step * (number + chance.random())), chance.random() * (0.6 if hastily else 0.03), hastily
-        )
+        at, more = trial.step * (number + chance.random()), trial.step * chance.random() / 2
+        yield Kill(role, round(at), 1 + round(more), chance.random() * (0.4 if hastily else 0.01), hastily)
 
 
 class Trials:
@@ -197,7 +201,7 @@ class Trials:
 
     async def grant(self, kill: int) -> None:
         """Let writers write as much as is to come until shortly after a kill."""
-        self._granted = round(self.trial.records * min(1.0, (kill + AHEAD) / (self.trial.kills + 1)))
+        self._granted = min(self.trial.records, round(self.trial.step * (kill + AHEAD)))
         for name, one in self.running.items():
             if name.startswith("writer"):  # the answer of one that is just beginning would come late
                 upto = self._share_granted(int(name.partition("-")[2]))
@@ -213,7 +217,7 @@ class Trials:
         before = self.got()
         await self.grant(number)
         if not kill.hastily:
-            await self.collector.until(lambda: self.got() >= max(kill.at, before + 1))
+            await self.collector.until(lambda: self.got() >= max(kill.at, before + kill.more))
         await trio.sleep(kill.moment_s)
         name = self.victim(kill.role)
         got = self.got()

@@ -101,8 +101,8 @@ class Books:
         reset = spool.was_reset(self.name, reader.began - _HANDING_BACK_S)
         if message.number <= last and not message.redelivered and not reset and self.lone(reader):
             raise Broken(f"{reader} got {message.number} of {spool} after {last}")
-        if self.passing and last and not reset and not spool.limits and message.number != last + 1:
-            raise Broken(f"{reader}, alone, got {message.number} of {spool} after {last}")
+        if self.passing and last and not reset and message.number != last + 1 + message.lost_before:
+            raise Broken(f"{reader} got {message.number} of {spool} after {last}, {message.lost_before} lost")
         self.reached[key] = max(last, message.number)
 
     def _check_once(self, reader: Reader, spool: Spool, message: LogMessage) -> None:

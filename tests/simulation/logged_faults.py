@@ -36,6 +36,7 @@ class LoggedFaults(Faults):
         self.readers_later: list[tuple[str, ReaderRole]] = []
         self._kinds += [
             (self.fill_a_disk, 3),
+            (self.tighten_a_disk, 3),
             (self.slow_a_disk, 3),
             (self.leave, 4),
             (self.join, 3),
@@ -62,6 +63,8 @@ class LoggedFaults(Faults):
         disk, chance = self.world.disk, self.random
         if disk.full and chance.random() < 0.7:
             disk.full.discard(chance.choice(sorted(disk.full)))
+        if disk.tight and chance.random() < 0.7:
+            disk.tight.discard(chance.choice(sorted(disk.tight)))
         if disk.busy and chance.random() < 0.3:
             disk.busy.clear()
         if self.world.lossy and chance.random() < 0.3:
@@ -75,6 +78,7 @@ class LoggedFaults(Faults):
         """End all of them."""
         world = self.world
         world.disk.full.clear()
+        world.disk.tight.clear()
         world.disk.busy.clear()
         world.lossy.clear()
         world.heal()
@@ -135,7 +139,7 @@ class LoggedFaults(Faults):
         program = life.program
         program.endpoint.pause()
         self.world.cluster.run(self.random.choice((0.0, 0.001, 0.1, 8.0, 12.0)))
-        self.world.look_for_trouble()
+        self.world.note_trouble()
         if program.endpoint.alive:
             self.world.crash(program)
             self.world.start(program.name)
@@ -148,7 +152,7 @@ class LoggedFaults(Faults):
             return False
         reader.program.endpoint.pause()
         self.world.cluster.run(self.random.uniform(8.0, 16.0))
-        self.world.look_for_trouble()
+        self.world.note_trouble()
         if reader.program.endpoint.alive:
             reader.program.endpoint.unpause()
         return True
@@ -166,6 +170,14 @@ class LoggedFaults(Faults):
         if life is None or len(self.world.disk.full) > 1:
             return False
         self.world.disk.full.add(life.name)
+        return True
+
+    def tighten_a_disk(self) -> bool:
+        """Let a disk have no more room for records."""
+        life = self.some_writer(lambda life: life.role.durable)
+        if life is None or len(self.world.disk.tight) > 1:
+            return False
+        self.world.disk.tight.add(life.name)
         return True
 
     def slow_a_disk(self) -> bool:
@@ -205,7 +217,7 @@ class LoggedFaults(Faults):
     # -- writers and collectors ------------------------------------------------------------------------------------
 
     def end_a_writer(self) -> bool:
-        life = self.some_writer(lambda life: life.name not in self.world.disk.full)
+        life = self.some_writer(lambda life: life.name not in self.world.disk.full | self.world.disk.tight)
         if life is None:
             return False
         self.world.end_writer(life)

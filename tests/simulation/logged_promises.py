@@ -12,7 +12,7 @@ __all__ = ["check", "check_counts", "unsettled"]
 
 def check(world: LoggedWorld) -> None:
     """Check what has to hold always."""
-    world.look_for_trouble()
+    world.note_trouble()
     for life in world.all_writers():
         _check_writer(life)
     for reader in world.all_readers():

@@ -210,7 +210,7 @@ class Reader:
 
 def _ends(messages: list[LogMessage]) -> list[LogMessage]:
     """Return the last message of each epoch."""
-    last = {}
+    last: dict[tuple[bytes, int, bytes], LogMessage] = {}
     for message in messages:
         key = (message.epoch.journal, message.epoch.epoch, message.epoch.checksum)
         if key not in last or message.number > last[key].number:

@@ -156,9 +156,10 @@ class Scenario:
     def _attend(self) -> None:
         """See to it that every name that a spool knows has a member."""
         world = self.world
-        for program in world.now_alive.values():
-            for reader in world.readers_of[program]:
-                reader.role.pace_s = 0.02
+        for reader in world.all_readers():
+            reader.role.pace_s = 0.02
+            if reader.role.replay:  # it may not be alone any more
+                world.end_reader(reader, acknowledge=True)
         for (stream, name), role in self.kinds.items():
             if not any((r.role.stream, r.role.name) == (stream, name) for r in world.all_readers()):
                 program = world.now_alive[self.random.choice(self.names)]

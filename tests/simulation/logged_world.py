@@ -95,6 +95,7 @@ class LoggedWorld(World):
         self.left: Counter[Program] = Counter()  # how many collectors a program has left
         self._wrote: list[tuple[Program, str]] = []
         self.uid = 0
+        self.look_for_trouble()
 
     @property
     def now(self) -> float:
@@ -107,6 +108,11 @@ class LoggedWorld(World):
     # -- trouble ---------------------------------------------------------------------------------------------------
 
     def look_for_trouble(self) -> None:
+        """Take note of faults that last, again and again."""
+        self.note_trouble()
+        self.cluster.call_at(self.now + 1.0, self.look_for_trouble)
+
+    def note_trouble(self) -> None:
         """Take note of faults that last."""
         paused = any(program.endpoint.paused for program in self.now_alive.values())
         dead = len(self.now_alive) < len({program.name for program in self.lives})

@@ -1,6 +1,6 @@
 """Many lives, in several processes: ``python tests/simulation/simulated_runs.py 1000-3000`` lives those seeds.
 
-There are lives of two kinds, *meshes* with events and *stores*: each seed is one of either.
+There are lives of three kinds, *meshes* with events, *stores* and *logs*: each seed is one of each.
 
 A seed that fails is printed with how to see it again; it belongs into seeds.txt once it is mended.
 """
@@ -23,6 +23,8 @@ import attrs
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import logged_reach
+import logged_scenarios
 import simulated_reach
 import simulated_scenarios
 import stored_reach
@@ -31,7 +33,13 @@ from simulated_world import Broken
 
 __all__ = ["KINDS", "Tally", "kept_seeds", "live", "live_all"]
 
-KINDS = ("meshes", "stores")
+KINDS = ("meshes", "stores", "logs")
+_MODULES: dict[str, tuple[Any, Any]] = {
+    "meshes": (simulated_scenarios, simulated_reach),
+    "stores": (stored_scenarios, stored_reach),
+    "logs": (logged_scenarios, logged_reach),
+}
+_SEEDS = {"meshes": "seeds.txt", "stores": "stored_seeds.txt", "logs": "logged_seeds.txt"}
 
 _TOGETHER = 5
 
@@ -71,9 +79,7 @@ class Tally:
 def live(seeds: Sequence[int], kind: str = "meshes") -> Tally:
     """Live these lives, one after the other."""
     tally = Tally()
-    modules = (stored_scenarios, stored_reach) if kind == "stores" else (simulated_scenarios, simulated_reach)
-    scenarios: Any = modules[0]
-    reach: Any = modules[1]
+    scenarios, reach = _MODULES[kind]
     with reach.counting() as reached:
         for seed in seeds:
             began = time.process_time()
@@ -114,8 +120,7 @@ def live_all(
 
 def kept_seeds(kind: str = "meshes") -> list[int]:
     """Return the seeds that once failed."""
-    name = "stored_seeds.txt" if kind == "stores" else "seeds.txt"
-    lines = (Path(__file__).parent / name).read_text().splitlines()
+    lines = (Path(__file__).parent / _SEEDS[kind]).read_text().splitlines()
     return [int(line.split()[0]) for line in lines if line.strip() and line[0] != "#"]
 
 
@@ -133,7 +138,7 @@ def main() -> int:
     """Live the seeds of the command line; returns 1 when one fails."""
     parser = argparse.ArgumentParser(description="Live random lives of a mesh.")
     parser.add_argument("seeds", type=_seeds, help="one seed, or FIRST-LAST")
-    parser.add_argument("--only", choices=KINDS, help="live those of this kind; else of both")
+    parser.add_argument("--only", choices=KINDS, help="live those of this kind; else of all")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     failed = False

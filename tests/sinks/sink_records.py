@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 import broker
-from broker.log_records import Column, column, log_record
+from broker.journaling import Position
+from broker.log_records import Column, column, columns_of, log_record
 
 
 class State(enum.Enum):
@@ -75,6 +76,14 @@ class Written:
     time_ns: int = 1_795_667_880_123_456_789
     origin: str = "web-01"
     number: int = 0
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return columns_of(type(self.record))
+
+    @property
+    def position(self) -> Position:
+        return Position(self.origin.encode().ljust(16), 1, self.number, bytes(8))
 
 
 def written(records: Sequence[Any]) -> list[Written]:

@@ -14,9 +14,8 @@ import pytest
 import trio
 import trio.testing
 from killed_disk import numbers_in, visible
-from sink_records import Number, Written, numbers
+from sink_records import Written, numbers
 
-from broker.log_records import Column, columns_of
 from broker.sinks import LogFiles, archive
 from broker.sinks.disk import Disk
 
@@ -49,9 +48,6 @@ class ListedRecords:
             await self.arrived.wait()
         await trio.lowlevel.checkpoint_if_cancelled()
         return self.batches.pop(0)
-
-    def columns(self, message: Any) -> tuple[Column, ...]:
-        return columns_of(Number)
 
     def checkpoint(self, *, through: Sequence[Any]) -> bytes:
         return str(max(message.number for message in through)).encode()
@@ -92,6 +88,18 @@ async def test_many_records_are_committed_before_the_time_is_up(tmp_path: Path) 
             records.send(10, 12)
             await records.until_acknowledged(12)
             own.cancel_scope.cancel()
+
+
+async def test_what_comes_late_does_not_hide_what_came_before(tmp_path: Path) -> None:
+    with LogFiles(tmp_path, "n") as files:
+        records = ListedRecords(files)
+        records.send(11, 20)
+        records.send(1, 10)  # another member of the name had them, and died
+        records.end()
+        with trio.fail_after(10):
+            await archive(records, files, commit_s=3600)
+        assert records.told == [("web-01", 20)]
+        assert files.checkpoint == b"20"
 
 
 async def test_the_end_of_the_records_ends_it(tmp_path: Path) -> None:

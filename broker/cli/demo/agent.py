@@ -1,7 +1,8 @@
-"""One agent: ``python -m broker.cli.demo.agent NAME ADDRESS SHARE SHARES BURST``.
+"""One agent: ``python -m broker.cli.demo.agent NAME ADDRESS SHARE SHARES BURST DIRECTORY``.
 
-It publishes figures and keeps an entry in the store ``hosts`` until its standard input ends: the manager closes it to
-stop the agent, and the system closes it when the manager dies, so no agent outlives its manager.
+It publishes figures, keeps an entry in the store ``hosts`` and logs which processes start and stop, until its standard
+input ends: the manager closes it to stop the agent, and the system closes it when the manager dies, so no agent
+outlives its manager.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import sys
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 
 import trio
 
@@ -17,6 +19,7 @@ import broker
 from broker.cli.demo.events import AgentReport
 from broker.cli.demo.figures import Figures
 from broker.cli.demo.hosts import EXPIRES_S, RENEW_S, STORE
+from broker.cli.demo.processes import COLLECTOR, STREAM, ProcessChange, ProcessWatch, spool_path
 from broker.cli.demo.tally import NOT_BEGUN
 from broker.cli.running import FAILED
 
@@ -28,14 +31,18 @@ _INTERVAL_S = 0.1
 _SLOW_EVERY = 10
 # How long the last events may take when the manager is slow, or gone.
 _STOP_S = 5.0
+# Of that, how long the collector may take for the last records; it may have been started again a moment ago.
+_COLLECTED_S = 3.0
 
 
 class Agent:
     """Publishes this machine's figures and counts what it publishes."""
 
-    def __init__(self, name: str, figures: Figures, burst: int) -> None:
+    def __init__(self, name: str, figures: Figures, watch: ProcessWatch, burst: int, directory: Path) -> None:
         self._name = name
         self._figures = figures
+        self._watch = watch
+        self._spool = spool_path(directory, name)
         self._burst = burst
         self._published: Counter[str] = Counter()
         self._writes = 0  # acknowledged by the store's master
@@ -58,9 +65,12 @@ class Agent:
                 await endpoint.peer(address, timeout=_LINK_S)
                 await endpoint.subscribers(self._topic("report"))
                 began = trio.current_time()
-                async with endpoint.clone(STORE) as hosts:
-                    await self._sample(endpoint, hosts)
+                log = endpoint.log(STREAM, ProcessChange, path=self._spool, collectors=(COLLECTOR,))
+                async with log, endpoint.clone(STORE) as hosts:
+                    await self._sample(endpoint, hosts, log)
                     await self._erase_entry(hosts)
+                    with trio.move_on_after(_COLLECTED_S):
+                        await log.collected()
                 await self._publish_burst(endpoint)
                 seconds = trio.current_time() - began
                 report = AgentReport(self._figures.host, dict(self._published), seconds, self._writes)
@@ -93,7 +103,7 @@ class Agent:
         await endpoint.publish(topic, event)
         self._published[topic] += 1
 
-    async def _sample(self, endpoint: broker.Endpoint, hosts: broker.StoreClone) -> None:
+    async def _sample(self, endpoint: broker.Endpoint, hosts: broker.StoreClone, log: broker.LogWriter) -> None:
         """Publish figures until it is time to stop; publishing itself is not cut short, so that the count is right."""
         figures = self._figures
         due = trio.current_time()
@@ -103,6 +113,7 @@ class Agent:
             await self._publish(endpoint, "cpu", cpu)
             await self._publish(endpoint, "memory", memory)
             await self._renew_entry(hosts, cpu.percent, memory.percent)
+            await log.write_all(self._watch.changes())
             if number % _SLOW_EVERY == 0:
                 for disk in figures.disks():
                     await self._publish(endpoint, "disk", disk)
@@ -136,9 +147,10 @@ class Agent:
             await self._publish(endpoint, "burst", samples[number % len(samples)])
 
 
-def main(name: str, address: str, share: str, shares: str, burst: str) -> None:
+def main(name: str, address: str, share: str, shares: str, burst: str, directory: str) -> None:
     """Run one agent and leave with its exit code; standard error says why it could not go on."""
-    agent = Agent(name, Figures(int(share), int(shares)), int(burst))
+    watch = ProcessWatch(name, int(share), int(shares))
+    agent = Agent(name, Figures(int(share), int(shares)), watch, int(burst), Path(directory))
     code = FAILED
     try:
         code = trio.run(agent.run, address)

@@ -1,4 +1,5 @@
-"""The manager: it starts the agents, takes their events, is the master of their store, shows both and sums up.
+"""The manager: it starts the agents and the collector of what they log, takes their events, is the master of their
+store, shows both and sums up.
 
 The agents are processes with groups of their own, so that Ctrl-C in a terminal reaches the manager alone, which then
 stops them in order: it closes their standard input, they publish their burst and their report and leave.
@@ -11,12 +12,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import trio
 
 import broker
 from broker.cli.demo.hosts import STORE
+from broker.cli.demo.shipping import Shipping
 from broker.cli.demo.show import Show, show_for
 from broker.cli.demo.tally import AgentTally, Tally
 from broker.cli.running import FAILED, make_endpoint
@@ -37,9 +41,10 @@ _BATCH_MESSAGES: Final = 1000
 class Demo:
     """One run: ``stop()`` ends it early, in order."""
 
-    def __init__(self, seconds: float | None, agents: int, as_json: bool) -> None:
+    def __init__(self, seconds: float | None, agents: int, as_json: bool, logs: Path | None = None) -> None:
         self._seconds = math.inf if seconds is None else seconds
         self._as_json = as_json
+        self._logs = logs
         self._tally = Tally(f"agent-{number}" for number in range(1, agents + 1))
         self._processes: dict[str, trio.Process] = {}
         self._stopping = False
@@ -52,9 +57,17 @@ class Demo:
 
     async def __call__(self, output: Output) -> int:
         """Run the agents; returns the exit code: whether all that they published has come."""
+        if self._logs is not None:
+            await trio.Path(self._logs).mkdir(parents=True, exist_ok=True)
+            return await self._run(output, self._logs)
+        with TemporaryDirectory(prefix="broker-demo-") as directory:
+            return await self._run(output, Path(directory))
+
+    async def _run(self, output: Output, directory: Path) -> int:
         tally = self._tally
         show = show_for(output, tally, as_json=self._as_json)
         note(f"starting {len(tally.agents)} agents")
+        self._shipping = shipping = Shipping(directory, self._seconds)
         async with AsyncExitStack() as stack:
             endpoint = await stack.enter_async_context(make_endpoint("manager", linger_s=0))
             changes = await stack.enter_async_context(endpoint.status())
@@ -68,17 +81,23 @@ class Demo:
             nursery.start_soon(self._watch_store, entries, hosts)
             for name in tally.agents:
                 nursery.start_soon(self._run_agent, name, address)
+            nursery.start_soon(shipping.run_collector, address)
+            nursery.start_soon(shipping.run_children)
             await self._until_all(lambda agent: bool(agent.received), _START_S)
             began = trio.current_time()
             nursery.start_soon(show.run)
+            nursery.start_soon(shipping.kill_collector)
             await self._until_all(lambda _: False, self._seconds)
             seconds = trio.current_time() - began
+            shipping.stop_children()
             await self._stop_agents()
+            await shipping.stop_collector()
             nursery.cancel_scope.cancel()
             with suppress(trio.WouldBlock):
                 while True:
                     tally.hosts.take(entries.receive_nowait(), hosts)
             tally.end_hosts(hosts)
+        tally.logs = await trio.to_thread.run_sync(shipping.summary, list(tally.agents), tally.died)
         await show.finish(seconds)
         if output.is_stuck:
             note("nobody reads standard output: the agents had to wait, and the summary is not there")
@@ -90,6 +109,7 @@ class Demo:
         """Run one agent to its end; kill it when we are cancelled."""
         agents = list(self._tally.agents)
         arguments = [name, address, str(agents.index(name)), str(len(agents)), str(BURST_EVENTS)]
+        arguments.append(str(self._shipping.directory))
         process = await trio.lowlevel.open_process(
             [sys.executable, "-m", "broker.cli.demo.agent", *arguments],
             stdin=subprocess.PIPE,
@@ -149,6 +169,7 @@ class Demo:
         """Say what should not happen: that agents are linked, and leave at the end, is expected."""
         async for change in changes:
             expected = isinstance(change, broker.PeerAdded)
+            expected |= bool(self._shipping.kills) and getattr(change, "peer", "") == "collector"
             expected |= self._stopping and isinstance(change, (broker.PeerLost, broker.PeerInterrupted))
             if not expected:
                 note(str(change))

@@ -172,6 +172,18 @@ def summary_text(summary: dict[str, Any]) -> str:
         )
         text += f", {hosts['acknowledged']:,} of them known to agents as acknowledged, {hosts['expired']:,} expired, "
         text += f"{counted(hosts['unlike'], 'difference')}"
+    if summary["logs"]:
+        text += f". {_logs_text(summary['logs'])}"
     if summary["died"]:
         text += f". Died: {', '.join(summary['died'])}; what they had published is not known"
     return text + "."
+
+
+def _logs_text(logs: dict[str, Any]) -> str:
+    """Both ends of the log stream: what the agents' spools say, and what is in the file."""
+    each = ", ".join(f"{name} {logs['rows'][name]:,} of {written:,}" for name, written in logs["written"].items())
+    text = f"Log stream {logs['stream']!r}: {sum(logs['rows'].values()):,} rows in the file of "
+    text += f"{sum(logs['written'].values()):,} records in spools ({each}), {logs['twice']:,} twice"
+    if logs["collector_kills"]:
+        text += f", with the collector killed {'once' if logs['collector_kills'] == 1 else 'more than once'}"
+    return text

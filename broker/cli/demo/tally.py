@@ -100,6 +100,7 @@ class Tally:
         self.agents = {name: AgentTally(name) for name in names}
         self.hosts = HostsTally()
         self._hosts_summary: dict[str, Any] = {}
+        self.logs: dict[str, Any] = {}  # what is known of the log stream at the end
         self._burst_at: list[float] = []  # when the first and the last message of the burst came
 
     def take(self, messages: list[Message], now: float) -> None:
@@ -149,8 +150,8 @@ class Tally:
 
     @property
     def ok(self) -> bool:
-        """Whether all that every agent published has come, and all that it wrote."""
-        if self._hosts_summary.get("unlike"):
+        """Whether all that every agent published has come, all that it wrote, and all that it logged."""
+        if self._hosts_summary.get("unlike") or self.logs.get("unlike"):
             return False
         return all(agent.ended and not agent.died and agent.lost == 0 for agent in self.agents.values())
 
@@ -168,6 +169,7 @@ class Tally:
             },
             "lost": self.lost,
             "hosts": self._hosts_summary,
+            "logs": self.logs,
             "died": self.died,
             "agents": {name: agent.summary() for name, agent in self.agents.items()},
         }

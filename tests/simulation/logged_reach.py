@@ -1,0 +1,103 @@
+"""What lives of log streams reach: counted, so that it is seen when a change makes them harmless."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from logged_scenarios import Scenario
+from simulated_reach import Counting
+
+from broker.logs.collector import Collector
+from broker.logs.groups import Group
+from broker.logs.logs import Logs
+from broker.logs.retention import Retention
+from broker.logs.serving import Serving
+from broker.logs.sessions import Session
+from broker.logs.source import Source
+from broker.logs.wire import LogKind
+from broker.logs.writer import Writer
+from broker.testing.disk import SimulatedDisk
+
+__all__ = ["LEAST", "counting", "look"]
+
+# How often the ordinary lives have to reach each of these at least: about a third of what they do.
+LEAST: dict[str, int] = {}
+
+
+@contextmanager
+def counting() -> Iterator[Counter[str]]:
+    """Count what happens inside all writers and collectors."""
+    counts: Counter[str] = Counter()
+    with pytest.MonkeyPatch.context() as patch:
+        wrap = Counting(patch, counts)
+        _count_writers(wrap)
+        _count_groups(wrap)
+        _count_collectors(wrap)
+        wrap.calls(SimulatedDisk, "crash", "crash while something was on its way to the disk", lambda *a: a[3])
+        yield counts
+
+
+def look(scenario: Scenario, counts: Counter[str]) -> None:
+    """Count what a life has come to."""
+    world = scenario.world
+    counts.update(world.counts)
+    counts.update({f"fault: {kind}": count for kind, count in scenario.faults.counts.items()})
+    counts["gentle life"] += scenario.gentle
+    counts["spool"] += len(world.spools)
+    counts["effect in a database"] += sum(len(database.effects) for database in world.databases.values())
+    for program in world.lives:
+        for status in program.endpoint.status:
+            name = type(status).__name__
+            if name.startswith(("Log", "Record", "Writer", "Collector")):
+                counts[f"told: {name}"] += 1
+
+
+def _count_writers(wrap: Counting) -> None:
+    wrap.calls(Writer, "_failed", "commit failed")
+    wrap.calls(Writer, "_failed", "commit with records failed", lambda self, *_: self._under_way)
+    wrap.calls(Retention, "_drop", "chunk dropped")
+    wrap.calls(Retention, "no_room", "no room on the disk")
+    wrap.results(Serving, "_reason_against", lambda reason, *_: "collector refused" if reason else None)
+    wrap.calls(Serving, "_gone", "records gone when they were to be given out")
+    wrap.calls(Serving, "_leave", "member left")
+
+    def late(self: Serving, member: Any, leave: Any) -> bool:
+        return (member.id, leave.serial) not in self._sessions
+
+    wrap.calls(Serving, "_leave", "member left that was not known", late)
+    wrap.calls(
+        Serving,
+        "_acknowledge",
+        "acknowledgement of a session that is over",
+        lambda self, member, word, _: (member.id, word.serial) not in self._sessions,
+    )
+
+
+def _count_groups(wrap: Counting) -> None:
+
+    wrap.calls(Group, "expire", "member taken for dead that held records", lambda self, m: self.held.get(m))
+    wrap.calls(
+        Group, "expire", "member taken for dead, and nobody knows what it had", lambda self, m: m in self.unknown
+    )
+    wrap.calls(Group, "free_session", "waiting for members after a restart", lambda self: self.unknown)
+    wrap.calls(Group, "restart", "begun anew")
+    wrap.results(Group, "claim", lambda granted, *_: "records claimed that a member had" if granted else None)
+    wrap.calls(Session, "_dispatch", "records sent")
+    wrap.calls(Session, "_dispatch", "records sent again", lambda self, number, *_: number < self.sent)
+
+
+def _count_collectors(wrap: Counting) -> None:
+    wrap.calls(Collector, "_ask", "asked again, holding records", lambda self, source, _: source.held)
+    wrap.calls(Source, "missing", "frames missing")
+    wrap.calls(Source, "follow", "answer that takes records away", _takes_away)
+    wrap.calls(Source, "follow", "answer with records unconfirmed", lambda self, *_, **__: self.done)
+    wrap.calls(Logs, "_take", "session refused", lambda self, m, f, s, kind, b: kind == LogKind.NO_STREAM)
+
+
+def _takes_away(source: Source, answer: Any, _: float, *, remembered: bool) -> bool:
+    mine = {number for held in source.held.values() for one in held for number in range(one[0], one[1] + 1)}
+    return remembered and not mine <= {number for one in answer.yours for number in range(one[0], one[1] + 1)}

@@ -20,7 +20,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -40,7 +39,7 @@ from broker.journal.writing import SEQUENCE_BYTES
 from broker.journaling import CHECKSUM_BYTES, Commit, Position, Record, chain
 from broker.logs.chunks import Chunk, cut, measure_chunk, read_chunk
 from broker.logs.ranges import Range, Ranges
-from broker.logs.spool import CURSORS, EPOCHS, SCHEMAS, STATE, TABLES, Cursor, Epoch, epoch_key, state_key
+from broker.logs.spool import CURSORS, EPOCHS, SCHEMAS, STATE, TABLES, Cursor, Epoch, epoch_key, schema_id, state_key
 from broker.logs.spool import State as SpoolState
 
 __all__ = ["RescueReport", "rescue"]
@@ -379,7 +378,7 @@ def _age(state: State) -> tuple[int, int, int]:
 
 def _row_of(key: bytes, value: bytes) -> tuple[int | None, Any]:
     """Return which table's row this is, and what it says: tables are told apart by what their rows look like."""
-    if blake2b(value, digest_size=8).digest() == key:
+    if schema_id(value) in {key, key[1:]}:
         return SCHEMAS, None
     kinds: list[tuple[int, bool, type[Struct]]] = [
         (STATE, key == state_key(), SpoolState),

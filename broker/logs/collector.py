@@ -27,6 +27,8 @@ __all__ = ["QUEUE_BYTES", "Batch", "Collector", "WriterLag", "read_checkpoint"]
 
 QUEUE_BYTES: Final = 8 << 20
 SOURCES_MAX: Final = 10_000
+# A writer that keeps to its window never has so much here; one that does not is not to fill the memory.
+_QUEUED_BYTES_MAX: Final = 4 * WINDOW_BYTES
 _WINDOW_BYTES_MIN: Final = 64 << 10
 # A program that is in the middle of a batch: how often what it has done of it is acknowledged.
 _PROGRESS_S: Final = 0.05
@@ -234,6 +236,8 @@ class Collector:
         pieces = wire.decode(Records, body).pieces if source.state == "following" else []
         if not source.takes(sequence, now):
             return
+        if source.queued_bytes > _QUEUED_BYTES_MAX:
+            raise Malformed("it sends more than there is room for")
         last = pieces[-1]
         for piece in pieces:
             self._queue_up(source, sequence, piece, piece is last, now)

@@ -145,6 +145,14 @@ class Group:
         if self.holders.pop(member, None) is not None and self.name:
             self.dirty = True
 
+    def is_crowded(self, member: bytes, most: int, now: float) -> bool:
+        """Whether there is no place for a new member; those that were waited for long enough make some."""
+        if member in self.holders or len(self.holders) < most:
+            return False
+        for one in [one for one, until in self.absent.items() if now >= until]:
+            self.expire(one)
+        return len(self.holders) >= most
+
     def tick(self, now: float) -> bool:
         """Take for dead who was waited for long enough, if others wait; whether there was any."""
         if not self.sessions:

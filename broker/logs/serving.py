@@ -24,6 +24,7 @@ __all__ = ["NAMES_MAX", "STALL_S", "Serving"]
 
 NAMES_MAX: Final = 1000
 SESSIONS_MAX: Final = 10_000
+MEMBERS_MAX: Final = 1000  # of one name: each is written down in its cursor
 # How long a collector may hold records and acknowledge none before that is told.
 STALL_S: Final = 60.0
 _FRAMES_PER_TURN: Final = 8
@@ -92,17 +93,18 @@ class Serving:
     def _reason_against(self, collect: Collect, member: Member, now: float) -> str:
         writer = self._writer
         group = writer.groups.get(collect.name)
+        if collect.member not in self._members and len(self._sessions) >= SESSIONS_MAX:
+            return f"{SESSIONS_MAX} collectors are attached already"
         if group is None:
-            if collect.name and len(writer.groups) >= NAMES_MAX:
-                return f"{NAMES_MAX} names collect it already: forget those that do not come back"
-            if len(self._sessions) >= SESSIONS_MAX:
-                return f"{SESSIONS_MAX} collectors are attached already"
-            return ""
+            full = collect.name and len(writer.groups) >= NAMES_MAX
+            return f"{NAMES_MAX} names collect it already: forget those that do not come back" if full else ""
+        if group.is_crowded(collect.member, MEMBERS_MAX, now):
+            return f"{MEMBERS_MAX} members share the name {collect.name!r} already"
         if collect.replay and group.others(Holder(collect.member, member.name, member.id), now):
             return f"{collect.name!r} has another member: it cannot begin anew"
         if collect.schema is None or not group.schema:
             return ""
-        known = writer.schemas.get(group.schema)
+        known = writer.schemas.get(group.schema) or writer.expected.get(group.schema)
         reason = "" if known is None else compatible(known.columns, collect.schema.columns)
         if reason:
             return f"the name {collect.name!r} is in use for other records ({reason}): take another one, or forget it"
@@ -110,7 +112,7 @@ class Serving:
 
     def _group(self, collect: Collect) -> Group:
         writer = self._writer
-        schema = writer.known_schema(collect.schema)
+        schema = writer.known_schema(collect.schema) if collect.name else b""
         if not collect.name:
             group = self._passing[collect.member] = Group("", *self._start(collect.since))
             return group
@@ -149,7 +151,7 @@ class Serving:
             extent = self._writer.spool.extent(claim.epoch, claim.mark)
             if extent is not None:
                 self._done(group, session, claim, extent)
-                granted += group.claim(session, claim.held, extent)
+                granted += group.claim(session, claim.held, (extent[0], min(extent[1], self._writer.durable)))
         for first, last in granted[RANGES_MAX:]:  # the answer has no room for more
             group.free(session, first, last)
         return granted[:RANGES_MAX]

@@ -3,7 +3,8 @@
 Tables, beside the log of chunks (:mod:`broker.logs.chunks`):
 
     cursors   a collector's name -> :class:`Cursor`
-    schemas   8 bytes, BLAKE2b of what follows -> :class:`broker.logs.wire.Schema`
+    schemas   8 bytes, BLAKE2b of what follows -> :class:`broker.logs.wire.Schema`; of records that a collector's name
+              expects, and that are not written here, behind a byte "c"
     epochs    4 bytes, big-endian -> :class:`Epoch`: where it began, and its mark
     state     one row: :class:`State`
 
@@ -39,6 +40,7 @@ __all__ = [
     "Spool",
     "State",
     "epoch_key",
+    "expected_key",
     "schema_id",
     "state_key",
 ]
@@ -51,6 +53,8 @@ TABLES: Final = ("cursors", "schemas", "epochs", "state")
 
 _STATE_KEY: Final = b"state"
 EPOCHS_KEPT: Final = 1000
+SCHEMA_ID_BYTES: Final = 8
+_EXPECTED: Final = b"c"
 _LOOK_BYTES: Final = 1  # one chunk
 
 
@@ -104,6 +108,7 @@ class Spool:
         self.epochs: dict[int, Epoch] = {
             int.from_bytes(key, "big"): self._decoded(Epoch, value) for key, value in journal.rows(EPOCHS)
         }
+        self._epochs_changed()
 
     def _decoded(self, kind: type[Struct], row: bytes) -> Any:
         try:
@@ -117,8 +122,20 @@ class Spool:
 
     def schemas(self) -> dict[bytes, Schema]:
         """Return all schemas that its records have."""
+        return self._schemas(b"")
+
+    def expected(self) -> dict[bytes, Schema]:
+        """Return the schemas of the records that collectors' names expect, where they are others."""
+        return self._schemas(_EXPECTED)
+
+    def _schemas(self, prefix: bytes) -> dict[bytes, Schema]:
+        size = len(prefix) + SCHEMA_ID_BYTES
         try:
-            return {key: decode_payload(Schema, row) for key, row in self.journal.rows(SCHEMAS)}
+            return {
+                key[len(prefix) :]: decode_payload(Schema, row)
+                for key, row in self.journal.rows(SCHEMAS, prefix)
+                if len(key) == size
+            }
         except Malformed as error:
             raise JournalDamaged(str(self.journal), f"a schema of a spool: {error}") from error
 
@@ -132,6 +149,7 @@ class Spool:
         for old in sorted(self.epochs)[:-EPOCHS_KEPT]:
             del self.epochs[old]
             rows[epoch_key(old)] = None
+        self._epochs_changed()
         return number, rows
 
     def extent(self, epoch: int, mark: bytes) -> Range | None:
@@ -139,8 +157,15 @@ class Spool:
         found = self.epochs.get(epoch)
         if found is None or found.mark != mark:
             return None
-        later = [other.first for number, other in self.epochs.items() if number > epoch]
-        return found.first, min(later, default=1 << 63) - 1
+        return found.first, self._ends[epoch]
+
+    def _epochs_changed(self) -> None:
+        """Work out where each epoch ends: a question of a collector may be about all of them."""
+        self._ends: dict[int, int] = {}
+        end = (1 << 63) - 1
+        for number in sorted(self.epochs, reverse=True):
+            self._ends[number] = end
+            end = min(end, self.epochs[number].first - 1)
 
     # -- the log --
 
@@ -209,4 +234,9 @@ def state_key() -> bytes:
 
 def schema_id(packed: bytes) -> bytes:
     """Return what a schema is called in chunks."""
-    return blake2b(packed, digest_size=8).digest()
+    return blake2b(packed, digest_size=SCHEMA_ID_BYTES).digest()
+
+
+def expected_key(id_: bytes) -> bytes:
+    """Return the key of the row of a schema that a collector's name expects."""
+    return _EXPECTED + id_

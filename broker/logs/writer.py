@@ -21,7 +21,7 @@ from broker.logs.groups import Group
 from broker.logs.retention import Retention
 from broker.logs.serving import Serving
 from broker.logs.sessions import Post
-from broker.logs.spool import CURSORS, EPOCHS, SCHEMAS, STATE, Spool, schema_id
+from broker.logs.spool import CURSORS, EPOCHS, SCHEMAS, STATE, Spool, expected_key, schema_id
 from broker.logs.wire import Schema
 from broker.protocol.actions import Action, CarryOut, LogChanged, Tell
 from broker.status import LogFailing, LogRecovered, Status
@@ -33,6 +33,10 @@ PENDING_BYTES: Final = 8 << 20
 _COMMIT_BYTES: Final = 1 << 20  # in one commit: 10 ms of a good disk
 _CURSORS_S: Final = 0.01
 _RETRY_S: Final = 1.0
+# Schemas of collectors: what one may take, and how many are kept.  They are only for telling when a name is in use for
+# other records.
+_EXPECTED_BYTES_MAX: Final = 64 << 10
+_EXPECTED_MAX: Final = 100
 _NEVER: Final = float("inf")
 _NOW: Final = float("-inf")
 
@@ -90,6 +94,7 @@ class Writer:
         packed = wire.encode(schema)
         self._schema = schema_id(packed)
         self.schemas = {**self.spool.schemas(), self._schema: schema}
+        self.expected = self.spool.expected()  # by collectors' names, where they are others
         self.groups = {
             name: Group.loaded(name, cursor, self.spool.state.next, now)
             for name, cursor in self.spool.cursors().items()
@@ -129,14 +134,16 @@ class Writer:
         return self._committing
 
     def known_schema(self, schema: Schema | None) -> bytes:
-        """Return what a collector's schema is called, and keep it; empty when it has none."""
+        """Return what a collector's schema is called, and keep it; empty when it has none, or too large a one."""
         if schema is None:
             return b""
         packed = wire.encode(schema)
         id_ = schema_id(packed)
-        if id_ not in self.schemas:
-            self.schemas[id_] = schema
-            self._rows.setdefault(SCHEMAS, {})[id_] = packed
+        if id_ not in self.schemas and id_ not in self.expected:
+            if len(packed) > _EXPECTED_BYTES_MAX or len(self.expected) >= _EXPECTED_MAX:
+                return b""
+            self.expected[id_] = schema
+            self._rows.setdefault(SCHEMAS, {})[expected_key(id_)] = packed
         return id_
 
     def unreadable(self, error: JournalError) -> None:

@@ -97,7 +97,8 @@ def main(whole: Path, path: Path, first: int) -> None:
         damaged[flip // 8] ^= 1 << flip % 8
         path.write_bytes(damaged)
         outcome = trio.run(read, path, first)
-        print(outcome, flush=True)
+        sys.stdout.write(f"{' '.join(outcome.split())}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

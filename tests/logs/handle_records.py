@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import trio
 
 import broker
 from broker import Endpoint
@@ -54,6 +57,13 @@ class Disk:
     def go_on(self) -> None:
         """Let them be done."""
         self.go.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a disk or another endpoint brings about."""
+    with trio.fail_after(10):
+        while not condition():
+            await trio.sleep(0.001)
 
 
 async def numbers(records: broker.Collector, count: int) -> list[int]:

@@ -89,7 +89,7 @@ async def test_a_journal_of_a_newer_format_says_what_to_do(
     async with alone.log("flows", Flow, path=tmp_path / "s"):
         pass
     monkeypatch.setattr("broker.journal.opening.FORMAT", 0)
-    with pytest.raises(JournalMismatch, match="its format is 1, .* use the version that made it, or a newer one"):
+    with pytest.raises(JournalMismatch, match=r"its format is 1, .* use the version that made it, or a newer one"):
         await alone.log("flows", Flow, path=tmp_path / "s").__aenter__()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from handle_records import Ends, Flow, Other, Spools, messages, numbers, told
+from handle_records import Ends, Flow, Other, Spools, messages, numbers, told, until
 
 import broker
 from broker import Collector, Endpoint, LogWriter
@@ -194,15 +194,25 @@ async def test_breaking_out_of_the_loop_acknowledges_the_last_record_too(ends: E
         assert await rest(two, "x") == [4, 5, 6, 7, 8, 9]
 
 
+async def fails_at(endpoint: Endpoint, number: int) -> None:
+    async with endpoint.collect("flows", name="x") as records:
+        async for message in records:
+            if message.record.n == number:
+                raise KeyError
+
+
+async def fails_with_a_batch(endpoint: Endpoint, size: int) -> None:
+    async with endpoint.collect("flows", name="x") as records:
+        assert len(await records.receive_batch()) == size
+        raise KeyError
+
+
 async def test_an_exception_leaves_the_last_record_to_be_given_again(ends: Ends, tmp_path: Path) -> None:
     one, two = ends
     async with one.log("flows", Flow, path=tmp_path / "s") as log:
         await log.write_all(map(Flow, range(10)))
         with pytest.raises(KeyError):
-            async with two.collect("flows", name="x") as records:
-                async for message in records:
-                    if message.record.n == 3:
-                        raise KeyError
+            await fails_at(two, 3)
         async with two.collect("flows", name="x") as records:
             again, other = await messages(records, 2)
             assert (again.record.n, again.redelivered) == (3, True)  # it was begun with
@@ -214,9 +224,7 @@ async def test_an_exception_in_a_batch_leaves_the_last_of_it(ends: Ends, tmp_pat
     async with one.log("flows", Flow, path=tmp_path / "s") as log:
         await log.write_all(map(Flow, range(3)))
         with pytest.raises(KeyError):
-            async with two.collect("flows", name="x") as records:
-                assert len(await records.receive_batch()) == 3
-                raise KeyError
+            await fails_with_a_batch(two, 3)
         await log.write(Flow(99))
         assert await rest(two, "x") == [2]
 
@@ -226,9 +234,7 @@ async def test_what_is_done_of_a_batch_is_acknowledged_while_the_program_is_at_i
     async with one.log("flows", Flow, path=tmp_path / "s") as log, two.collect("flows", name="x") as records:
         await log.write_all(map(Flow, range(100)))
         assert await numbers(records, 40) == list(range(40))
-        with trio.fail_after(5):
-            while log.info().collectors[0].acknowledged < 39:  # not the one that it has in hand
-                await trio.sleep(0.005)
+        await until(lambda: log.info().collectors[0].acknowledged >= 39)  # not the one that it has in hand
         assert log.info().collectors[0].acknowledged == 39
 
 
@@ -375,6 +381,10 @@ async def test_what_is_no_checkpoint_is_refused(alone: Endpoint) -> None:
 # -- where it begins ---------------------------------------------------------------------------------------------------
 
 
+def is_followed(records: Collector) -> bool:
+    return any(lag.reachable for lag in records.lag())
+
+
 async def ten(log: LogWriter) -> broker.Position:
     """Write records 0 to 9; returns the position behind 4."""
     await log.write_all(map(Flow, range(5)))
@@ -397,8 +407,7 @@ async def test_a_collector_without_a_name_begins_now_and_goes_on_nowhere(ends: E
         await ten(log)
         for number in (10, 11):
             async with two.collect("flows") as records:
-                while not records.lag() or not records.lag()[0].reachable:
-                    await trio.sleep(0.001)
+                await until(lambda: is_followed(records))
                 await log.write(Flow(number))
                 assert await numbers(records, 1) == [number]
         assert log.info().collectors == ()
@@ -429,8 +438,7 @@ async def test_a_collector_begins_where_it_says(
         await trio.sleep(0.002)
         await log.write_all(map(Flow, range(5, 10)))
         async with two.collect("flows", name=name, since=since(position, time)) as records:
-            while not records.lag() or not records.lag()[0].reachable:
-                await trio.sleep(0.001)
+            await until(lambda: is_followed(records))
             await log.write(Flow(99))
             assert await numbers(records, 1) == [first]
 
@@ -491,8 +499,7 @@ async def test_lag_tells_how_far_behind_each_writer_it_is(ends: Ends, tmp_path: 
             assert (lag.writer, lag.journal, lag.last, lag.reachable) == ("a", log.position.journal, 10, True)
             assert (lag.acknowledged, lag.behind) == (4, 6)
             assert 0 <= lag.behind_s < 5
-        while records.lag()[0].reachable:
-            await trio.sleep(0.001)
+        await until(lambda: not records.lag()[0].reachable)
         assert records.lag()[0].behind == 6
 
 
@@ -508,30 +515,28 @@ async def test_closing_a_collector_wakes_those_who_wait(alone: Endpoint, tmp_pat
         except broker.LogClosed as error:
             ended.append(str(error))
 
-    async with trio.open_nursery() as nursery:
-        async with alone.collect("flows", name="x") as records:
-            nursery.start_soon(waits, records.receive)
-            nursery.start_soon(waits, records.receive_batch)
-            nursery.start_soon(waits, records.__anext__)
-            await trio.testing.wait_all_tasks_blocked()
+    async with trio.open_nursery() as nursery, alone.collect("flows", name="x") as records:
+        nursery.start_soon(waits, records.receive)
+        nursery.start_soon(waits, records.receive_batch)
+        nursery.start_soon(waits, records.__anext__)
+        await trio.testing.wait_all_tasks_blocked()
     assert len(ended) == 3
     assert all("flows" in text for text in ended)
 
 
 async def test_closing_the_endpoint_ends_its_collectors() -> None:
     ended: list[str] = []
-    async with trio.open_nursery() as nursery:
-        async with Endpoint("a") as endpoint:
-            records = endpoint.collect("flows", name="x")
-            await records.__aenter__()
+    async with trio.open_nursery() as nursery, Endpoint("a") as endpoint:
+        records = endpoint.collect("flows", name="x")
+        await records.__aenter__()
 
-            async def waits() -> None:
-                with pytest.raises(broker.LogClosed) as caught:
-                    await records.receive()
-                ended.append(str(caught.value))
+        async def waits() -> None:
+            with pytest.raises(broker.LogClosed) as caught:
+                await records.receive()
+            ended.append(str(caught.value))
 
-            nursery.start_soon(waits)
-            await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(waits)
+        await trio.testing.wait_all_tasks_blocked()
     assert len(ended) == 1
     with pytest.raises(broker.LogClosed):
         await records.receive()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from handle_records import Ends, Flow, numbers, told
+from handle_records import Ends, Flow, numbers, told, until
 
 import broker
 from broker import Endpoint
@@ -183,9 +183,7 @@ async def test_info_tells_how_far_each_collector_is(ends: Ends, tmp_path: Path) 
             assert never == broker.CollectorInfo("never there", 0, 10, never.behind_s, (), 0, 0)
             assert x == broker.CollectorInfo("x", 4, 6, x.behind_s, ("b",), 6, 0)
         await log.flush()
-        with trio.fail_after(5):
-            while log.info().collectors[1].members:
-                await trio.sleep(0.001)
+        await until(lambda: not log.info().collectors[1].members)
         assert log.info().collectors[1] == broker.CollectorInfo("x", 4, 6, x.behind_s, (), 0, 0)
 
 
@@ -213,9 +211,7 @@ async def test_collected_waits_until_the_collectors_named_have_all_that_was_writ
         assert done == ["x"]
         async with two.collect("flows", name="y") as others:
             await others.receive()
-        with trio.fail_after(5):
-            while len(done) < 2:
-                await trio.sleep(0.001)
+        await until(lambda: len(done) == 2)
 
 
 async def test_a_collector_that_is_forgotten_no_longer_holds_the_spool(alone: Endpoint, tmp_path: Path) -> None:

@@ -104,22 +104,24 @@ def measure_chunk(data: bytes, least: int) -> int:
 
 
 class Cutter:
-    """Cuts chunks.  It keeps the records of the last one apart, as several members take turns at one."""
+    """Cuts chunks, and remembers the records of the last one: who wants every other of them asks many times."""
 
     def __init__(self) -> None:
-        self._key: tuple[int, int, int, bytes] = (0, 0, 0, b"")
-        self._records: list[msgspec.Raw] = []
+        self._key = b""
+        self._parts: list[bytes] = []
 
-    def cut(self, chunk: Chunk, first: int, last: int) -> bytes:
-        """Return a chunk with the records of these numbers alone; raises Malformed when they are not there."""
-        key = (chunk.first, chunk.records, chunk.epoch, chunk.mark)
+    def cut(self, key: bytes, chunk: Chunk, first: int, last: int) -> bytes:
+        """Return a chunk with the records of these numbers alone; ``key`` tells chunks apart.
+
+        Raises Malformed when they are not there.
+        """
         if key != self._key:
             try:
-                self._records = _RAWS.decode(chunk.run)
+                parts = [bytes(raw) for raw in _RAWS.decode(chunk.run)]
             except msgspec.MsgspecError:
                 raise Malformed("a chunk of log records that is not what was written") from None
-            self._key = key
-        parts = [bytes(raw) for raw in self._records[first - chunk.first : last - chunk.first + 1]]
+            self._key, self._parts = key, parts
+        parts = self._parts[first - chunk.first : last - chunk.first + 1]
         if len(parts) != last - first + 1:
             raise Malformed("a chunk of log records with fewer than it says")
         return pack_chunk(first, chunk.time_ns, chunk.schema, chunk.epoch, chunk.mark, parts)
@@ -127,4 +129,4 @@ class Cutter:
 
 def cut(chunk: Chunk, first: int, last: int) -> bytes:
     """Return a chunk with the records of these numbers alone; raises Malformed when they are not there."""
-    return Cutter().cut(chunk, first, last)
+    return Cutter().cut(b"x", chunk, first, last)

@@ -48,6 +48,7 @@ class Serving:
         self._forgetting: set[str] = set()
         self._cutter = Cutter()
         self._more = False
+        self._cutter = Cutter()
         self._rest_until = float("-inf")  # reading has failed
 
     # -- who takes part --------------------------------------------------------------------------------------------
@@ -326,7 +327,7 @@ class Serving:
                     break
             end = min(chunk.last, last, first + share - 1)
             whole = (first, end) == (chunk.first, chunk.last)
-            body = record.body if whole else self._cutter.cut(chunk, first, end)
+            body = record.body if whole else self._cutter.cut(record.checksum, chunk, first, end)
             pieces.append(Piece(group.lost_with(first, end), again, body))
             group.give(session, first, end)
             group.at = (record.sequence + (end == chunk.last), end + 1)

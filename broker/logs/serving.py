@@ -46,7 +46,6 @@ class Serving:
         self.forgotten: set[str] = set()  # names whose cursors are to be removed
         self._carried: list[tuple[Session, int]] = []  # acknowledgements that a commit carries
         self._forgetting: set[str] = set()
-        self._cutter = Cutter()
         self._more = False
         self._cutter = Cutter()
         self._rest_until = float("-inf")  # reading has failed

@@ -400,7 +400,9 @@ def a_writer_with_another_spool_is_not_asked(patch: pytest.MonkeyPatch) -> None:
 @planted
 def half_a_chunk_is_cut_off(patch: pytest.MonkeyPatch) -> None:
     cut = Cutter.cut
-    patch.setattr(Cutter, "cut", lambda self, chunk, first, last: cut(self, chunk, first, max(first, last - 1)))
+    patch.setattr(
+        Cutter, "cut", lambda self, key, chunk, first, last: cut(self, key, chunk, first, max(first, last - 1))
+    )
 
 
 @planted

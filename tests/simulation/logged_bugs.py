@@ -21,7 +21,7 @@ from broker.logs.retention import Retention
 from broker.logs.serving import Serving
 from broker.logs.sessions import Session
 from broker.logs.source import Source
-from broker.logs.spool import STATE, Spool
+from broker.logs.spool import Spool
 from broker.logs.writer import Writer
 
 __all__ = ["PLANTS", "SEEDS", "caught"]
@@ -333,14 +333,10 @@ def a_record_counts_as_done_when_it_comes(patch: pytest.MonkeyPatch) -> None:
     def hasty(self: Source, key: Any, first: int, last: int, now: float) -> None:
         hold(self, key, first, last, now)
         if first % 7 == 0:
+            self.queued[key].remove(first, last)
             self.finish(key, first, last, now)
 
     patch.setattr(Source, "hold", hasty)
-
-
-@planted
-def through_a_record_takes_what_was_not_given(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Source, "given", lambda self, key, first, last: self.held[key].within(first, last))
 
 
 @planted
@@ -403,33 +399,3 @@ def half_a_chunk_is_cut_off(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         Cutter, "cut", lambda self, key, chunk, first, last: cut(self, key, chunk, first, max(first, last - 1))
     )
-
-
-@planted
-def numbers_of_a_commit_that_failed_are_written_down(patch: pytest.MonkeyPatch) -> None:
-    made = Writer._made
-
-    def hasty(self: Writer, now: float, coming: int) -> Any:
-        taken = self.spool.state.next
-        commit = made(self, now, coming)
-        self.spool.state.next = max(taken, self.spool.state.next)
-        commit.rows[STATE] = self.spool.state_row()
-        return commit
-
-    patch.setattr(Writer, "_made", hasty)
-
-
-@planted
-def a_full_disk_takes_no_cursors(patch: pytest.MonkeyPatch) -> None:
-    failed = Writer._failed
-
-    def stubborn(self: Writer, error: Any, now: float) -> None:
-        failed(self, error, now)
-        self._cursors_at = float("inf")
-
-    patch.setattr(Writer, "_failed", stubborn)
-
-
-@planted
-def ways_that_are_lost_are_no_reason_to_ask_anew(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Source, "lapsed", lambda self, now: False)

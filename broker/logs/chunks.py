@@ -23,7 +23,17 @@ import msgspec
 
 from broker.errors import Malformed
 
-__all__ = ["CHUNK_BYTES", "CHUNK_RECORDS", "MARK_BYTES", "Chunk", "cut", "measure_chunk", "pack_chunk", "read_chunk"]
+__all__ = [
+    "CHUNK_BYTES",
+    "CHUNK_RECORDS",
+    "MARK_BYTES",
+    "Chunk",
+    "Cutter",
+    "cut",
+    "measure_chunk",
+    "pack_chunk",
+    "read_chunk",
+]
 
 # A frame's worth: what shares a chunk is read, sent and checked together.
 CHUNK_BYTES: Final = 64 << 10
@@ -93,12 +103,30 @@ def measure_chunk(data: bytes, least: int) -> int:
     return 0
 
 
+class Cutter:
+    """Cuts chunks, and remembers the records of the last one: who wants every other of them asks many times."""
+
+    def __init__(self) -> None:
+        self._key = b""
+        self._parts: list[bytes] = []
+
+    def cut(self, key: bytes, chunk: Chunk, first: int, last: int) -> bytes:
+        """Return a chunk with the records of these numbers alone; ``key`` tells chunks apart.
+
+        Raises Malformed when they are not there.
+        """
+        if key != self._key:
+            try:
+                parts = [bytes(raw) for raw in _RAWS.decode(chunk.run)]
+            except msgspec.MsgspecError:
+                raise Malformed("a chunk of log records that is not what was written") from None
+            self._key, self._parts = key, parts
+        parts = self._parts[first - chunk.first : last - chunk.first + 1]
+        if len(parts) != last - first + 1:
+            raise Malformed("a chunk of log records with fewer than it says")
+        return pack_chunk(first, chunk.time_ns, chunk.schema, chunk.epoch, chunk.mark, parts)
+
+
 def cut(chunk: Chunk, first: int, last: int) -> bytes:
     """Return a chunk with the records of these numbers alone; raises Malformed when they are not there."""
-    try:
-        parts = [bytes(raw) for raw in _RAWS.decode(chunk.run)[first - chunk.first : last - chunk.first + 1]]
-    except msgspec.MsgspecError:
-        raise Malformed("a chunk of log records that is not what was written") from None
-    if len(parts) != last - first + 1:
-        raise Malformed("a chunk of log records with fewer than it says")
-    return pack_chunk(first, chunk.time_ns, chunk.schema, chunk.epoch, chunk.mark, parts)
+    return Cutter().cut(b"x", chunk, first, last)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from broker.errors import JournalError, Malformed
 from broker.log_records import compatible
 from broker.logs import wire
-from broker.logs.chunks import CHUNK_BYTES, cut, read_chunk
+from broker.logs.chunks import CHUNK_BYTES, Cutter, read_chunk
 from broker.logs.groups import LEASE_S, Group
 from broker.logs.ranges import Range
 from broker.logs.sessions import Post, Session
@@ -47,6 +47,7 @@ class Serving:
         self._carried: list[tuple[Session, int]] = []  # acknowledgements that a commit carries
         self._forgetting: set[str] = set()
         self._more = False
+        self._cutter = Cutter()
         self._rest_until = float("-inf")  # reading has failed
 
     # -- who takes part --------------------------------------------------------------------------------------------
@@ -325,7 +326,7 @@ class Serving:
                     break
             end = min(chunk.last, last, first + share - 1)
             whole = (first, end) == (chunk.first, chunk.last)
-            body = record.body if whole else cut(chunk, first, end)
+            body = record.body if whole else self._cutter.cut(record.checksum, chunk, first, end)
             pieces.append(Piece(group.lost_with(first, end), again, body))
             group.give(session, first, end)
             group.at = (record.sequence + (end == chunk.last), end + 1)

@@ -62,7 +62,7 @@ class Disk:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what a disk or another endpoint brings about."""
     with trio.fail_after(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for happens elsewhere
             await trio.sleep(0.001)
 
 

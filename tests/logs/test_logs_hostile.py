@@ -326,11 +326,27 @@ def test_claims_of_a_whole_frame_cost_little() -> None:
     held = [(number, number) for number in range(1, 20_001, 2)]
     done = [(number, number) for number in range(2, 20_001, 2)]
     claims = (scene.claim(held, []), scene.claim([], done))
-    quickly(2, lambda: scene.ask(claims=claims))
-    quickly(2, lambda: scene.acknowledge(*claims))
+    quickly(5, lambda: scene.ask(claims=claims))
+    quickly(5, lambda: scene.acknowledge(*claims))
     many = tuple([scene.claim([(1, HUGE)], [(1, 1)])] * 1000)
-    quickly(2, lambda: scene.ask(serial=2, claims=many))
-    quickly(2, lambda: scene.acknowledge(*many, serial=2, number=2))
+    quickly(5, lambda: scene.ask(serial=2, claims=many))
+    quickly(5, lambda: scene.acknowledge(*many, serial=2, number=2))
+
+
+def test_every_other_record_is_given_out_without_its_chunk_being_taken_apart_for_each() -> None:
+    scene = Scene(records=16_000)
+    held = [(number, number) for number in range(1, 16_001, 2)]
+    assert scene.ask(claims=(scene.claim(held, []),), window=4 << 20)
+    group = scene.writer.groups["x"]
+    (session,) = group.sessions.values()
+
+    def rest() -> None:
+        for number in range(1, 400):
+            scene.cluster.run(0.01)
+            scene.acknowledge(number=number, received=session.sent, taken=session.sent, window=4 << 20)
+
+    quickly(10, rest)
+    assert sum(each.count for each in group.held.values()) == 16_000
 
 
 def test_who_leaves_takes_nobody_elses_place(scene: Scene) -> None:

@@ -4,7 +4,7 @@
 #   make demo SECONDS=10   the same for ten seconds
 #   make test              the tests
 #   make simulation SEEDS=376      one simulated life of a mesh again, or several: SEEDS=1000-1099
-#   make simulation SEEDS=5 ONLY=stores      of one kind only: meshes (of events), or stores
+#   make simulation SEEDS=5 ONLY=stores      of one kind only: meshes (of events), stores or logs
 #   make soak              thousands of such lives (SEEDS=100000-104999)
 #   make kill-test         a million log records through 120 kills of writers, relay and collector, compared one by one
 #   make kill-test RECORDS=100000 KILLS=12 SEED=4      fewer, or one that failed again

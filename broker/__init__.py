@@ -83,7 +83,7 @@ from broker.handles.subscriber import Subscriber
 from broker.handles.watch import Watch
 from broker.journaling import Position
 from broker.log_records import Column, column, log_record
-from broker.logs.collector import WriterLag
+from broker.logs.batches import WriterLag
 from broker.logs.messages import LogMessage
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
 from broker.messages import Message

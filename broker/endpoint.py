@@ -35,8 +35,8 @@ from broker.handles.store_roles import StoreClone, StoreMaster
 from broker.handles.subscriber import Subscriber
 from broker.journaling import Position
 from broker.log_records import columns_of
+from broker.logs.checkpoints import read_checkpoint
 from broker.logs.collector import QUEUE_BYTES as COLLECTOR_QUEUE_BYTES
-from broker.logs.collector import read_checkpoint
 from broker.logs.wire import Schema, Since
 from broker.logs.writer import Options, Writer
 from broker.mesh import Mesh
@@ -190,13 +190,28 @@ class Endpoint:
         if self._state != "new":
             raise EndpointClosed("an endpoint is entered once: make a new one")
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
-        self._nursery = await self._nursery_manager.__aenter__()
+        nursery = await self._nursery_manager.__aenter__()
+        ready = trio.Event()
+        nursery.start_soon(self._host, ready)
+        with trio.CancelScope(shield=True):  # it takes one turn of the loop
+            await ready.wait()
         self._network = self._make_network(self, self._nursery)
         self._timer_scope = trio.CancelScope()
         self._state = "open"
         self._nursery.start_soon(self._run_flusher)
         self._nursery.start_soon(self._run_timer)
         return self
+
+    @trio.lowlevel.enable_ki_protection
+    async def _host(self, ready: trio.Event) -> None:
+        """Have a nursery of the endpoint's own, which a cancellation from outside does not reach.
+
+        Whoever leaves because of one still says goodbye, has records written and acknowledgements told: that needs it.
+        """
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.cancel_scope.shield = True
+            ready.set()
+            await trio.sleep_forever()
 
     @trio.lowlevel.enable_ki_protection
     async def __aexit__(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import trio
 
 from broker.errors import LogClosed
-from broker.logs.collector import Batch, WriterLag
+from broker.logs.batches import Batch, WriterLag
 from broker.logs.collector import Collector as Machine
 from broker.logs.messages import LogMessage
 from broker.logs.ranges import Range

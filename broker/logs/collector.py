@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-from msgspec import Struct
-
-from broker import events
 from broker.errors import Malformed
+from broker.log_records import flaw_in
 from broker.logs import wire
-from broker.logs.chunks import Chunk, read_chunk
+from broker.logs.batches import Batch, WriterLag, messages_of
+from broker.logs.checkpoints import pack_checkpoint, read_checkpoint
+from broker.logs.chunks import read_chunk
 from broker.logs.messages import LogMessage
 from broker.logs.ranges import Range, Ranges
 from broker.logs.sessions import WINDOW_BYTES, Post
@@ -21,9 +20,9 @@ from broker.logs.wire import RANGES_MAX, Claim, Collected, LogKind, NoStream, Pi
 from broker.protocol.actions import Action, LogChanged, Tell
 from broker.protocol.deadlines import Deadlines
 from broker.protocol.member import Member
-from broker.status import CollectorRefused, CollectorStalled, RecordMisfitted, RecordsLost, WriterReset
+from broker.status import CollectorRefused, CollectorStalled, Status, WriterReset
 
-__all__ = ["QUEUE_BYTES", "Batch", "Collector", "WriterLag", "read_checkpoint"]
+__all__ = ["QUEUE_BYTES", "Collector"]
 
 QUEUE_BYTES: Final = 8 << 20
 SOURCES_MAX: Final = 10_000
@@ -34,54 +33,6 @@ _WINDOW_BYTES_MIN: Final = 64 << 10
 _PROGRESS_S: Final = 0.05
 _STALL_S: Final = 60.0
 _NEVER: Final = float("inf")
-
-
-class WriterLag(Struct, frozen=True):
-    """How far a collector is with one writer."""
-
-    writer: str
-    journal: bytes
-    acknowledged: int  # the record up to which everything of the name is done, as the writer has it written down
-    last: int  # the writer's last record, as it was last heard
-    behind: int  # records
-    behind_s: float  # from the latest record that was acknowledged here to the writer's last
-    reachable: bool
-
-
-class Batch(Struct, eq=False):
-    """Records that came together, of one epoch, with numbers that follow each other."""
-
-    source: Source
-    serial: int
-    frame: int
-    ends_frame: bool
-    lost: int
-    again: bool
-    chunk: Chunk
-    size: int
-
-    @property
-    def key(self) -> Key:
-        """Its epoch."""
-        return self.chunk.epoch, self.chunk.mark
-
-
-class _Kept(Struct, frozen=True, array_like=True):
-    """A checkpoint: which member it is of, and what was done, by spool."""
-
-    member: bytes
-    done: tuple[tuple[bytes, tuple[Claim, ...]], ...]
-
-
-def read_checkpoint(data: bytes) -> _Kept:
-    """Read what :meth:`Collector.checkpoint` gave; raises Malformed."""
-    try:
-        kept = msgspec.msgpack.decode(data, type=_Kept)
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
-        raise Malformed(f"not a collector's checkpoint: {error}") from None
-    if len(kept.member) != 16:
-        raise Malformed("not a collector's checkpoint: its member is not known")
-    return kept
 
 
 class Collector:
@@ -218,6 +169,8 @@ class Collector:
             self._refuse(source, answer.refused, "refused")
         elif answer.journal != source.journal:
             source.state = "away"  # it has another spool by now, and will be announced with it
+        elif flaw := next(filter(None, (flaw_in(schema.columns) for _, schema in answer.schemas)), ""):
+            self._refuse(source, f"its records make no sense: {flaw}", "refused")
         else:
             self.refused.pop(source.member.name, None)
             source.follow(answer, now, remembered=self.name != "")
@@ -252,9 +205,9 @@ class Collector:
         self._queue.append(
             Batch(source, source.serial, frame, ends_frame, piece.lost, piece.again, chunk, len(piece.chunk))
         )
-        if piece.lost:
-            reason = "they were gone from its spool"
-            self._act(Tell(RecordsLost(self.stream, source.member.name, piece.lost, reason)))
+
+    def _tell(self, status: Status) -> None:
+        self._act(Tell(status))
 
     def _changed(self) -> None:
         self._act(LogChanged(self))
@@ -306,52 +259,10 @@ class Collector:
         self._deadlines.watch(source)
 
     def _messages(self, batch: Batch, now: float) -> list[LogMessage]:
-        source, chunk = batch.source, batch.chunk
-        first, last = chunk.first, chunk.last
-        schema = source.schemas.get(chunk.schema)
-        origin = source.member.name
-        base = source.base(batch.key)
-        stream, again = self.stream, batch.again
-        if schema is None:
-            raise Malformed(f"{origin} sends records of {stream!r} without saying what they are")
-        decoded, misfits = events.decoder_for(schema.record)(chunk.run, chunk.records, stream, origin)
-        ours = source.give_out(batch.key, batch.serial, first, last)
-        numbers: Iterable[int] = range(first, last + 1)
-        if misfits:
-            numbers = self._without(misfits, batch, now)
-        messages = [
-            LogMessage(stream, message.event, message.time_ns, origin, number, schema.columns, base, 0, again)
-            for number, message in zip(numbers, decoded, strict=True)
-        ]
-        if ours != [(first, last)]:
-            messages = [message for message in messages if any(one[0] <= message.number <= one[1] for one in ours)]
-        lost = source.lost_untold + batch.lost
-        source.lost_untold = 0 if messages else lost
-        if lost and messages:
-            messages[0] = msgspec.structs.replace(messages[0], lost_before=lost)
-        return messages
-
-    def _without(self, misfits: list[Any], batch: Batch, now: float) -> list[int]:
-        """Tell of records that do not fit their class, and take them for done; returns the others' numbers."""
-        first = batch.chunk.first
-        bad = {first + misfit.index for misfit in misfits}
-        for misfit in misfits:
-            error, number = misfit.error, first + misfit.index
-            self._act(
-                Tell(
-                    RecordMisfitted(
-                        self.stream,
-                        batch.source.member.name,
-                        number,
-                        error.event,
-                        error.field,
-                        error.expected,
-                        error.found,
-                    )
-                )
-            )
+        messages, misfits = messages_of(batch, self.stream, self._tell)
+        for number in misfits:
             self.finish(batch.source, batch.key, number, number, now)
-        return [number for number in range(first, batch.chunk.last + 1) if number not in bad]
+        return messages
 
     def finish(self, source: Source, key: Key, first: int, last: int, now: float) -> int:
         """Acknowledge these, as far as they are held; returns how many they were."""
@@ -371,8 +282,7 @@ class Collector:
         if not through:
             return self.finish(source, key, message.number, message.number, now)
         earlier = [other for other in source.held if other <= key]
-        parts = [(other, one) for other in earlier for one in source.given(other, message.number)]
-        return sum(self.finish(source, other, *one, now) for other, one in parts)
+        return sum(self.finish(source, other, 1, message.number, now) for other in earlier)
 
     def _holder(self, message: LogMessage) -> tuple[Source, Key] | None:
         source = self.sources.get(message.epoch.journal)
@@ -390,18 +300,8 @@ class Collector:
             found = self._holder(message)
             if found is not None:
                 more.setdefault(found[0].journal, []).append((found[1], message.number))
-        kept = list(self._known.items())
-        for journal, source in self.sources.items():
-            done = {key: ranges.copy() for key, ranges in source.done.items()}
-            for key, number in more.get(journal, ()):
-                for other in source.held:
-                    if other <= key:
-                        for one in source.given(other, number):
-                            done.setdefault(other, Ranges()).add(*one)
-            claims = tuple(Claim(*key, (), tuple(ranges)) for key, ranges in sorted(done.items()) if ranges)
-            if claims:
-                kept.append((journal, claims))
-        return wire.encode(_Kept(self.member, tuple(kept)))
+        claims = [(journal, source.claims_through(more.get(journal, ()))) for journal, source in self.sources.items()]
+        return pack_checkpoint(self.member, [*self._known.items(), *claims])
 
     @property
     def settled(self) -> bool:

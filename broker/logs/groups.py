@@ -257,12 +257,16 @@ class Group:
 
     def lost_with(self, first: int, last: int) -> int:
         """Return how many lost records are to be told of with these; when they are given again, once more."""
-        told = [number for number in self._lost_told if first <= number <= last]
-        count = self.lost_before + sum(self._lost_told.pop(number) for number in told)
+        count = self.lost_before + self._told_with(first, last)
         self.lost_before = 0
         if count:
             self._lost_told[first] = count
         return count
+
+    def _told_with(self, first: int, last: int) -> int:
+        """Return how many lost records were told of with these, and forget it."""
+        told = [number for number in self._lost_told if first <= number <= last]
+        return sum([self._lost_told.pop(number) for number in told])
 
     def acknowledge(self, session: Session, first: int, last: int) -> bool:
         """Take note that a member has done these, unless others hold them; whether that is news."""
@@ -283,6 +287,7 @@ class Group:
             count += free[1] - free[0] + 1
             self.done.add(*free)
             self.taken.add(*free)
+            self.lost_before += self._told_with(*free)  # nobody had that either
         self.lost += count
         self.lost_before += count
         if count:

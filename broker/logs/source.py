@@ -133,6 +133,16 @@ class Source:
                 claims.append(Claim(key[0], key[1], mine, done))
         return tuple(claims)
 
+    def claims_through(self, ends: Iterable[tuple[Key, int]]) -> tuple[Claim, ...]:
+        """Return what is done, as it will be when all up to these that was given out is, too."""
+        done = {key: ranges.copy() for key, ranges in self.done.items()}
+        for key, number in ends:
+            for other in self.held:
+                if other <= key:
+                    for one in self.given(other, 1, number):
+                        done.setdefault(other, Ranges()).add(*one)
+        return tuple(Claim(*key, (), tuple(ranges)) for key, ranges in sorted(done.items()) if ranges)
+
     def follow(self, answer: Collected, now: float, *, remembered: bool) -> None:
         """Take the answer: what comes next begins there, and what is held is what the writer says."""
         self.state = "following"
@@ -223,21 +233,26 @@ class Source:
             del self.queued[key]
         return parts
 
-    def given(self, key: Key, through: int) -> list[Range]:
-        """Return which records up to that one the program was given, and has not acknowledged."""
-        found = Ranges(self.held.get(key, Ranges()).within(1, through))
-        for one in self.queued.get(key, Ranges()).within(1, through):
+    def given(self, key: Key, first: int, last: int) -> list[Range]:
+        """Return which of these records the program was given and has not acknowledged."""
+        held = self.held.get(key)
+        parts = [] if held is None else held.within(first, last)
+        queued = self.queued.get(key)
+        if not parts or queued is None or queued.first > last:  # nearly always
+            return parts
+        found = Ranges(parts)
+        for one in queued.within(first, last):
             found.remove(*one)
         return list(found)
 
     def finish(self, key: Key, first: int, last: int, now: float) -> int:
-        """Take note that these are done, as far as they are held; returns how many they are."""
+        """Take note that these are done, as far as they are held and were given out; returns how many they are."""
         ranges = self.held.get(key)
         if ranges is None:
             return 0
         count = 0
         done = self.done.setdefault(key, Ranges())
-        for one in ranges.within(first, last):
+        for one in self.given(key, first, last):
             ranges.remove(*one)
             done.add(*one)
             fresh = self._fresh

@@ -178,6 +178,10 @@ class _Archive:
     async def _commit_what_can_be(self) -> None:
         try:
             await self._commit()
+            if not self._files.durable:
+                # Closing the files finishes this one anyway; here its records can still be acknowledged.
+                await trio.to_thread.run_sync(self._files.rotate)
+                self._acknowledge()
         except OSError as error:
             _log.warning("the last records were not written, and will come again: %s", error)
 

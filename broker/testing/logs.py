@@ -15,7 +15,8 @@ import trio
 from broker import events
 from broker.journaling import MemoryJournal, Position
 from broker.log_records import columns_of
-from broker.logs.collector import Batch, Collector, WriterLag
+from broker.logs.batches import Batch, WriterLag
+from broker.logs.collector import Collector
 from broker.logs.messages import LogMessage
 from broker.logs.ranges import Range
 from broker.logs.spool import TABLES

@@ -241,11 +241,13 @@ class Collecting(Machine):
         self._explicit = explicit
         self._keeps = keeps
         self._held: list[broker.LogMessage] = []
+        self._rests_until = 0.0
         self.counted = {"redelivered": 0, "lost": 0}
 
     async def run(self) -> None:
         while True:
             messages = await self._gather()
+            await trio.sleep_until(self._rests_until)
             last = {message.epoch.journal: message for message in messages}  # of each writer
             kept = self._records.checkpoint(last.values()) if self._explicit else b""
             text = "".join(map(text_of, messages))
@@ -269,6 +271,10 @@ class Collecting(Machine):
         except trio.WouldBlock:
             pass
         return messages
+
+    async def rest(self, seconds: float) -> None:
+        """Do nothing with what is received for so long."""
+        self._rests_until = trio.current_time() + seconds
 
     async def acknowledge(self) -> int:
         """Acknowledge what was kept; returns how many records that was."""

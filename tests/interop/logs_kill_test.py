@@ -12,9 +12,10 @@ receives to a file and keeps a checkpoint with it in one step.  In the end that 
 what was to be written: each record of each writer is there once, in its writer's order, and nothing else is.
 
 When to kill whom is decided beforehand, by chance from the seed, and by progress: a kill is due when the collector has
-so many records and everybody who was killed before is back and has let some pass; some are followed by another at once,
-while they are still finding each other.  Writers are never more than a few kills' worth of records ahead: on a quick
-machine, too, there are records on their way at the last kill as at the first.
+so many records and everybody who was killed before is back and has let some pass.  Some are followed by another at
+once, while they are still finding each other; at some the collector has its hands full, with records that it has
+received and not acknowledged.  Writers are never more than a few kills' worth of records ahead: on a quick machine,
+too, there are records on their way at the last kill as at the first.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ TIMING: Final = {**QUICK, "redial_max_s": 0.2}
 SPOOL_BYTES: Final = 1 << 20
 # How far writers are ahead, in kills.
 AHEAD: Final = 3
+# How long a collector rests: somebody who was killed is back in that time.
+REST_S: Final = 0.8
 # Nobody says any of these when nothing is lost.
 NEVER_TOLD: Final = (
     "RecordsDropped",
@@ -83,7 +86,8 @@ class Trial:
 class Kill:
     """When the collector has ``at`` records, ``more`` since all are back, and a moment has passed, one of ``role``.
 
-    ``hastily``: without waiting for more, while they recover from the kill before.
+    ``hastily``: without waiting for more, while they recover from the kill before.  ``full``: the collector's program
+    rests meanwhile, and has its hands full: records that have come and are not acknowledged.
     """
 
     role: str
@@ -91,6 +95,7 @@ class Kill:
     more: int
     moment_s: float
     hastily: bool
+    full: bool
 
 
 @attrs.define
@@ -119,9 +124,16 @@ def planned(trial: Trial) -> Iterator[Kill]:
     roles = [ROLES[number % len(ROLES)] for number in range(trial.kills)]
     chance.shuffle(roles)
     for number, role in enumerate(roles):
-        hastily = number > 0 and chance.random() < 0.15
+        hastily = number > 0 and role != roles[number - 1] and chance.random() < 0.25
         at, more = trial.step * (number + chance.random()), trial.step * chance.random() / 2
-        yield Kill(role, round(at), 1 + round(more), chance.random() * (0.4 if hastily else 0.01), hastily)
+        yield Kill(
+            role,
+            round(at),
+            1 + round(more),
+            chance.random() * (0.4 if hastily else 0.01),
+            hastily,
+            chance.random() < 0.4,
+        )
 
 
 class Trials:
@@ -218,6 +230,8 @@ class Trials:
         await self.grant(number)
         if not kill.hastily:
             await self.collector.until(lambda: self.got() >= max(kill.at, before + kill.more))
+        if kill.full and not kill.hastily:
+            await self.collector.begin("rest", seconds=REST_S)
         await trio.sleep(kill.moment_s)
         name = self.victim(kill.role)
         got = self.got()
@@ -225,7 +239,7 @@ class Trials:
         self.report.kills[kill.role] += 1
         self.report.hasty += kill.hastily
         self.report.idle += got >= self._granted
-        hastily = " while they recover" if kill.hastily else ""
+        hastily = " while they recover" if kill.hastily else " with full hands" if kill.full else ""
         self.trial.say(f"kill {number + 1}: {name} at {got:,} of {self._granted:,} records{hastily}")
 
     async def end(self) -> None:

@@ -236,3 +236,28 @@ async def check_ctrl_c(role: str, address: str, ready: str) -> None:
     assert text.count("Traceback (most recent call last)") == 1, text
     assert text.rstrip().endswith("KeyboardInterrupt"), text
     assert "ExceptionGroup" not in text, text
+
+
+async def test_what_is_cancelled_says_goodbye_and_its_records_are_on_disk_and_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "samples.spool"
+    with trio.fail_after(20):
+        async with Endpoint("other") as other, other.status() as changes:
+            address = await other.listen("tcp://127.0.0.1:0")
+            with trio.CancelScope() as scope:
+                async with Endpoint("here") as here, here.log("samples", Sample, path=path) as log:
+                    await here.peer(address)
+                    async with here.collect("samples", Sample, name="archive") as records:
+                        for number in range(1000):
+                            await log.write(Sample("a", number, 0.0), durable=False)
+                        assert [(await records.receive()).number for _ in range(3)] == [1, 2, 3]
+                        began = trio.current_time()
+                        scope.cancel()
+                        await trio.sleep_forever()
+            assert trio.current_time() < began + 2
+            async for change in changes:
+                if isinstance(change, broker.PeerLost):
+                    assert change.code == "goodbye"
+                    break
+            async with other.log("samples", Sample, path=path) as log:
+                (archive,) = log.info().collectors
+                assert (log.info().last, archive.acknowledged) == (1000, 2)

@@ -50,11 +50,11 @@ class LoggedFaults(Faults):
                 (self.pause_for_long, 2),
                 (self.lose_frames, 4),
                 (self.move_a_reader, 4),
-                (self.back_up, 3),
-                (self.restore, 2),
-                (self.lose_a_spool, 1),
+                (self.back_up, 4),
+                (self.restore, 4),
+                (self.lose_a_spool, 2),
                 (self.forget, 1),
-                (self.replay, 1),
+                (self.replay, 2),
             ]
 
     def mend(self) -> None:
@@ -195,10 +195,11 @@ class LoggedFaults(Faults):
 
     def restore(self) -> bool:
         """Let a writer's machine be set back to an older backup."""
-        life = self.some_writer(lambda life: life.role.durable)
-        backups = [one for one in self.backups if life and (one.name, one.stream) == (life.name, life.role.stream)]
-        if life is None or not backups:
+        kept = {(one.name, one.stream) for one in self.backups}
+        life = self.some_writer(lambda life: life.role.durable and (life.name, life.role.stream) in kept)
+        if life is None:
             return False
+        backups = [one for one in self.backups if (one.name, one.stream) == (life.name, life.role.stream)]
         backup = self.random.choice(backups)
         self.world.crash(life.program)
         self.world.restore(backup.name, backup.stream, backup.journal, backup.lines)

@@ -18,6 +18,7 @@ __all__ = ["Line", "Registration", "Spool"]
 
 _CHUNK = struct.Struct(">IQIQ8sI8s")
 _CURSORS = 0
+_STATE = 3
 
 
 @attrs.frozen
@@ -98,6 +99,9 @@ class Spool:
                     raise Broken(f"{self}: {number} is {row[1]}, taken was {self.taken.get(number)}")
                 self.lines[number] = Line(number, row[1], epoch, mark, now)
             self.tip += count
+        state = journal.get(_STATE, b"state")
+        if journal.first > self.sequence + 1 and state is not None:
+            self._fill(msgspec.msgpack.decode(state)[0], now)
         self.sequence = journal.position.sequence
 
     def _fill(self, until: int, now: float) -> None:

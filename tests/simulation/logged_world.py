@@ -180,6 +180,7 @@ class LoggedWorld(World):
         life = WriterLife(program, role, handle, spool, False, _dropped(before), first)
         self.writers[program][role.stream] = life
         handle.on_change = lambda: self._changed(life)
+        self._changed(life)  # in memory its first commit is done already
         return life
 
     def _journal(self, name: str, stream: str) -> SimulatedJournal:
@@ -270,7 +271,9 @@ class LoggedWorld(World):
     def _learn(self, spool: Spool) -> None:
         for registration, news, lost in spool.learn(spool.kept, self.now):
             books = self.books.get((spool.stream, registration.name))
-            known = 0 if books is None else books.settle(spool, news, lost)
+            if books is None or spool.was_reset(registration.name, self.now - 1.0):
+                continue  # it was forgotten or replays, and begins elsewhere
+            known = books.settle(spool, news, lost)
             self.counts["record lost to a name"] += max(0, lost)
             self.counts["record done"] += known
 

@@ -198,6 +198,20 @@ async def test_files_are_rotated_and_tidied(tmp_path: Path) -> None:
     assert numbers_in(tmp_path) == list(range(1, 51))
 
 
+async def test_cancelled_it_finishes_a_parquet_file_and_acknowledges_what_is_in_it(tmp_path: Path) -> None:
+    with LogFiles(tmp_path, "n", format="parquet", rotate_s=3600) as files:
+        records = ListedRecords(files)
+        async with trio.open_nursery() as own:
+            own.start_soon(lambda: archive(records, files, commit_s=0.01))
+            records.send(1, 3)
+            with trio.fail_after(10):
+                while not files.stats.records and not files._held_records:  # noqa: ASYNC110 - a thread sets it
+                    await trio.sleep(0.001)
+            own.cancel_scope.cancel()
+        assert records.acknowledged == 3
+        assert files.stats.files == 1
+
+
 async def test_parquet_is_acknowledged_when_a_file_is_finished(tmp_path: Path) -> None:
     clock = iter(range(0, 100_000, 3))
     with LogFiles(tmp_path, "n", format="parquet", rotate_s=60, clock=lambda: float(next(clock))) as files:

@@ -115,7 +115,7 @@ class Source:
             self.journal,
             self.claims(held=True),
             since,
-            replay and not self.known,
+            replay and self._reached is None,  # what was asked for may be forgotten until something comes
             window,
             schema,
         )

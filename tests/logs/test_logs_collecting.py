@@ -105,11 +105,11 @@ class Desk(Post):
         return [] if found is None else found[1]
 
     def asked(self) -> Collect:
-        return next(word for kind, word in reversed(self.said) if kind == LogKind.COLLECT)
+        return next(word for _, word in reversed(self.said) if isinstance(word, Collect))
 
     def acknowledged(self) -> Acknowledge:
         self.collector.flush(self.now)
-        return next(word for kind, word in reversed(self.said) if kind == LogKind.ACKNOWLEDGE)
+        return next(word for _, word in reversed(self.said) if isinstance(word, Acknowledge))
 
 
 @broker.event(name="T")
@@ -342,6 +342,19 @@ def test_an_answer_that_does_not_come_is_asked_for_again_ever_more_slowly() -> N
         desk.now = at
         desk.collector.tick(at)
     assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+
+
+def test_a_replay_is_asked_for_until_something_comes_since_a_writer_that_dies_forgets_it() -> None:
+    desk = Desk(replay=True)
+    source = desk.meet()
+    desk.answer(source)
+    assert desk.asked().replay
+    desk.meet(since=2)
+    assert desk.asked().replay
+    desk.answer(source)
+    desk.records(source, 1, chunk(1, 1))
+    desk.meet(since=3)
+    assert not desk.asked().replay
 
 
 # -- chunks ------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import pytest
 from logged_scenarios import Scenario
 from simulated_world import Broken
 
-from broker.logs import chunks, groups, serving
+from broker.logs import groups, serving
+from broker.logs.chunks import Cutter
 from broker.logs.collector import Collector
 from broker.logs.groups import Group
 from broker.logs.ranges import Ranges
@@ -332,14 +333,10 @@ def a_record_counts_as_done_when_it_comes(patch: pytest.MonkeyPatch) -> None:
     def hasty(self: Source, key: Any, first: int, last: int, now: float) -> None:
         hold(self, key, first, last, now)
         if first % 7 == 0:
+            self.queued[key].remove(first, last)
             self.finish(key, first, last, now)
 
     patch.setattr(Source, "hold", hasty)
-
-
-@planted
-def through_a_record_takes_what_was_not_given(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Source, "given", lambda self, key, first, last: self.held[key].within(first, last))
 
 
 @planted
@@ -398,14 +395,7 @@ def a_writer_with_another_spool_is_not_asked(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def half_a_chunk_is_cut_off(patch: pytest.MonkeyPatch) -> None:
-    cut = chunks.cut
-
-    def short(chunk: Any, first: int, last: int) -> bytes:
-        return cut(chunk, first, max(first, last - 1))
-
-    patch.setattr(serving, "cut", short)
-
-
-@planted
-def ways_that_are_lost_are_no_reason_to_ask_anew(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Source, "lapsed", lambda self, now: False)
+    cut = Cutter.cut
+    patch.setattr(
+        Cutter, "cut", lambda self, key, chunk, first, last: cut(self, key, chunk, first, max(first, last - 1))
+    )

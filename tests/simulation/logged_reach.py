@@ -30,7 +30,6 @@ LEAST: dict[str, int] = {
     "answer that takes records away": 3,
     "answer with records unconfirmed": 20,
     "asked again, holding records": 90,
-    "begun anew": 1,
     "chunk dropped": 800,
     "collector refused": 1,
     "commit failed": 120,

@@ -46,6 +46,7 @@ class Collector:
         self._current: Iterator[LogMessage] = iter(())
         self._waiting = trio.lowlevel.ParkingLot()
         self._changed = trio.lowlevel.ParkingLot()
+        self._in_hand = 1  # how many messages of the batch the program has asked for at once, the last time
         self._budget = _MESSAGES_PER_TURN
         self._left = False
 
@@ -68,10 +69,10 @@ class Collector:
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Acknowledge what was received (after an exception, not the last) and end."""
+        """Acknowledge what was received (after an exception, not the last message or batch) and end."""
         try:
             if self._machine is not None and not self._left:
-                self._finish(self._given() - (kind is not None))
+                self._finish(self._given() - (self._in_hand if kind is not None else 0))
                 with trio.move_on_after(_LINGER_S, shield=True):
                     await self._confirmed(reachable=True)
         finally:
@@ -142,7 +143,9 @@ class Collector:
         """Return the next records of one writer, which have arrived together, waiting for them: at most some 8,000."""
         if not length_hint(self._current):
             await self._wait()
-        return list(self._current)
+        messages = list(self._current)
+        self._in_hand = len(messages)
+        return messages
 
     async def _receive(self) -> LogMessage:
         await self._wait()
@@ -164,6 +167,7 @@ class Collector:
         """Go on to the next batch; whether there is one."""
         machine, now = self._open_machine(), trio.current_time()
         self._finish(self._given())
+        self._in_hand = 1
         found = machine.next_batch(now)
         if found is None:
             self._batch, self._messages, self._current = None, [], iter(())
@@ -194,7 +198,7 @@ class Collector:
         """Acknowledge what the program has done of a batch that it is in the middle of."""
         if self._batch is None or self._explicit:
             return False
-        self._finish(self._given() - 1)
+        self._finish(self._given() - self._in_hand)
         return True
 
     def acknowledge(self, message: LogMessage, *, through: bool = False) -> int:

@@ -158,9 +158,10 @@ class _Rescue:
                 self._take_identity(Identity.unpacked(data))
             elif found.key == STATE_KEY:
                 self._take_facts(found.page, State.unpacked(data))
-            elif len(found.key) == SEQUENCE_BYTES or not found.key:
+            elif not found.key:
                 self._take_chunk(found, data)
-            else:
+            # A name of seven letters has as many bytes as a sequence.
+            elif len(found.key) != SEQUENCE_BYTES or not self._take_chunk(found, data):
                 self._take_row(found.page, *plain_row(found.key, data))
         if self._identity is None and not self._stream:
             what = "it no longer says of which stream it is the spool: name that (--stream)"
@@ -185,17 +186,18 @@ class _Rescue:
         if self._facts is None or _age(facts) >= _age(self._facts):
             self._facts, self._facts_page = facts, page
 
-    def _take_chunk(self, found: Found, data: bytes) -> None:
+    def _take_chunk(self, found: Found, data: bytes) -> bool:
         try:
             chunk = read_chunk(data[CHECKSUM_BYTES:])
         except Malformed:
-            return
+            return False
         check = crc32(data[CHECKSUM_BYTES:])
         sequence = int.from_bytes(found.key, "big")
         saved = _Saved(chunk.first, chunk.last, chunk.epoch, chunk.mark, chunk.time_ns, check, sequence, found)
         before = self._chunks.get((chunk.first, chunk.last, check))
         if before is None or before.sequence < sequence:
             self._chunks[chunk.first, chunk.last, check] = saved
+        return True
 
     def _take_row(self, page: int, key: bytes, value: bytes) -> None:
         table, row = _row_of(key, value)

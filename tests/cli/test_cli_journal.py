@@ -1,4 +1,4 @@
-"""``broker journal``: verify and dump, with their exit codes."""
+"""``broker journal``: verify, dump and rescue, with their exit codes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from processes import broker, finished, in_terminal
 
+import broker as library
 from broker.journal import open_journal
 from broker.journaling import Commit, Position, Record, chain
 from broker.values import pack
@@ -93,3 +94,30 @@ async def test_dump_of_a_damaged_journal_fails(path: Path) -> None:
     code, _, errors = await finished(*broker("journal", "dump", str(path)))
     assert code == 1
     assert "broker journal verify finds all" in errors
+
+
+@library.event(name="cli.Rescued")
+class Rescued:
+    n: int
+
+
+async def test_rescue_tells_a_person_what_was_saved(tmp_path: Path) -> None:
+    async with (
+        library.Endpoint("a") as endpoint,
+        endpoint.log("flows", Rescued, path=tmp_path / "s", collectors=["archive"]) as log,
+    ):
+        for number in range(3):
+            await log.write(Rescued(number))
+    async with in_terminal(
+        *broker("journal", "rescue", str(tmp_path / "s"), str(tmp_path / "t")), columns=200
+    ) as program:
+        assert "saved 3 records of the log stream 'flows'" in await program.out.next_with("saved")
+        await program.out.next_with("collectors that go on where they were: archive")
+        await program.out.next_with("nothing is missing")
+        assert await program.end() == 0
+
+
+async def test_a_journal_that_is_no_spool_is_not_rescued(path: Path) -> None:
+    code, out, error = await finished(*broker("journal", "rescue", str(path), f"{path}.new"))
+    assert (code, out) == (2, "")
+    assert "only log streams' spools are rescued" in error

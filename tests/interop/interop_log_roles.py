@@ -247,11 +247,11 @@ class Collecting(Machine):
     async def run(self) -> None:
         while True:
             messages = await self._gather()
-            await trio.sleep_until(self._rests_until)
             last = {message.epoch.journal: message for message in messages}  # of each writer
             kept = self._records.checkpoint(last.values()) if self._explicit else b""
             text = "".join(map(text_of, messages))
             with trio.CancelScope(shield=True):  # what is received and not saved would count as acknowledged
+                await trio.sleep_until(self._rests_until)
                 await trio.to_thread.run_sync(self._output.save, text, len(messages), kept)
             for message in messages:
                 self.counted["redelivered"] += message.redelivered

@@ -92,6 +92,27 @@ async def test_a_collector_killed_without_a_checkpoint_goes_on_at_once_and_gets_
         assert [one.number for one in third if one.again] == list(range(501, 1201))
 
 
+async def test_a_batch_that_was_not_dealt_with_when_its_collector_was_killed_comes_again_as_a_whole(
+    tmp_path: Path,
+) -> None:
+    async with shop(60, tmp_path) as here:
+        await here.relay()
+        writer = await here.writer()
+        collector = await here.collector(output="first", collect={"acknowledge": "auto"})
+        await collector.ask("rest", seconds=60)
+        await writer.ask("write", count=500)
+        while (await writer.ask("info"))["collectors"].get("archive", [0, 0, [], 0])[3] < 500:
+            pass
+        await trio.sleep(0.2)  # in which what it has done of the batch would be acknowledged
+        await collector.kill()
+        collector = await here.collector(output="second")
+        await got(collector, 500)
+        assert here.received("first") == []
+        second = here.received("second")
+        assert numbers(second) == list(range(1, 501))
+        assert all(one.again for one in second)
+
+
 async def test_a_collector_that_leaves_is_followed_by_one_elsewhere_at_once_and_nothing_comes_twice(
     tmp_path: Path,
 ) -> None:

@@ -59,9 +59,9 @@ async def _fill(path: Path) -> None:
         number = 0
         for life in range(3):
             async with (
-                endpoint.log("flows", Flow, path=path, durable=False, collectors=["y"]) as log,
+                endpoint.log("flows", Flow, path=path, durable=False, collectors=["archive"]) as log,
                 endpoint.collect("flows", name="x") as one,
-                endpoint.collect("flows", name="y") as two,
+                endpoint.collect("flows", name="archive") as two,
             ):
                 while number < (1500, 3000, 5000)[life]:
                     count = chance.choice([1, 3, 10, 30])
@@ -157,7 +157,7 @@ def rescued(spool: Spool, data: bytes | bytearray, directory: Path) -> tuple[Res
 def test_a_spool_that_is_whole_is_copied(spool: Spool, tmp_path: Path) -> None:
     report, chunks = rescued(spool, spool.data, tmp_path)
     assert report.ok
-    assert (report.stream, report.collectors, report.missing) == ("flows", ("x", "y"), ())
+    assert (report.stream, report.collectors, report.missing) == ("flows", ("archive", "x"), ())
     assert chunks == {first: entry[8:] for first, entry in spool.entries.items()}
     assert [part for part in dump(tmp_path / "new") if isinstance(part, TableRow)] == spool.rows
     old, new = verify(tmp_path / "damaged").position, verify(tmp_path / "new").position
@@ -207,7 +207,7 @@ def test_everything_that_no_bit_flip_has_hit_is_saved(spool: Spool, tmp_path: Pa
 def test_without_both_first_pages_all_records_are_saved(spool: Spool, tmp_path: Path) -> None:
     report, chunks = rescued(spool, bytes(2 * PAGE) + spool.data[2 * PAGE :], tmp_path)
     assert {first: entry[8:] for first, entry in spool.entries.items()}.items() <= chunks.items()
-    assert report.collectors == ("x", "y")
+    assert report.collectors == ("archive", "x")
     assert report.missing == ()
     assert report.problems  # which cursors are the newest is no longer certain
 
@@ -382,7 +382,7 @@ def test_the_command_tells_what_was_saved_and_what_is_missing(spool: Spool, tmp_
     chunk = read_chunk(entry[8:])
     assert code == 1
     assert report["missing"] == [[chunk.first, chunk.last]]
-    assert report["collectors"] == ["x", "y"]
+    assert report["collectors"] == ["archive", "x"]
     assert report["records"] == spool.last - min(spool.entries) + 1 - chunk.records
     code, out, error = run(str(path), str(new))
     assert (code, out) == (2, "")

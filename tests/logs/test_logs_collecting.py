@@ -105,11 +105,13 @@ class Desk(Post):
         return [] if found is None else found[1]
 
     def asked(self) -> Collect:
-        return next(word for _, word in reversed(self.said) if isinstance(word, Collect))
+        found: Collect = next(word for _, word in reversed(self.said) if isinstance(word, Collect))
+        return found
 
     def acknowledged(self) -> Acknowledge:
         self.collector.flush(self.now)
-        return next(word for _, word in reversed(self.said) if isinstance(word, Acknowledge))
+        found: Acknowledge = next(word for _, word in reversed(self.said) if isinstance(word, Acknowledge))
+        return found
 
 
 @broker.event(name="T")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import trio
 
 from broker.errors import LogClosed
+from broker.journaling import Position
 from broker.logs.batches import Batch, WriterLag
 from broker.logs.collector import Collector as Machine
 from broker.logs.messages import LogMessage
 from broker.logs.ranges import Range
+from broker.logs.wire import Since
+from broker.values.timestamps import nanoseconds_of
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "collector_name", "since_of"]
 
 # A reader that never has to wait lets others run after so many messages; a batch counts for some of them by itself.
 _MESSAGES_PER_TURN: Final = 1024
@@ -243,3 +247,21 @@ class Collector:
     def refused(self) -> dict[str, str]:
         """The writers that give this collector nothing, and why."""
         return dict(self._open_machine().refused)
+
+
+def collector_name(name: str) -> str:
+    """Return a collector's name, if it is one; raises ValueError."""
+    if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
+        raise ValueError(f"a collector's name is printable text of 1 to 255 bytes: {name!r:.100}")
+    return name
+
+
+def since_of(since: str | datetime | Position) -> Since:
+    """Return where to begin, as it is told to writers; raises ValueError."""
+    if isinstance(since, Position):
+        return Since("position", since.sequence, since.epoch, since.checksum, since.journal)
+    if isinstance(since, datetime):
+        return Since("time", max(0, nanoseconds_of(since)))
+    if since in {"earliest", "now"}:
+        return Since(since)
+    raise ValueError(f"since is 'earliest', 'now', an aware datetime or a Position, not {since!r:.100}")

@@ -14,7 +14,7 @@ from broker.logs.writer import Writer
 from broker.protocol.actions import Action, CarryOut, LogChanged
 
 if TYPE_CHECKING:
-    from broker.endpoint import Endpoint
+    from broker.endpoint_life import EndpointLife
     from broker.handles.collector import Collector
     from broker.handles.log_writer import LogWriter
 
@@ -24,7 +24,7 @@ __all__ = ["LogDriver"]
 class LogDriver:
     """The trio side of all log streams of one endpoint."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: EndpointLife) -> None:
         self._endpoint = endpoint
         self.writers: dict[Writer, LogWriter] = {}
         self.collectors: dict[CollectorMachine, Collector] = {}

@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING, Self
 import trio
 
 from broker import events
-from broker.errors import EventDefinitionError
+from broker.errors import EventDefinitionError, TopicError
+from broker.topics import normalize_topic
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
 
-__all__ = ["LogTopic", "log_topic"]
+__all__ = ["LogTopic", "log_topic", "stream_name"]
 
 
 def log_topic(stream: str) -> str:
     """Return the topic that a stream's records are published on, where there is no spool."""
     return f"log/{stream}"
+
+
+def stream_name(stream: str) -> str:
+    """Return a stream's name as it is part of a topic: ``a//b`` is ``a/b``."""
+    name = normalize_topic(log_topic(normalize_topic(stream))).removeprefix(log_topic(""))
+    if not name:
+        raise TopicError(f"a log stream has a name, such as 'conn': {stream!r}")
+    return name
 
 
 class LogTopic:

@@ -15,7 +15,7 @@ from broker.stores.proxy import Proxy
 from broker.stores.requests import Request
 
 if TYPE_CHECKING:
-    from broker.endpoint import Endpoint
+    from broker.endpoint_life import EndpointLife
     from broker.handles.store import Store
     from broker.handles.store_proxy import StoreProxy
 
@@ -25,7 +25,7 @@ __all__ = ["StoreDriver"]
 class StoreDriver:
     """The trio side of all stores of one endpoint."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: EndpointLife) -> None:
         self._endpoint = endpoint
         self.handles: dict[str, Store | StoreProxy] = {}  # those that are attached
         self.opening: set[str] = set()  # stores whose journals are just being opened

@@ -39,7 +39,7 @@ demo: $(READY)
 SIDE_BY_SIDE := $(addprefix tests/,protocol schema simulation stores testing values)
 
 test: $(READY)
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(SIDE_BY_SIDE)
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(SIDE_BY_SIDE)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 simulation soak: $(READY)

@@ -35,9 +35,9 @@ class Collector:
     """The records of one stream, from all its writers: what :meth:`Endpoint.collect` gives.
 
     Each writer's records come in its order; of several writers in the order in which they arrive.  Iterate over it, or
-    call :meth:`receive` or :meth:`receive_batch`.  A record is acknowledged when the next one is asked for, and when the
-    block is left without an exception; with ``acknowledge="explicit"`` by :meth:`acknowledge`, which is also what several
-    tasks that share it need, and a program that interrupts its own work on a record by a cancel scope inside the block.
+    call :meth:`receive` or :meth:`receive_batch`.  A record is acknowledged when the next one is asked for, and when
+    the block is left without an exception; with ``acknowledge="explicit"`` by :meth:`acknowledge`.  Several tasks that
+    share a collector need that, and a program that interrupts its work on a record by a cancel scope in the block.
     """
 
     def __init__(self, endpoint: Endpoint, stream: str, *, explicit: bool, options: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ demo: $(READY)
 	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS))
 
 # Tests that wait for no real clock, socket or process go side by side; a fixed hash seed gives each worker the same names.
-SIDE_BY_SIDE := $(addprefix tests/,protocol schema simulation stores testing values)
+SIDE_BY_SIDE := $(addprefix tests/,logs protocol schema simulation sinks stores testing values)
 
 test: $(READY)
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(SIDE_BY_SIDE)

@@ -35,12 +35,17 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS))
 
-# Tests that wait for no real clock, socket or process go side by side; a fixed hash seed gives each worker the same names.
-SIDE_BY_SIDE := $(addprefix tests/,logs protocol schema simulation sinks stores testing values)
+# A fixed hash seed gives tests the same names in each worker; a file's tests stay in one.
+SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# These wait for no real clock, socket or process;
+PURE := $(addprefix tests/,logs protocol schema simulation sinks stores testing values)
+# and these for programs that start, more than for anything else.
+PROGRAMS := $(addprefix tests/,cli test_benchmarks.py test_examples.py test_readme.py)
 
 test: $(READY)
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(SIDE_BY_SIDE)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(SIDE_BY_SIDE))
+	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PURE)
+	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PROGRAMS)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE) $(PROGRAMS))
 
 simulation soak: $(READY)
 	$(BIN)/python tests/simulation/simulated_runs.py $(SEEDS) $(if $(ONLY),--only $(ONLY))

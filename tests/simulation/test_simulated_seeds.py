@@ -10,7 +10,7 @@ from simulated_reach import LEAST
 from simulated_runs import Tally, kept_seeds, live, live_all
 from simulated_scenarios import FAULTS_MIN, OPERATIONS, Scenario
 
-ORDINARY = range(1000, 1140)
+ORDINARY = range(1000, 1220)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,6 @@ from broker.errors import Malformed
 __all__ = [
     "CHUNK_BYTES",
     "CHUNK_RECORDS",
-    "MARK_BYTES",
     "Chunk",
     "Cutter",
     "cut",
@@ -38,7 +37,6 @@ __all__ = [
 # A frame's worth: what shares a chunk is read, sent and checked together.
 CHUNK_BYTES: Final = 64 << 10
 CHUNK_RECORDS: Final = 8192
-MARK_BYTES: Final = 8
 
 _CHECK: Final = Layout(">I")
 _HEADER: Final = Layout(">QIQ8sI8s")

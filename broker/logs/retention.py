@@ -50,7 +50,6 @@ class Retention:
         self._tell = tell
         self._stream = stream
         self._heads: deque[_Head] = deque()  # the oldest chunks, from the first that is to be kept
-        self._next = 0  # the sequence behind the last of them
         self._going: deque[tuple[int, int]] = deque()  # chunks that are to go, and are still there: sequence, bytes
         self._going_bytes = 0
         self._upto = 0  # the last chunk that is to go

@@ -41,9 +41,9 @@ demo: $(READY)
 # A fixed hash seed gives tests the same names in each worker; a file's tests stay in one.
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
-PURE := $(addprefix tests/,logs protocol schema simulation sinks stores testing values test_supply_chain.py)
+PURE := $(addprefix tests/,logs protocol schema simulation sinks stores testing values)
 # and these for programs that start, more than for anything else.
-PROGRAMS := $(addprefix tests/,cli test_benchmarks.py test_examples.py test_readme.py test_release.py)
+PROGRAMS := $(addprefix tests/,cli test_benchmarks.py test_examples.py test_readme.py test_release.py test_supply_chain.py)
 
 test: $(READY)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PURE)

@@ -121,7 +121,7 @@ def _copy_otherwise(source: Path, target: Path) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
         copy.chmod(0o600 if number % 2 else 0o664)
-        os.utime(copy, (number, number * 1000))
+        os.utime(copy, (number, 1_000_000_000 + number * 1000))
 
 
 def make(root: Path, out: Path, date: int) -> dict[str, str]:

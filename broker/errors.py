@@ -235,6 +235,10 @@ class OutOfRange(StoreError, OverflowError):
     """The result is a number that cannot be carried."""
 
 
+class StoreNotPermitted(StoreError, PermissionError):
+    """The access rules of the store's master do not let us do that."""
+
+
 class StoreFull(StoreError):
     """The master has no room to write; reads go on, and writes too once there is room."""
 

@@ -1,6 +1,6 @@
 """The guard of an endpoint: what its node asks before it lets anybody in, believes or sends anything.
 
-Where there are no keys everything is allowed and nothing is proved: the guard is :data:`OPEN`.
+Where there are no keys everything is allowed and nothing is proved: the guard is not ``closed``.
 
 What is proved, and how:
 
@@ -19,10 +19,10 @@ import hashlib
 from typing import Final
 
 from broker.trust.judge import EVERYTHING, NOTHING, Holder, Judge
-from broker.trust.keys import KEY_BYTES, SecretKey, verify
+from broker.trust.keys import KEY_BYTES, SecretKey, text_of, verify
 from broker.trust.rights import Grants
 
-__all__ = ["OPEN", "SEAL_BYTES", "Guard", "digest_of", "seal"]
+__all__ = ["SEAL_BYTES", "Guard", "digest_of", "seal"]
 
 SEAL_BYTES: Final = 16
 _ANNOUNCED: Final = b"broker announcement 1\x00"
@@ -34,9 +34,12 @@ class Guard:
 
     def __init__(self, secret: SecretKey | None = None, judge: Judge | None = None) -> None:
         assert (secret is None) == (judge is None)
+        self.closed = secret is not None  # False: everything is allowed
+        self._take(secret, judge)
+
+    def _take(self, secret: SecretKey | None, judge: Judge | None) -> None:
         self._secret = secret
         self._judge = judge
-        self.closed = secret is not None  # False: everything is allowed
         self.key = secret.public.raw if secret is not None else b""
         own = judge.holder(self.key) if judge is not None else None
         # Whoever is not in its own rules is held by those of the others alone.
@@ -58,6 +61,23 @@ class Guard:
             )
         return None
 
+    def change(self, secret: SecretKey, judge: Judge) -> None:
+        """Have another key, or go by other rules, from now on."""
+        assert self.closed
+        self._take(secret, judge)
+
+    def label(self, key: bytes) -> str:
+        """Return by which name a key is known here; its text when it is not."""
+        holder = self.holder(key)
+        return holder.label if holder is not None else text_of(key)
+
+    def is_same(self, key: bytes, other: bytes) -> bool:
+        """Whether two keys are one holder's: while it changes its key it has two."""
+        if key == other:
+            return True
+        one, two = self.holder(key), self.holder(other)
+        return one is not None and two is not None and one.label == two.label
+
     def holder(self, key: bytes) -> Holder | None:
         """Return who has that key, if it is trusted."""
         return self._judge.holder(key) if self._judge is not None else None
@@ -68,6 +88,14 @@ class Guard:
             return EVERYTHING
         holder = self._judge.holder(key)
         return holder.grants if holder is not None else NOTHING
+
+    def own_may(self, right: str, what: str) -> bool:
+        """Whether this endpoint itself has a right to a topic, a prefix of topics, a store or a log stream."""
+        if right == "publish":
+            return self.own.may_publish(what)
+        if right == "subscribe":
+            return self.own.covers(what)
+        return self.own.may(right, what)
 
     def sign(self, announced: bytes) -> bytes:
         """Sign what this endpoint announces of itself; nothing when it has no key."""
@@ -96,6 +124,3 @@ def digest_of(kind: int, body: bytes) -> bytes:
 def seal(key: bytes, digest: bytes, place: bytes) -> bytes:
     """Return the seal of a frame for one receiver; ``place`` is its flow and its sequence there, as they travel."""
     return hashlib.blake2b(digest + place, key=key, digest_size=SEAL_BYTES, person=_SEALED).digest()
-
-
-OPEN: Final = Guard()

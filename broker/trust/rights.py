@@ -134,6 +134,11 @@ class Grants:
         """Whether any topic that begins with a (normalised) prefix may be received."""
         return self._subscribe.touch(prefix)
 
+    def may(self, right: str, name: str) -> bool:
+        """Whether there is a right to a store or a log stream: "store read", "log collect" and so on."""
+        kind, _, what = right.partition(" ")
+        return (self._stores if kind == "store" else self._logs).allow(what, name)
+
     def may_use_store(self, right: StoreRight, store: str) -> bool:
         """Whether a store may be read, written, or had as its master."""
         return self._stores.allow(right, store)

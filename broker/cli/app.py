@@ -85,6 +85,24 @@ def log() -> None:
     """Log streams: look at records as they come, collect them into files, write them, look into spools."""
 
 
+# \b keeps click from filling the lines below it.
+_KEYS_HELP = """Keys, and whose are trusted with what: what makes endpoints safe on a network.
+
+Each endpoint has a key of its own, whose public half others trust.  Each end needs these two commands:
+
+\b
+  broker keys new web-01                                  makes its key, and prints the public half
+  broker keys trust KEY --name manager --group operators  trusts the other's, with the rights of a group
+
+Commands then take --keys web-01, and programs Endpoint(keys="web-01").
+"""
+
+
+@app.group(cls=_LazyGroup, module="broker.cli.keysapp", help=_KEYS_HELP)
+def keys() -> None:
+    """Keys, and whose are trusted with what."""
+
+
 _name_option = click.option("--name", help="Our name in the mesh; by default the host's and the process's number.")
 _timeout_option = click.option(
     "--timeout",

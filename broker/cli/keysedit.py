@@ -150,10 +150,16 @@ def _changed(
 
 
 def _with_keys(text: str, base: tuple[str, str], value: Any) -> str:
-    """Write one key as ``key``, several as ``keys``."""
-    name, other = ("key", "keys") if len(value) == 1 else ("keys", "key")
-    text = _with_value(text, base, (name,), value_text(value[0] if name == "key" else value))
-    return _without(text, (*base, other))
+    """Write one key as ``key``, several as ``keys``, in the place of what there is."""
+    lines = text.split("\n")
+    there = next((s for s in statements(lines) if s.path in ((*base, "key"), (*base, "keys"))), None)
+    if there is None:
+        return text
+    name, written = ("key", value_text(value[0])) if len(value) == 1 else ("keys", value_text(value))
+    old = "\n".join(lines[there.first : there.last])
+    before = re.sub(r"keys?(?=['\"]?[ \t]*=[ \t]*$)", name, old[: there.value])
+    lines[there.first : there.last] = [before + written + old[value_end(old) :]]
+    return "\n".join(lines)
 
 
 def _with_value(text: str, base: tuple[str, str], name: tuple[str, ...], value: str) -> str:

@@ -10,6 +10,7 @@ import trio
 
 import broker
 from broker.cli.standard import Output, note
+from broker.errors import AccessError, BadKey, KeyFileError
 
 __all__ = [
     "FAILED",
@@ -21,6 +22,7 @@ __all__ = [
     "make_endpoint",
     "peer_all",
     "run",
+    "run_plain",
 ]
 
 FAILED: Final = 1
@@ -31,7 +33,16 @@ class InputError(Exception):
     """What was typed or read in is wrong; the text says where and what to do."""
 
 
-_INPUT_ERRORS: Final = (InputError, broker.AddressError, broker.TopicError, broker.NotCarried, broker.EventMisfit)
+_INPUT_ERRORS: Final = (
+    InputError,
+    broker.AddressError,
+    broker.TopicError,
+    broker.NotCarried,
+    broker.EventMisfit,
+    BadKey,
+    KeyFileError,
+    AccessError,
+)
 
 
 Command = Callable[[Output], Awaitable[int]]
@@ -43,8 +54,13 @@ def run(command: Command, at_first_signal: Callable[[], None] | None = None) -> 
     A signal to stop cancels it, but a first one only calls ``at_first_signal`` if there is such a function: the command
     then ends by itself.  A reader of standard output that goes away cancels it too, and is no failure.
     """
+    return run_plain(lambda: trio.run(_until_stopped, command, at_first_signal))
+
+
+def run_plain(command: Callable[[], int]) -> int:
+    """Run a command that needs no loop; returns the exit code."""
     try:
-        return trio.run(_until_stopped, command, at_first_signal)
+        return command()
     except BaseException as raised:
         error = _innermost(raised)
         if isinstance(error, BrokenPipeError):
@@ -55,7 +71,8 @@ def run(command: Command, at_first_signal: Callable[[], None] | None = None) -> 
             raise
         # An OSError's text begins with its number, which says nothing that the rest does not.
         note(f"broker: {error.strerror if isinstance(error, broker.ListenError) and error.strerror else error}")
-        return INPUT_WRONG if isinstance(error, _INPUT_ERRORS) else FAILED
+        wrong = isinstance(error, _INPUT_ERRORS) and not isinstance(error.__cause__, OSError)
+        return INPUT_WRONG if wrong else FAILED
 
 
 def _innermost(error: BaseException) -> BaseException:

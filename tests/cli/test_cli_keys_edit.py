@@ -69,8 +69,8 @@ def test_values_change_in_their_place_and_keep_their_comments(tmp_path: Path) ->
 # Ours.
 
 [keys.web-01]   # rack 4
+keys = ["{KEYS[0]}", "{KEYS[1]}"]   # since May
 stores.hosts = ["write"]   # no more
-keys = ["{KEYS[0]}", "{KEYS[1]}"]
 expires = 2027-01-01T00:00:00Z
 stores."a.b" = ["master"]
 relay = true

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
 import broker
 from broker.cli.standard import Output, note
-from broker.errors import AccessError, BadKey, KeyFileError
+from broker.errors import AccessError, BadKey, InsecureAddress, KeyFileError
 
 __all__ = [
     "FAILED",
@@ -18,9 +18,6 @@ __all__ = [
     "InputError",
     "counted",
     "follow_status",
-    "listen_all",
-    "make_endpoint",
-    "peer_all",
     "run",
     "run_plain",
 ]
@@ -70,7 +67,9 @@ def run_plain(command: Callable[[], int]) -> int:
         if not isinstance(error, (InputError, broker.BrokerError, OSError)):
             raise
         # An OSError's text begins with its number, which says nothing that the rest does not.
-        note(f"broker: {error.strerror if isinstance(error, broker.ListenError) and error.strerror else error}")
+        text = error.strerror if isinstance(error, broker.ListenError) and error.strerror else str(error)
+        hint = "; with commands: --keys NAME, or --insecure" if isinstance(error, InsecureAddress) else ""
+        note(f"broker: {text}{hint}")
         wrong = isinstance(error, _INPUT_ERRORS) and not isinstance(error.__cause__, OSError)
         return INPUT_WRONG if wrong else FAILED
 
@@ -116,29 +115,9 @@ async def _until_stopped(command: Command, at_first_signal: Callable[[], None] |
     return code
 
 
-def make_endpoint(name: str | None, linger_s: float, *, forward: bool = True) -> broker.Endpoint:
-    """An endpoint of that name; one that publishes nothing need not linger, one that only looks need not forward."""
-    try:
-        return broker.Endpoint(name, linger_s=linger_s, forward=forward)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
 def counted(number: int, thing: str, things: str = "") -> str:
     """A number of things in words: 1 event, 2 events."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
-
-
-async def listen_all(endpoint: broker.Endpoint, addresses: Iterable[str]) -> None:
-    """Listen on each address, and say on which it became."""
-    for address in addresses:
-        note(f"listening on {await endpoint.listen(address)}")
-
-
-async def peer_all(endpoint: broker.Endpoint, addresses: Iterable[str], timeout: float) -> None:
-    """Link with each address."""
-    for address in addresses:
-        await endpoint.peer(address, timeout=timeout)
 
 
 async def follow_status(

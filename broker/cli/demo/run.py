@@ -23,7 +23,7 @@ from broker.cli.demo.hosts import STORE
 from broker.cli.demo.shipping import Shipping
 from broker.cli.demo.show import Show, show_for
 from broker.cli.demo.tally import AgentTally, Tally
-from broker.cli.running import FAILED, make_endpoint
+from broker.cli.running import FAILED
 from broker.cli.standard import Output, note
 from broker.cli.sub import batch_of
 
@@ -69,7 +69,7 @@ class Demo:
         note(f"starting {len(tally.agents)} agents")
         self._shipping = shipping = Shipping(directory, self._seconds)
         async with AsyncExitStack() as stack:
-            endpoint = await stack.enter_async_context(make_endpoint("manager", linger_s=0))
+            endpoint = await stack.enter_async_context(broker.Endpoint("manager", linger_s=0))
             changes = await stack.enter_async_context(endpoint.status())
             messages = await stack.enter_async_context(endpoint.subscribe("host/"))
             hosts = await stack.enter_async_context(endpoint.master(STORE))

@@ -19,7 +19,7 @@ from broker.status import AccessRules, Status
 from broker.trust.access import Access, is_label
 from broker.trust.guard import Guard
 from broker.trust.judge import Judge
-from broker.trust.keys import PublicKey, SecretKey
+from broker.trust.keys import PublicKey, SecretKey, curve_of
 
 __all__ = ["LOOK_S", "Credentials"]
 
@@ -163,8 +163,9 @@ class Credentials:
         until = self.judge.until
         if until is not None and _now() >= until:
             self._judge_anew()
-            if self.judge.why_nobody:
-                self._news.append(AccessRules(self._source, True, self.judge.why_nobody))
+            odd = self._what_is_odd()
+            if odd:
+                self._news.append(AccessRules(self._source, True, odd))
         return self._changed or bool(self._news)
 
     async def _read_access(self, path: Path) -> None:
@@ -176,7 +177,15 @@ class Credentials:
             self._news.append(AccessRules(str(path), False, str(error)))
             return
         self._access, self.judge, self._changed = access, judge, True
-        self._news.append(AccessRules(str(path), True, judge.why_nobody))
+        self._news.append(AccessRules(str(path), True, self._what_is_odd()))
+
+    def _what_is_odd(self) -> str:
+        """Say what nobody can have wanted of the rules that hold now."""
+        own = self.secret.public
+        known = self.judge.key_of_curve(curve_of(own.raw)) is not None
+        if self.judge.why_nobody or not known or self.judge.holder(own.raw) is not None:
+            return self.judge.why_nobody
+        return f"by them our own key is worth nothing, others may refuse us: {self.judge.why_not(own.raw)}"
 
     async def _read_key(self, path: Path) -> None:
         try:

@@ -32,6 +32,7 @@ from broker.net.sockets import (
     FRAMES_PER_TURN,
     LINGER_MS,
     NOBLOCK,
+    OTHER_MECHANISM,
     TURN_S,
     monitor_event,
     new_monitor,
@@ -222,19 +223,19 @@ class Listener:
 
     def _watch(self) -> bool:
         while not self.closed and readable(self._monitor):
-            event, descriptor = monitor_event(self._monitor)
+            event, value = monitor_event(self._monitor)
             if event == zmq.EVENT_CLOSED:
                 self._unbound.set()
                 continue
             if event != zmq.EVENT_DISCONNECTED:
-                self._tell_turned_away(event)
+                self._tell_turned_away(event, value)
                 continue
-            wires = self._by_descriptor.get(descriptor)
+            wires = self._by_descriptor.get(value)  # a descriptor
             if not wires:
                 continue
             number = wires.popleft()
             if not wires:
-                del self._by_descriptor[descriptor]
+                del self._by_descriptor[value]
             del self._connections[number]
             while self.drain():
                 pass
@@ -242,12 +243,16 @@ class Listener:
         self.sink.round_done()
         return False
 
-    def _tell_turned_away(self, event: int) -> None:
+    def _tell_turned_away(self, event: int, value: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            self.sink.turned_away(self.bound, "authentication", self._gate.take_refused())
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and self._gate.security is not None:
+            reason = self._gate.take_refused()
+        elif value == OTHER_MECHANISM:
+            reason = "it shows no key" if self._gate.security is not None else "it asks for keys, this endpoint has none"
+        elif self._gate.security is not None:
             reason = "it shows no key, expects another one than ours, or does not speak ZeroMQ"
-            self.sink.turned_away(self.bound, "authentication", reason)
+        else:
+            return
+        self.sink.turned_away(self.bound, "authentication", reason)
 
     def hangup(self, number: int, identity: bytes) -> None:
         """Ignore what still comes from a wire; close its connection soon, unless its other end does before."""

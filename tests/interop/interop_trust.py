@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,13 +17,14 @@ from interop_programs import Sample
 
 import broker
 from broker import Access, Endpoint, Rights, SecretKey, Trusted, keyring
+from broker.net.sockets import context
 from broker.protocol import frames
 from broker.protocol.frames import HEADER_BYTES, Hello, Kind
 from broker.trust.keys import PublicKey, curve_of
 from broker.trust.rights import ALL
 from broker.trust.toml import format_access
 
-__all__ = ["BRISK", "CurvePeer", "Realm", "addresses", "flow", "linked", "until"]
+__all__ = ["BRISK", "CurvePeer", "Realm", "addresses", "flow", "linked", "pair", "strangers", "until"]
 
 # Dials again at once, so that no test waits for the usual pauses.
 BRISK: Final = broker.Timing(redial_first_s=0.02, redial_max_s=0.1)
@@ -106,10 +107,9 @@ class CurvePeer:
     """A DEALER made by hand, that has a key and speaks frames as far as one likes."""
 
     def __init__(
-        self, address: str, key: SecretKey | None, server: PublicKey | None, identity: bytes = b"", **options: int
+        self, address: str, key: SecretKey | None, server: PublicKey | None, identity: bytes = b""
     ) -> None:
-        self._context = zmq.Context()
-        self.socket = self._context.socket(zmq.DEALER)
+        self.socket = context().socket(zmq.DEALER)
         self.socket.linger = 0
         self.id = os.urandom(16)
         self.sequence = 0
@@ -130,7 +130,7 @@ class CurvePeer:
 
     def close(self) -> None:
         """Close its connection."""
-        self._context.destroy(linger=0)
+        self.socket.close(0)
 
     async def send(self, kind: int, payload: bytes = b"", *, flags: int = 0, ttl: int = 0) -> None:
         """Send the next frame of its session."""
@@ -148,7 +148,7 @@ class CurvePeer:
     async def next(self) -> tuple[int, bytes]:
         """The next frame that comes: its kind and what is behind its header."""
         while not self.socket.poll(0):
-            await trio.sleep(0.005)  # another context than the endpoint's, which has no place in trio's loop
+            await trio.sleep(0.005)
         frame = self.socket.recv()
         return frames.unpack_header(frame).kind, frame[HEADER_BYTES:]
 
@@ -165,6 +165,16 @@ class CurvePeer:
             await self.next()
             return False
         return True
+
+
+@contextmanager
+def strangers(address: str, server: PublicKey, count: int) -> Iterator[None]:
+    """So many peers with a key that nobody trusts; each tries to be let in once."""
+    key = SecretKey.generate()
+    with ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(CurvePeer(address, key, server))
+        yield
 
 
 @asynccontextmanager

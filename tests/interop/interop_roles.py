@@ -45,7 +45,6 @@ class Member:
         self.said: defaultdict[str, trio.Event] = defaultdict(trio.Event)
 
     async def join(self, listen: list[str], peer: list[str]) -> None:
-        # Some of these addresses are those of hosts of their own, made of network namespaces.
         tell(addresses=[await self.endpoint.listen(address, insecure=True) for address in listen])
         async with trio.open_nursery() as nursery:
             for address in peer:

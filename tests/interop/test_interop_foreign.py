@@ -120,7 +120,7 @@ async def test_a_port_in_use_is_a_listen_error_that_says_so() -> None:
 async def test_an_address_that_is_not_ours_is_a_listen_error(address: str) -> None:
     async with Endpoint("one") as one:
         with pytest.raises(broker.ListenError) as caught:
-            await one.listen(address, insecure=True)
+            await one.listen(address, insecure=address.startswith("tcp"))
         assert isinstance(caught.value, OSError)
         assert caught.value.errno
         await still_works(one)
@@ -134,7 +134,7 @@ async def test_an_address_that_is_not_ours_is_a_listen_error(address: str) -> No
 async def test_what_is_no_address_is_an_address_error(address: str) -> None:
     async with Endpoint("one") as one:
         with pytest.raises(broker.AddressError):
-            await one.listen(address, insecure=True)
+            await one.listen(address)
         with pytest.raises(broker.AddressError):
             await one.peer(address)
 

@@ -13,7 +13,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from benchmarks.rawpeer import GREETING, READY, RawPeer, part
@@ -27,7 +27,9 @@ from broker.stores.wire import Follow, StoreKind
 __all__ = ["ATTACKS", "STORE", "Attacker"]
 
 STORE: Final = "hosts"  # a store that the endpoint is master of
-_BURST: Final = 256  # frames that are sent at once
+# What is sent at once: so many frames, or bytes.
+_BURST: Final = 64
+_BURST_BYTES: Final = 1 << 20
 
 
 class Attacker:
@@ -61,16 +63,16 @@ def _session(attack: Callable[[Attacker, RawPeer], None]) -> Attack:
     return run
 
 
-def _member(make: Callable[[RawPeer], Iterable[bytes]]) -> Attack:
+def _member(make: Callable[[RawPeer], Iterator[bytes]]) -> Attack:
     """Make an attack of a flood of frames by a member of the mesh; ``make`` gives parts to send, for ever."""
 
     def attack(attacker: Attacker, peer: RawPeer) -> None:
-        parts = iter(make(peer.greet().hello().join()))
+        parts = make(peer.greet().hello().join())
         while not attacker.stop.is_set():
-            burst = b"".join(itertools.islice(parts, _BURST)) if not attacker.stop.is_set() else b""
-            if not burst:
-                return
-            peer.send(burst)
+            burst: list[bytes] = []
+            while len(burst) < _BURST and sum(map(len, burst[-_BURST:])) < _BURST_BYTES:
+                burst.append(next(parts))
+            peer.send(b"".join(burst))
 
     return _session(attack)
 

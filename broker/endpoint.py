@@ -16,6 +16,7 @@ import trio
 
 from broker import events
 from broker.endpoint_life import EndpointLife
+from broker.errors import AuthenticationFailed
 from broker.handles.collector import Collector, collector_name, since_of
 from broker.handles.log_topic import LogTopic, stream_name
 from broker.handles.log_writer import LogWriter
@@ -36,6 +37,7 @@ from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, 
 from broker.protocol.survey import Peer
 from broker.stores.retention import LOG_BYTES
 from broker.topics import normalize_prefix
+from broker.trust.keys import PublicKey
 
 __all__ = ["Endpoint"]
 
@@ -51,30 +53,46 @@ class Endpoint(EndpointLife):
     ``name`` is how others know it and has to be its own in the mesh (by default the host's name and the process's
     number); with ``forward=False`` it is a leaf, which relays nothing for others; ``timing`` says how long to wait
     for what; ``linger_s`` is how long leaving the ``async with`` block may wait for peers to acknowledge what was
-    published.  Use it as ``async with Endpoint("name") as endpoint:``, once.
+    published.
+
+    With ``keys`` (a :class:`broker.SecretKey`, the path of its file, or its name in the directory of keys) it encrypts
+    all that it says, and talks only to whom ``access`` trusts: an :class:`broker.Access`, or the path of a file of
+    rules, by default ``access.toml`` beside the key's.  Both files are read again when they change.
+
+    Use it as ``async with Endpoint("name") as endpoint:``, once.
     """
 
     # -- peers -------------------------------------------------------------------------------------------------------
 
-    async def listen(self, address: str) -> str:
+    async def listen(self, address: str, *, insecure: bool = False) -> str:
         """Let others peer with us at ``address``; returns the bound address, with the port that was given for 0.
+
+        Without keys only addresses that lead nowhere but to this machine are taken, unless ``insecure``: others raise
+        :class:`~broker.errors.InsecureAddress`.
 
         Raises :class:`~broker.errors.AddressError` for what is not an address and
         :class:`~broker.errors.ListenError` (an OSError) when it is in use, not ours or not permitted.
         """
         self._check_open()
-        return await self._network.listen(address)
+        return await self._network.listen(address, insecure=insecure)
 
-    async def peer(self, address: str, *, timeout: float = 5.0) -> None:
+    async def peer(
+        self, address: str, *, timeout: float = 5.0, key: PublicKey | str | None = None, insecure: bool = False
+    ) -> None:
         """Link with the endpoint at ``address``; returns when messages can flow both ways.
 
         The link is kept up until :meth:`unpeer`: lost connections are dialled again.  When there is no link within
         ``timeout`` seconds (:data:`math.inf`: for ever), or it can't be had at all, the wish is withdrawn and one of
         these is raised: PeerUnavailable (refused, unreachable, silent), VersionMismatch, DuplicateName,
-        AuthenticationFailed, AuthorizationFailed; AddressError for what can't be dialled.
+        AuthenticationFailed, AuthorizationFailed; AddressError for what can't be dialled, and for what leads to other
+        machines while we have no keys, unless ``insecure``.
+
+        An endpoint with keys talks to nobody but the holder of ``key``: a public key, its text, or the name of an entry
+        of the access rules.  Without it, the keys are expected that the access rules have for the address.
         """
         self._check_open()
-        self._network.check(address)
+        self._network.check(address, insecure=insecure)
+        self._expect(address, key)
         node = self._node
         if not node.wants(address):
             self._tentative[address] = 0
@@ -89,6 +107,16 @@ class Endpoint(EndpointLife):
                 raise peering.error(timeout)
         finally:
             self._settle_wish(address, kept=peering.linked)
+
+    def _expect(self, address: str, key: PublicKey | str | None) -> None:
+        """See to it that it is known whose key is to be expected at an address."""
+        if self._credentials is None:
+            if key is not None:
+                raise ValueError("key= is for endpoints that have keys: give Endpoint(keys=...), too")
+            return
+        self._credentials.expect(address, key)
+        if not self._credentials.keys_for(address):
+            raise AuthenticationFailed(address, self._credentials.why_no_key(address))
 
     def _settle_wish(self, address: str, *, kept: bool) -> None:
         """Keep a wish that was fulfilled; withdraw it when the last call that made it has failed."""

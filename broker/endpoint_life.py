@@ -14,11 +14,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from time import time_ns
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import trio
 
 from broker.errors import EndpointClosed
+from broker.handles.credentials import LOOK_S, Credentials
 from broker.handles.log_driver import LogDriver
 from broker.handles.status_reader import StatusReader
 from broker.handles.store_driver import StoreDriver
@@ -42,6 +43,8 @@ from broker.protocol.actions import (
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Chance, Timing
 from broker.status import (
+    AccessRefused,
+    AccessRules,
     CollectorRefused,
     CollectorStalled,
     LogFailing,
@@ -54,11 +57,18 @@ from broker.status import (
     StoreForked,
     WriterReset,
 )
+from broker.trust.access import Access
+from broker.trust.keys import SecretKey
+
+if TYPE_CHECKING:
+    from broker.net.security import Security
 
 __all__ = ["EndpointLife"]
 
 _log = logging.getLogger("broker")
 _WARNINGS: Final = (
+    AccessRefused,
+    AccessRules,
     CollectorRefused,
     CollectorStalled,
     LogFailing,
@@ -81,7 +91,7 @@ _GOODBYE_S: Final = 0.02
 def _zmq_network(endpoint: EndpointLife, nursery: trio.Nursery) -> NetworkDriver:
     from broker.net.network import Network
 
-    return Network(endpoint, nursery)
+    return Network(endpoint, nursery, endpoint.security())
 
 
 class EndpointLife:
@@ -91,18 +101,24 @@ class EndpointLife:
         self,
         name: str | None = None,
         *,
+        keys: SecretKey | str | os.PathLike[str] | None = None,
+        access: Access | str | os.PathLike[str] | None = None,
         forward: bool = True,
         timing: Timing | None = None,
         linger_s: float = 2.0,
         network: Callable[[Any, trio.Nursery], NetworkDriver] = _zmq_network,
         chance: Chance | None = None,
     ) -> None:
+        self._credentials = Credentials.of(keys, access)
         if name is None:
             name = f"{os.uname().nodename or 'host'}-{os.getpid()}"
+            if self._credentials is not None:
+                name = self._credentials.default_name(name)
         if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
             raise ValueError(f"an endpoint's name is printable text of 1 to 255 bytes: {name!r:.100}")
         self._chance = chance or random.SystemRandom()
-        self._node = Node(name, self._chance, timing, forward=forward, born=time_ns())
+        guard = None if self._credentials is None else self._credentials.guard()
+        self._node = Node(name, self._chance, timing, forward=forward, born=time_ns(), guard=guard)
         self._exchange = self._node.exchange
         self._publish = self._exchange.publish
         self._make_network = network
@@ -143,6 +159,8 @@ class EndpointLife:
         self._state = "open"
         self._nursery.start_soon(self._run_flusher)
         self._nursery.start_soon(self._run_timer)
+        if self._credentials is not None:
+            self._nursery.start_soon(self._run_credentials)
         return self
 
     @trio.lowlevel.enable_ki_protection
@@ -202,6 +220,10 @@ class EndpointLife:
                 collector.end()
             self._network.close()
 
+    def security(self) -> Security | None:
+        """Return what connections are secured with; None without keys."""
+        return None if self._credentials is None else self._credentials.security()
+
     def _check_open(self) -> None:
         if self._state == "new":
             raise EndpointClosed("not started: use it inside 'async with Endpoint(...) as endpoint:'")
@@ -210,9 +232,13 @@ class EndpointLife:
 
     # -- what the network tells (broker.net.network.Sink) --------------------------------------------------------------
 
-    def accepted(self, address: str) -> int:
+    def accepted(self, address: str, key: bytes) -> int:
         """Take note of a wire that was opened to us."""
-        return self._node.accept(address, trio.current_time())
+        return self._node.accept(address, trio.current_time(), key)
+
+    def turned_away(self, address: str, code: str, reason: str) -> None:
+        """Take note of somebody who was not let in."""
+        self._node.turned_away(address, code, reason, trio.current_time())
 
     def received(self, wire: int, frame: bytes) -> None:
         """Take a frame."""
@@ -267,7 +293,7 @@ class EndpointLife:
             case CarryOut(owner):
                 (self._log_driver if isinstance(owner, Writer) else self._store_driver).carry_out(action)
             case Dial(number, address):
-                self._network.dial(number, address)
+                self._node.dialled(number, self._network.dial(number, address))
             case Hangup(number):
                 self._network.hangup(number)
             case Tell(status):
@@ -303,6 +329,29 @@ class EndpointLife:
                 self._log_driver.flush_due = False
                 self._node.flush_logs(trio.current_time())
             self._carry_out()
+
+    # -- keys and access rules -----------------------------------------------------------------------------------------
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run_credentials(self) -> None:
+        """Take up other keys and access rules when their files change, and what time does to them."""
+        assert self._credentials is not None
+        while True:
+            await trio.sleep(LOOK_S)
+            changed = await self._credentials.look()
+            if changed:
+                self._apply_credentials()
+
+    @trio.lowlevel.enable_ki_protection
+    def _apply_credentials(self) -> None:
+        credentials = self._credentials
+        assert credentials is not None
+        for status in credentials.take_news():
+            self._carry_out_rare(Tell(status))
+        if credentials.take_changed():
+            self._network.secure(credentials.security())
+            self._node.trust(credentials.secret, credentials.judge, trio.current_time())
+        self._carry_out()
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

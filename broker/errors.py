@@ -9,17 +9,22 @@ value, the topic or the peer, and says what to do.
 from __future__ import annotations
 
 __all__ = [
+    "AccessError",
     "AddressError",
     "AuthenticationFailed",
     "AuthorizationFailed",
+    "BadKey",
     "BrokerError",
     "DuplicateName",
     "EndpointClosed",
     "EventDefinitionError",
     "EventMisfit",
+    "InsecureAddress",
+    "KeyFileError",
     "ListenError",
     "Malformed",
     "NotCarried",
+    "NotPermitted",
     "PeerUnavailable",
     "PeeringError",
     "TopicError",
@@ -75,6 +80,10 @@ class AddressError(BrokerError, ValueError):
     """An address that does not parse or names a transport that is not supported."""
 
 
+class InsecureAddress(AddressError):
+    """An address that other machines reach, and an endpoint without keys, which anybody could pose as or listen to."""
+
+
 class ListenError(BrokerError, OSError):
     """An address cannot be listened on: in use, not of this machine, not permitted.  ``errno`` says which."""
 
@@ -113,6 +122,40 @@ class AuthorizationFailed(PeeringError):
 
 class DuplicateName(PeeringError):
     """Another endpoint of that name is already there, or the address is our own."""
+
+
+# -- trust -----------------------------------------------------------------------------------------------------------
+
+
+class BadKey(BrokerError, ValueError):
+    """A text or bytes that are no key."""
+
+
+class KeyFileError(BrokerError, OSError):
+    """A key's file cannot be used: it is not there, is no key's, or others can read it.  ``path`` is its path."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class AccessError(BrokerError, ValueError):
+    """Access rules that make no sense; the text says where."""
+
+
+class NotPermitted(BrokerError, PermissionError):
+    """The access rules do not let a key do that.
+
+    ``key`` names who (its name in the rules, or its text), ``right`` what ("publish", "subscribe", "store read",
+    "log write", ...) and ``what`` the topic, the store or the log stream.
+    """
+
+    def __init__(self, key: str, right: str, what: str, where: str = "here") -> None:
+        super().__init__(f"{key} has no right to {right} {what!r}: the access rules {where} do not give it")
+        self.key = key
+        self.right = right
+        self.what = what
 
 
 # -- journals --------------------------------------------------------------------------------------------------------
@@ -190,6 +233,10 @@ class TypeClash(StoreError, TypeError):
 
 class OutOfRange(StoreError, OverflowError):
     """The result is a number that cannot be carried."""
+
+
+class StoreNotPermitted(StoreError, PermissionError):
+    """The access rules of the store's master do not let us do that."""
 
 
 class StoreFull(StoreError):

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from broker.errors import BrokerError, Malformed
+from broker.errors import BrokerError, Malformed, NotPermitted
 from broker.journaling import Journal
 from broker.logs.collector import Collector
 from broker.logs.logs import Logs
@@ -31,13 +31,27 @@ from broker.protocol.actions import Action, Changed, Send, Tell
 from broker.protocol.addresses import Entry, read_address
 from broker.protocol.announcements import announcement_of
 from broker.protocol.exchange import Exchange
-from broker.protocol.frames import ACK_NOW, DATA, HEADER_BYTES, ROUTED, Header, Interest, Kind, Learned, Report, Sync
+from broker.protocol.frames import (
+    ACK_NOW,
+    DATA,
+    HEADER_BYTES,
+    ROUTED,
+    Denied,
+    Header,
+    Interest,
+    Kind,
+    Learned,
+    MemberUpdate,
+    Report,
+    Sync,
+)
 from broker.protocol.interests import Interests
 from broker.protocol.link import ACK_DELAY_S, Link, OutFrame
 from broker.protocol.losses import Losses
 from broker.protocol.member import Member
 from broker.protocol.members import Members
 from broker.protocol.peerings import Peerings
+from broker.protocol.refusals import Refusals
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
 from broker.protocol.survey import Peer, peer_of, survey
 from broker.protocol.transit import Transit
@@ -45,11 +59,15 @@ from broker.protocol.wires import Chance, Peering, Timing
 from broker.status import PeerAdded, PeerRefused
 from broker.stores.clone import Clone
 from broker.stores.master import Master
+from broker.stores.permission import reads_only
 from broker.stores.proxy import Proxy
 from broker.stores.requests import Request
 from broker.stores.stores import Stores
 from broker.stores.wire import STORES, STORES_END
 from broker.topics import normalize_prefix, normalize_topic
+from broker.trust.guard import Guard
+from broker.trust.judge import Judge
+from broker.trust.keys import SecretKey
 
 __all__ = ["Node"]
 
@@ -62,27 +80,43 @@ class Node:
     """One endpoint's whole state, and its decisions."""
 
     def __init__(
-        self, name: str, chance: Chance, timing: Timing | None = None, *, forward: bool = True, born: int = 0
+        self,
+        name: str,
+        chance: Chance,
+        timing: Timing | None = None,
+        *,
+        forward: bool = True,
+        born: int = 0,
+        guard: Guard | None = None,
     ) -> None:
         self.name = name
+        self.guard = guard or Guard()
+        self._forward = forward
         self._timing = timing or Timing()
         self._actions: list[Action] = []
         act = self._act = self._actions.append
         self._now = 0.0
         self._touched: dict[Link, None] = {}  # links that may have something to send
-        self.peerings = Peerings(name, chance, self._timing, act, self)
+        self.peerings = Peerings(name, chance, self._timing, act, self, self.guard)
         self.id = self.peerings.id
-        own = Member(self.id, name, 0, forward=forward, born=born)
+        forward = forward and self.guard.own.relay
+        own = Member(self.id, name, 0, forward=forward, born=born, key=self.guard.key)
         links = self.peerings.links
-        self.members = Members(own, links, self, self._touched, self._condemn, lambda: act(Changed()))
-        self.transit = Transit(self.members)
+        self.members = Members(own, links, self, self._touched, self._condemn, lambda: act(Changed()), self.guard)
+        self.members.strange = self._tell_stranger
+        self.transit = Transit(self.members, self.guard)
+        self.refusals = Refusals(name, self.guard, self.transit, act)
         self.losses = Losses(act)
         self.exchange = Exchange(name, self.transit, self.losses, act)
         self.exchange.flush_due = self.flush
+        self.exchange.delivering.refused = self.exchange.routes.refused = self.refusals.add
         self.interests = Interests(self.members, self.exchange.routes, self.transit, act)
+        self.interests.refused = self.refusals.add
         self.publish = self.exchange.publish
         self.stores = Stores(self.members, self.transit, chance, act)
         self.logs = Logs(self.members, self.transit, chance, act)
+        self.stores.refused = self.logs.refused = self.refusals.add
+        self.exchange.permit = self._permit_publishing
         self._owing: dict[Link, float] = {}  # links that owe an acknowledgement, and since when
         self._condemned: list[tuple[Link, Malformed]] = []
 
@@ -99,10 +133,20 @@ class Node:
         """Whether there is anything to be done."""
         return bool(self._actions)
 
-    def accept(self, address: str, now: float) -> int:
-        """Take note of a connection that somebody opened to us; returns the number of its wire."""
+    def accept(self, address: str, now: float, key: bytes = b"") -> int:
+        """Take note of a connection that somebody opened to us, who has proved to have that key; returns its wire."""
         self._now = now
-        return self.peerings.accept(address, now)
+        return self.peerings.accept(address, now, key)
+
+    def dialled(self, wire: int, key: bytes) -> None:
+        """Take note of the key that whoever is at the other end of a wire that we opened has to have."""
+        if wire in self.peerings.wires:
+            self.peerings.wires[wire].key = key
+
+    def turned_away(self, address: str, code: str, reason: str, now: float) -> None:
+        """Take note that somebody was not let in, whose connection was no wire yet."""
+        self._now = now
+        self.refusals.add_stranger(address, code, reason)
 
     def wire_lost(self, wire: int, code: str, reason: str, now: float) -> None:
         """Take note that a wire is gone, or could not be opened: code is refused, unreachable, foreign or cut."""
@@ -188,18 +232,35 @@ class Node:
             self._touched[link] = None
 
     def _take_routed(self, link: Link, header: Header, frame: bytes) -> None:
-        address = read_address(frame, HEADER_BYTES)
+        address = read_address(frame, HEADER_BYTES, header.flags)
+        if not link.grants.relay and address.origin != link.peer_id:
+            self._refuse_relaying(link, address.origin)
+            return
         own = self.transit.receive(header, address, frame)
         member = self.members.members.get(address.origin) if own is not None else None
         if own is None or member is None:
             return  # not for us, or from somebody who has gone
+        body = frame[HEADER_BYTES + address.size :]
+        if self.guard.closed and not self.transit.is_proved(member, link, address, own, header.kind, body):
+            self._refuse_relaying(link, address.origin, "speak for")
+            return
         member.relayed |= link.peer_id != member.id
         try:
-            self._take(member, own, header.kind, frame[HEADER_BYTES + address.size :])
+            self._take(member, own, header.kind, body)
         except Malformed as error:
             if link.peer_id == member.id:
                 raise
             self._mistrust(member, error)
+
+    def _refuse_relaying(self, link: Link, origin: bytes, right: str = "relay") -> None:
+        """Take note of a frame that a peer has passed on, or made up, and may not."""
+        relay, other = self.members.members.get(link.peer_id), self.members.members.get(origin)
+        self.transit.dropped += 1
+        if relay is not None:
+            self.refusals.add(relay, right, "an unknown endpoint" if other is None else other.name)
+
+    def _tell_stranger(self, update: MemberUpdate, why: str) -> None:
+        self._act(Tell(PeerRefused(update.name, "", "authentication", f"not let into the mesh: {why}")))
 
     def _take(self, member: Member, entry: Entry, kind: int, body: bytes) -> None:
         if STORES <= kind < STORES_END:
@@ -214,6 +275,8 @@ class Node:
             self.interests.take_learned(member, frames.decode(Learned, body))
         elif kind == Kind.ASK:
             self.interests.tell_learned(member)
+        elif kind == Kind.DENIED:
+            self.refusals.take(member, frames.decode(Denied, body))
         else:
             raise Malformed(f"frames of kind {kind} are not known in this version")
 
@@ -245,6 +308,7 @@ class Node:
         self.stores.tick(now)
         self.logs.tick(now)
         self.losses.tick(now)
+        self.refusals.tick(now)
         self._pump()
 
     def _tick_owing(self, now: float) -> None:
@@ -280,6 +344,7 @@ class Node:
             self.stores.next_deadline(),
             self.logs.next_deadline(),
             self.losses.next_deadline(),
+            self.refusals.next_deadline(),
             self.peerings.next_deadline(),
         )
 
@@ -297,6 +362,11 @@ class Node:
         return report
 
     # -- links (broker.protocol.wires.Observer) ------------------------------------------------------------------------
+
+    def known_key(self, id_: bytes) -> bytes | None:
+        """Return the key of the endpoint with that id; None when we know none."""
+        member = self.members.members.get(id_)
+        return member.key if member is not None else None
 
     def link_started(self, link: Link) -> None:
         """Tell a new peer what we know."""
@@ -366,6 +436,36 @@ class Node:
         self.logs.streams_changed()
         self._act(Changed())
 
+    def refused(self, member: Member, right: str, what: str) -> None:
+        """Tell of a right that an endpoint lacks, for what it announces."""
+        self.refusals.add(member, right, what)
+
+    # -- trust -------------------------------------------------------------------------------------------------------
+
+    def trust(self, secret: SecretKey, judge: Judge, now: float) -> None:
+        """Have another key, or go by other rules, from now on: who is no longer trusted is cut off at once."""
+        self._now = now
+        self.exchange.flush()
+        renewed = secret.public.raw != self.guard.key
+        self.guard.change(secret, judge)
+        self.peerings.rejudge(now)
+        self.members.own.forward = self._forward and self.guard.own.relay
+        self.members.rules_changed(now)
+        self.exchange.routes.rules_changed()
+        self.stores.rules_changed()
+        self.logs.rules_changed()
+        if renewed:
+            self.peerings.renew_wires(now)
+        self._pump()
+
+    def check_right(self, right: str, what: str) -> None:
+        """Raise NotPermitted when our own access rules do not give us a right to a topic, a store or a log stream."""
+        if not self.guard.own_may(right, what):
+            raise NotPermitted(self.guard.label(self.guard.key), right, what)
+
+    def _permit_publishing(self, topic: str) -> None:
+        self.check_right("publish", topic)
+
     # -- events ------------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
@@ -385,6 +485,7 @@ class Node:
         """Begin to want topics that start with ``prefix``, of the events named (none: of any)."""
         check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
         interest = Interest(normalize_prefix(prefix), tuple(sorted(set(names))) or None)
+        self.check_right("subscribe", interest.prefix)
         subscription = Subscription(interest, queue_messages, queue_bytes, overflow, stall_timeout)
         self.exchange.routes.add_local(subscription)
         self.interests.add(subscription)
@@ -413,6 +514,7 @@ class Node:
     def attach_master(self, store: str, journal: Journal, now: float, time_ns: int, **options: int) -> Master:
         """Become a store's master; ``time_ns`` is the wall clock, in nanoseconds since 1970."""
         self._now = now
+        self.check_right("store master", store)
         try:
             return self.stores.attach_master(store, journal, now, time_ns, **options)
         finally:
@@ -421,6 +523,7 @@ class Node:
     def attach_clone(self, store: str, journal: Journal, now: float, **options: Any) -> Clone:
         """Begin to follow a store."""
         self._now = now
+        self.check_right("store read", store)
         try:
             return self.stores.attach_clone(store, journal, now, **options)
         finally:
@@ -429,6 +532,8 @@ class Node:
     def attach_proxy(self, store: str, now: float) -> Proxy:
         """Begin to ask a store's master."""
         self._now = now
+        if not self.guard.own_may("store write", store):
+            self.check_right("store read", store)
         try:
             return self.stores.attach_proxy(store, now)
         finally:
@@ -443,6 +548,8 @@ class Node:
     def submit(self, owner: Master | Clone | Proxy, request: Request, now: float) -> None:
         """Take a request; see to it that :meth:`flush_stores` is called when others have had their say, too."""
         self._now = now
+        if self.guard.closed and not (isinstance(owner, Master) or reads_only(request.commands)):
+            self.check_right("store write", owner.name)
         request.writer = self.name
         owner.submit(request, now)
 
@@ -468,6 +575,7 @@ class Node:
     ) -> Writer:
         """Become a log stream's writer at this endpoint."""
         self._now = now
+        self.check_right("log write", stream)
         try:
             return self.logs.attach_writer(stream, journal, schema, options, now, time_ns)
         finally:
@@ -482,6 +590,7 @@ class Node:
     def attach_collector(self, stream: str, now: float, **options: Any) -> Collector:
         """Begin to collect a log stream."""
         self._now = now
+        self.check_right("log collect", stream)
         try:
             return self.logs.attach_collector(stream, now, **options)
         finally:

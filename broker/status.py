@@ -9,6 +9,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 __all__ = [
+    "AccessRefused",
+    "AccessRules",
     "CollectorRefused",
     "CollectorStalled",
     "EventMisfitted",
@@ -76,7 +78,8 @@ class PeerLost(Status, frozen=True):
 
     ``code`` is one of: cut (its connection was closed and it did not come back), silent (nothing came from it, and it
     did not come back either), goodbye (it left), replaced (a new process has its name, or it began anew), protocol
-    (it broke the protocol), unpeered (by us), closed (our endpoint was).
+    (it broke the protocol), refused (its key or its name is no longer allowed), unpeered (by us), closed (our endpoint
+    was).
     """
 
     peer: str
@@ -98,6 +101,44 @@ class PeerRefused(Status, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.peer} ({self.address}): refused ({self.code}): {self.reason}"
+
+
+class AccessRefused(Status, frozen=True):
+    """The access rules of ``refused_by`` do not let ``peer``, whose key is ``key`` there, do something.
+
+    ``right`` is one of publish, subscribe, relay, speak for, store read, store write, store master, log write and log
+    collect; ``what`` the topic, prefix, store, stream or endpoint that it is about; ``count`` how often, since it was
+    told last.
+    """
+
+    peer: str
+    key: str
+    right: str
+    what: str
+    refused_by: str
+    count: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.peer} (key {self.key}): has no right to {self.right} {self.what!r}: "
+            f"refused {self.count} times by {self.refused_by}"
+        )
+
+
+class AccessRules(Status, frozen=True):
+    """The access rules were read anew: they hold from now on if ``accepted``, else ``reason`` says what is wrong.
+
+    Rules that cannot be read leave the former ones in force.
+    """
+
+    source: str
+    accepted: bool
+    reason: str
+
+    def __str__(self) -> str:
+        if self.accepted:
+            return f"{self.source}: {self.reason or 'in force'}"
+        return f"{self.source}: not taken, the former rules stay in force: {self.reason}"
 
 
 class PeeringFailed(Status, frozen=True):

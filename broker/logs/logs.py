@@ -46,6 +46,7 @@ class Logs(Post):
         self._inside: deque[tuple[int, int, int, bytes]] = deque()  # from us to us: serial, sequence, kind, body
         self._look = False
         self._now = 0.0
+        self.refused: Callable[[Member, str, str], None] = _nothing
 
     @property
     def any(self) -> bool:
@@ -148,6 +149,8 @@ class Logs(Post):
     def _take(self, member: Member, flow: int, sequence: int, kind: int, body: bytes) -> None:
         if kind in _FOR_WRITERS:
             writer = self.writers.get(wire.stream_of(body))
+            if kind == LogKind.COLLECT and writer and not member.grants.may_use_log("collect", writer.name):
+                self.refused(member, "log collect", writer.name)
             if writer is not None:
                 writer.serving.take(member, kind, body, self._now)
                 writer.pump(self._now)
@@ -160,6 +163,14 @@ class Logs(Post):
                 found[0].take(found[1], sequence, kind, body, self._now)
         else:
             raise Malformed(f"frames of kind {kind} are not known in this version")
+
+    def rules_changed(self) -> None:
+        """Let go of collectors that may not collect any more."""
+        self._look = True
+        for writer in self.writers.values():
+            for member in self._members.members.values():
+                if not member.grants.may_use_log("collect", writer.name):
+                    writer.serving.member_forgotten(member)
 
     def streams_changed(self) -> None:
         """Take note that endpoints write other streams than before, or can be reached or not."""
@@ -261,3 +272,7 @@ class Logs(Post):
                 for role in member.streams:
                     found.setdefault(role.name, []).append(member.name)
         return found
+
+
+def _nothing(member: Member, right: str, what: str) -> None:
+    pass

@@ -93,6 +93,8 @@ class Serving:
 
     def _reason_against(self, collect: Collect, member: Member, now: float) -> str:
         writer = self._writer
+        if not member.grants.may_use_log("collect", writer.name):
+            return "the access rules do not give its key the right to collect this stream"
         group = writer.groups.get(collect.name)
         if collect.member not in self._members and len(self._sessions) >= SESSIONS_MAX:
             return f"{SESSIONS_MAX} collectors are attached already"

@@ -1,6 +1,7 @@
 """The ZeroMQ driver: carries a node's frames over sockets, under trio.  The only importer of zmq.
 
 ``address``     what an address is
+``security``    keys of connections, and who is let in
 ``sockets``     what all sockets have in common; how an edge-triggered descriptor is waited for
 ``dialled``     a wire that we dialled: a DEALER
 ``listener``    a listening address: a ROUTER, and the wires on it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Final
 
 from msgspec import Struct
@@ -30,6 +31,18 @@ class Address(Struct, frozen=True):
     def is_ipv6(self) -> bool:
         """Whether the host is written as an IPv6 address."""
         return ":" in self.host
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether nobody on another machine can be at its other end; a name may be anybody's."""
+        if self.transport != "tcp":
+            return True
+        if self.host in ("localhost", "lo"):
+            return True
+        try:
+            return ip_address(self.host.partition("%")[0]).is_loopback
+        except ValueError:
+            return False
 
     def with_host(self, host: str) -> str:
         """Return the text that ZeroMQ wants, with another host in it."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket as stdlib_socket
 from time import perf_counter
+from typing import Final
 
 import trio
 import zmq
 
 from broker.net.address import Address
 from broker.net.interface import Sink
+from broker.net.security import Security, guard_dialled
 from broker.net.sockets import (
     FRAMES_PER_TURN,
     NOBLOCK,
@@ -21,18 +23,27 @@ from broker.net.sockets import (
     readable,
     skip_parts,
 )
+from broker.trust.keys import PublicKey
 
 __all__ = ["Dialled"]
+
+# ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
+_OTHER_MECHANISM: Final = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 
 
 class Dialled:
     """A wire that we dialled: a DEALER of its own, disposed of with the wire."""
 
-    def __init__(self, sink: Sink, number: int, address: Address) -> None:
+    def __init__(
+        self, sink: Sink, number: int, address: Address, security: Security | None = None, key: PublicKey | None = None
+    ) -> None:
         self.sink = sink
         self.number = number
         self.address = address
+        self._key = key  # the one that is expected there
         self.socket = new_socket(zmq.DEALER)
+        if security is not None and key is not None:
+            guard_dialled(self.socket, security, key)
         self.socket.set(zmq.RECONNECT_IVL, -1)
         self._monitor = new_monitor(self.socket, zmq.EVENT_ALL)
         self._early: list[bytes] | None = []  # frames that wait for connect()
@@ -120,7 +131,7 @@ class Dialled:
         """Tell what the socket says of the wire's end, behind the frames that came before it; False when it lives."""
         lost = False
         while not self.closed and readable(self._monitor):
-            loss = self._loss_in(monitor_event(self._monitor)[0])
+            loss = self._loss_in(*monitor_event(self._monitor))
             if loss is not None:
                 while self.drain():
                     pass
@@ -128,16 +139,22 @@ class Dialled:
                 lost = True
         return lost
 
-    def _loss_in(self, event: int) -> tuple[str, str] | None:
+    def _loss_in(self, event: int, value: int) -> tuple[str, str] | None:
         """Say what a monitor's event means for the wire: nothing, or its end with code and reason."""
         if event == zmq.Event.CLOSED:
             return "refused", "nothing listens there (connection refused): is it started, is the address right?"
         if event == zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
+            if value == _OTHER_MECHANISM:
+                if self._key is None:
+                    return "authentication", "it asks for keys, and this endpoint has none: give Endpoint(keys=...)"
+                return "authentication", "it has no keys, and we talk only to who has: start it with keys, too"
             return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
         if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:  # a proxy whose program is away does so, or one just dying
+            if self._key is not None:
+                return "cut", f"it closed the connection: has it another key than {self._key}, is the port right?"
             return "cut", "what listens there closed the connection without a word of ZeroMQ: is the port right?"
         if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
-            return "authentication", "it does not accept our key"
+            return "authentication", "it does not trust our key: 'broker keys trust' at its end, or has it expired?"
         if event == zmq.Event.DISCONNECTED:
             return "cut", "the connection was closed"
         return None

@@ -26,6 +26,7 @@ import zmq
 from broker.errors import ListenError
 from broker.net.address import Address
 from broker.net.interface import Sink
+from broker.net.security import Gate, Security, guard_listening, set_own_key
 from broker.net.sockets import (
     FRAMES_PER_TURN,
     LINGER_MS,
@@ -44,6 +45,8 @@ __all__ = ["Listener"]
 # Closed wires whose late frames are ignored; older ones are forgotten.
 _CLOSED_MAX: Final = 4096
 
+_FAILED: Final = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+
 _WHY_NOT_LISTEN = {
     errno.EADDRINUSE: "is in use: another program listens there, or this one already does",
     errno.EADDRNOTAVAIL: "is not an address of this machine",
@@ -56,8 +59,15 @@ _WHY_NOT_LISTEN = {
 class Listener:
     """A bound ROUTER and its wires; ``attach`` is told the number and the identity of each new one."""
 
-    def __init__(self, sink: Sink, address: Address, attach: Callable[[Listener, int, bytes], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        address: Address,
+        attach: Callable[[Listener, int, bytes], None],
+        security: Security | None = None,
+    ) -> None:
         self.sink = sink
+        self._gate = Gate(security)
         self.socket = new_socket(zmq.ROUTER)
         self.socket.set(zmq.ROUTER_MANDATORY, 1)
         self.socket.set(zmq.IPV6, int(address.is_ipv6))
@@ -69,14 +79,17 @@ class Listener:
         self._hung_up: deque[tuple[float, int]] = deque()  # when to shut down which wire
         self._hangups = trio.lowlevel.ParkingLot()
         self._gone: OrderedDict[bytes, None] = OrderedDict()
+        self._names: dict[bytes, str] = {}  # of each identity: the name that the gate gave its connection
         try:
+            guard_listening(self.socket, self._gate)
             self.socket.bind(address.text)
         except zmq.ZMQError as error:
             self.socket.close(0)
+            self._gate.close()
             number = error.errno or 0
             why = _WHY_NOT_LISTEN.get(number, f"cannot be listened on: {error.strerror}")
             raise ListenError(number, f"{address.text} {why}") from error
-        self._monitor = new_monitor(self.socket, zmq.EVENT_DISCONNECTED)
+        self._monitor = new_monitor(self.socket, zmq.EVENT_DISCONNECTED | _FAILED)
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
 
     @trio.lowlevel.enable_ki_protection
@@ -92,6 +105,17 @@ class Listener:
             self.socket.disable_monitor()
             self._monitor.close(0)
             self.socket.close()
+            self._gate.close()
+
+    def secure(self, security: Security | None) -> None:
+        """Judge by other rules from now on; show another key to who connects from now on."""
+        former, self._gate.security = self._gate.security, security
+        if security is None or former is None or former.secret == security.secret:
+            return
+        # ZeroMQ copies a socket's key when it binds; connections that are there outlive the moment without a listener.
+        set_own_key(self.socket, security)
+        self.socket.unbind(self.bound)
+        self.socket.bind(self.bound)
 
     def _read(self) -> bool:
         more = self.drain()
@@ -109,8 +133,10 @@ class Listener:
             number = self._wires.get(identity)
             if number is None and identity not in self._gone:
                 number, frame = self._accept(identity)
-            else:
+            elif self._gate.security is None:
                 frame = socket.recv(NOBLOCK)  # there always is one behind an identity
+            else:
+                number, frame = self._authenticated(identity, number)
             if socket.get(zmq.RCVMORE):
                 frame = skip_parts(socket)
             if number is not None:
@@ -121,7 +147,9 @@ class Listener:
 
     def _accept(self, identity: bytes) -> tuple[int, bytes]:
         first = self.socket.recv(NOBLOCK, copy=False)
-        number = self._wires[identity] = self.sink.accepted(self.bound)
+        name = _name_of(first) if self._gate.security is not None else ""
+        number = self._wires[identity] = self.sink.accepted(self.bound, bytes.fromhex(name))
+        self._names[identity] = name
         self._attach(self, number, identity)
         try:
             descriptor: Any = first.get(zmq.SRCFD)
@@ -132,9 +160,22 @@ class Listener:
             self._connections[number] = (descriptor, _ends_of(descriptor))
         return number, first.bytes
 
+    def _authenticated(self, identity: bytes, number: int | None) -> tuple[int | None, bytes]:
+        """Receive a frame, and whose it is by the key of its connection: identities are of the peers' own choice.
+
+        Who takes the identity of one that has just gone is not taken for it.
+        """
+        frame = self.socket.recv(NOBLOCK, copy=False)
+        if number is not None and _name_of(frame) != self._names.get(identity):
+            number = None
+        return number, frame.bytes
+
     def _watch(self) -> bool:
         while not self.closed and readable(self._monitor):
-            descriptor = monitor_event(self._monitor)[1]
+            event, descriptor = monitor_event(self._monitor)
+            if event != zmq.EVENT_DISCONNECTED:
+                self._tell_turned_away(event)
+                continue
             wires = self._by_descriptor.get(descriptor)
             if not wires:
                 continue
@@ -148,9 +189,17 @@ class Listener:
         self.sink.round_done()
         return False
 
+    def _tell_turned_away(self, event: int) -> None:
+        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            self.sink.turned_away(self.bound, "authentication", self._gate.take_refused())
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and self._gate.security is not None:
+            reason = "it shows no key, expects another one than ours, or does not speak ZeroMQ"
+            self.sink.turned_away(self.bound, "authentication", reason)
+
     def hangup(self, number: int, identity: bytes) -> None:
         """Ignore what still comes from a wire; close its connection soon, unless its other end does before."""
         self._wires.pop(identity, None)
+        self._names.pop(identity, None)
         self._gone[identity] = None
         if len(self._gone) > _CLOSED_MAX:
             self._gone.popitem(last=False)
@@ -169,6 +218,12 @@ class Listener:
             if number in self._connections:
                 descriptor, ends = self._connections[number]
                 _shut_down(descriptor, ends)
+
+
+def _name_of(frame: Any) -> str:
+    """Return the name that the gate gave the connection that a frame came by."""
+    name: str = frame.get("User-Id")
+    return name
 
 
 def _copy_of(descriptor: int) -> stdlib_socket.socket:

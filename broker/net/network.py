@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 import zmq
 
-from broker.errors import ListenError
-from broker.net.address import parse_address
+from broker.errors import AddressError, InsecureAddress, ListenError
+from broker.net.address import Address, parse_address
 from broker.net.dialled import Dialled
 from broker.net.interface import Sink
 from broker.net.listener import Listener
+from broker.net.security import Security
 from broker.net.sockets import NOBLOCK, NOBLOCK_MORE, readable
 
-__all__ = ["Network"]
+__all__ = ["NO_KEY", "Network"]
+
+_INSECURE: Final = (
+    "leads to other machines, and this endpoint has no keys: anybody could listen, or pose as a peer.  Two commands "
+    "help: 'broker keys new NAME' makes a key, for Endpoint(keys='NAME'), and 'broker keys trust KEY --name PEER' says "
+    "whose is trusted.  Where the network itself is safe, say insecure=True"
+)
+NO_KEY: Final = (
+    "it is not known which key is to be expected there: say peer(..., key=...), or give the address in the access "
+    "rules ('broker keys trust KEY --name PEER --address ADDRESS')"
+)
 
 
 class Network:
     """Carries frames for one endpoint; wires are known by the numbers that its node gives them."""
 
-    def __init__(self, sink: Sink, nursery: trio.Nursery) -> None:
+    def __init__(self, sink: Sink, nursery: trio.Nursery, security: Security | None = None) -> None:
         self._sink = sink
+        self._security = security
         self._nursery = nursery
         self._listeners: dict[str, Listener] = {}
         self._dialled: dict[int, Dialled] = {}
         self._accepted: dict[int, tuple[Listener, bytes]] = {}
         self._touched: set[Dialled | Listener] = set()
 
-    async def listen(self, text: str) -> str:
+    async def listen(self, text: str, *, insecure: bool = False) -> str:
         """Listen on an address; returns the bound one (a port for port 0).  Raises AddressError, ListenError."""
-        address = parse_address(text, to_dial=False)
+        address = self._checked(text, to_dial=False, insecure=insecure)
         try:
-            listener = Listener(self._sink, address, self._attach)
+            listener = Listener(self._sink, address, self._attach, self._security)
         except zmq.ZMQError as error:  # no more descriptors, no more sockets
             raise ListenError(error.errno or 0, f"{text}: no socket to listen with: {error.strerror}") from error
         self._listeners[listener.bound] = listener
@@ -41,19 +55,44 @@ class Network:
     def _attach(self, listener: Listener, number: int, identity: bytes) -> None:
         self._accepted[number] = (listener, identity)
 
-    def check(self, text: str) -> None:
+    def check(self, text: str, *, insecure: bool = False) -> None:
         """Raise AddressError when the address cannot be dialled."""
-        parse_address(text, to_dial=True)
+        self._checked(text, to_dial=True, insecure=insecure)
 
-    def dial(self, number: int, text: str) -> None:
-        """Open a wire; what is sent on it before it is connected waits."""
+    def _checked(self, text: str, *, to_dial: bool, insecure: bool) -> Address:
+        address = parse_address(text, to_dial=to_dial)
+        if self._security is None:
+            if not (insecure or address.is_of_this_machine):
+                raise InsecureAddress(f"{text} {_INSECURE}")
+        elif insecure:
+            raise ValueError("this endpoint has keys: all that it says is encrypted, insecure=True makes no sense")
+        elif address.transport == "inproc":
+            raise AddressError(f"{text}: keys cannot be shown over inproc; use ipc://PATH or tcp://127.0.0.1:PORT")
+        return address
+
+    def secure(self, security: Security | None) -> None:
+        """Use another key, or other rules of who is let in, for wires that are opened from now on."""
+        self._security = security
+        for listener in self._listeners.values():
+            listener.secure(security)
+
+    def dial(self, number: int, text: str) -> bytes:
+        """Open a wire; what is sent on it before it is connected waits.  Returns the key its other end has to have."""
+        security, key = self._security, None
+        if security is not None:
+            keys = security.keys_for(text)
+            if not keys:
+                self._sink.lost(number, "authentication", NO_KEY)
+                return b""
+            key = keys[number % len(keys)]  # while it is being changed there are two: each attempt takes another
         try:
-            wire = Dialled(self._sink, number, parse_address(text, to_dial=True))
+            wire = Dialled(self._sink, number, parse_address(text, to_dial=True), security, key)
         except zmq.ZMQError as error:  # no more descriptors, no more sockets
             self._sink.lost(number, "unreachable", f"no socket to dial with: {error.strerror}")
-            return
+            return b""
         self._dialled[number] = wire
         self._nursery.start_soon(wire.run)
+        return b"" if key is None else key.raw
 
     def send(self, number: int, frame: bytes) -> None:
         """Send a frame; one for a wire that is gone is dropped, as the loss of the wire is told already or soon."""

@@ -5,7 +5,8 @@
     origin    16   the id of the endpoint that sent it
     count      2   how many entries follow, at least one
     entry     28   times count: the id of an endpoint (16), the number of the flow to it (4), and the place of the
-                   frame's first message in that flow (8); both 0 outside flows
+                   frame's first message in that flow (8); both 0 outside flows; then, if the frame has the flag
+                   SEALED, the seal for that endpoint (16, :mod:`broker.trust.guard`)
 
 All numbers are big-endian.  An entry stands in exactly one copy: whoever passes a frame on splits its entries by the
 way to each, so however the ways of different relays disagree for a moment, no endpoint is sent two copies.  The idea
@@ -19,15 +20,20 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from broker.errors import Malformed
+from broker.protocol.frames import SEALED
+from broker.trust.guard import SEAL_BYTES
 
-__all__ = ["ENTRY_BYTES", "Address", "Entry", "address_of", "entry_of", "read_address"]
+__all__ = ["PLACE", "ENTRY_BYTES", "Address", "Entry", "address_of", "entry_of", "read_address"]
 
 _HEAD = struct.Struct(">16sH")
 _ENTRY = struct.Struct(">16sIQ")
 ENTRY_BYTES: Final = _ENTRY.size
 _ALONE_BYTES: Final = _HEAD.size + ENTRY_BYTES
+_SEALED_BYTES: Final = ENTRY_BYTES + SEAL_BYTES
 
 entry_of = _ENTRY.pack
+# Of an entry: the flow and the place in it.
+PLACE: Final = slice(16, ENTRY_BYTES)
 
 
 class Entry(NamedTuple):
@@ -44,6 +50,7 @@ class Address(NamedTuple):
 
     origin: bytes
     head: bytes
+    sealed: bool = False
 
     @property
     def size(self) -> int:
@@ -60,11 +67,10 @@ class Address(NamedTuple):
 
     def entries(self) -> Iterator[Entry]:
         """Give the entries in turn."""
-        head = self.head
-        for at in range(_HEAD.size, len(head), ENTRY_BYTES):
-            raw = head[at : at + ENTRY_BYTES]
-            id_, flow, sequence = _ENTRY.unpack(raw)
-            yield Entry(id_, flow, sequence, raw)
+        head, size = self.head, _SEALED_BYTES if self.sealed else ENTRY_BYTES
+        for at in range(_HEAD.size, len(head), size):
+            id_, flow, sequence = _ENTRY.unpack_from(head, at)
+            yield Entry(id_, flow, sequence, head[at : at + size])
 
 
 def address_of(origin: bytes, entries: Sequence[bytes]) -> bytes:
@@ -72,12 +78,13 @@ def address_of(origin: bytes, entries: Sequence[bytes]) -> bytes:
     return _HEAD.pack(origin, len(entries)) + b"".join(entries)
 
 
-def read_address(frame: bytes, at: int) -> Address:
+def read_address(frame: bytes, at: int, flags: int = 0) -> Address:
     """Read the address that begins there; raises Malformed when it is cut short or names nobody."""
     if len(frame) < at + _HEAD.size:
         raise Malformed("a routed frame without an address")
     origin, count = _HEAD.unpack_from(frame, at)
-    end = at + _HEAD.size + count * ENTRY_BYTES
+    sealed = bool(flags & SEALED)
+    end = at + _HEAD.size + count * (_SEALED_BYTES if sealed else ENTRY_BYTES)
     if not count or len(frame) < end:
         raise Malformed("a routed frame whose address names nobody, or is cut short")
-    return Address(origin, frame[at:end])
+    return Address(origin, frame[at:end], sealed)

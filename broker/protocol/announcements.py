@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from broker.protocol import frames
 from broker.protocol.frames import MemberUpdate, Neighbour
 from broker.protocol.link import Link
 from broker.protocol.member import Member
 
-__all__ = ["announcement", "announcement_of", "merged", "neighbour_over", "same_links"]
+__all__ = ["announcement", "announcement_of", "merged", "neighbour_over", "same_links", "update_of", "whole"]
 
 
 def same_links(before: Mapping[bytes, Neighbour], after: Mapping[bytes, Neighbour]) -> bool:
@@ -27,8 +29,19 @@ def neighbour_over(link: Link, told: Neighbour | None) -> Neighbour:
 
 
 def announcement_of(member: Member) -> bytes:
-    """Return all that is known of an endpoint and its links, as it would announce it."""
-    return announcement(member, tuple(member.neighbours.values()))
+    """Return all that is known of an endpoint and its links, as it would announce it: where there are keys, as it did."""
+    return member.announced or announcement(member, tuple(member.neighbours.values()))
+
+
+def whole(update: MemberUpdate, neighbours: Mapping[bytes, Neighbour], signature: bytes = b"") -> bytes:
+    """Return an announcement with all links, whatever it told of them: what its signature is of, and what has it.
+
+    Links stand in the order of their ids, so that all who put the same changes together have the same bytes.
+    """
+    links = tuple(neighbours[id_] for id_ in sorted(neighbours))
+    return frames.encode(
+        structs.replace(update, neighbours=links, base=0, removed=(), signature=signature),
+    )
 
 
 def announcement(
@@ -40,7 +53,19 @@ def announcement(
     removed: tuple[bytes, ...] = (),
 ) -> bytes:
     """Return the payload of a MEMBER frame, with these of its links; with a ``base``, those that have changed since."""
-    update = MemberUpdate(
+    return frames.encode(update_of(member, neighbours, gone=gone, base=base, removed=removed))
+
+
+def update_of(
+    member: Member,
+    neighbours: tuple[Neighbour, ...],
+    *,
+    gone: bool = False,
+    base: int = 0,
+    removed: tuple[bytes, ...] = (),
+) -> MemberUpdate:
+    """Return what a MEMBER frame tells, not signed yet."""
+    return MemberUpdate(
         member.id,
         member.name,
         member.version,
@@ -53,13 +78,13 @@ def announcement(
         removed,
         member.masters,
         member.streams,
+        member.key,
     )
-    return frames.encode(update)
 
 
 def merged(known: Mapping[bytes, Neighbour], update: MemberUpdate) -> dict[bytes, Neighbour]:
-    """Return an endpoint's links after a change of them."""
-    merged = dict(known)
+    """Return an endpoint's links after a change of them, or as they are told anew."""
+    merged = dict(known) if update.base else {}
     for edge in update.neighbours:
         merged[edge.id] = edge
     for id_ in update.removed:

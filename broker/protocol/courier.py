@@ -70,7 +70,9 @@ class Courier:
         if outcome.recovered:
             self._act(Tell(MessagesRecovered(member.name, outcome.recovered)))
         self._losses.add(member.name, "out", "they passed while it was away", outcome.lost)
-        self._losses.add(member.name, "out", "its slow subscriptions dropped them", outcome.dropped)
+        self._losses.add(
+            member.name, "out", "it dropped them: slow subscriptions, or its access rules", outcome.dropped
+        )
         self._congestion(member)
         if not flow.pending:
             self._pending.pop(member, None)

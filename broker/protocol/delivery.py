@@ -22,11 +22,13 @@ from broker.protocol.subscriptions import Delivery, Subscription
 from broker.protocol.transit import Transit
 from broker.status import EventMisfitted
 from broker.topics import normalize_topic
+from broker.trust.judge import EVERYTHING
 
 __all__ = ["Delivering"]
 
 # Flows that are remembered so that nothing comes twice if their publishers are heard again; a kilobyte each.
 _FORMER_MAX: Final = 10_000
+_NONE: Final[frozenset[int]] = frozenset()
 _STALLED: Final = "its reader has taken nothing for {:g} s"
 
 
@@ -52,6 +54,7 @@ class Delivering:
         self._act = act
         self._released = released
         self.misfits = 0
+        self.refused: Callable[[Member, str, str, int], None] = _nothing
         self.condemned: list[tuple[Member, Malformed]] = []  # who sent what turned out to be no events
         self._flows = 0
         self._former: OrderedDict[bytes, InFlow] = OrderedDict()  # of those who were forgotten: they may come back
@@ -114,7 +117,9 @@ class Delivering:
                 self._check(run)
             flow.advance(kind, len(body), sum([run.count for run in runs]))
             for run in runs:
-                self.deliver(Delivery(run, member.name, member, self._report_misfit, self._condemn))
+                denied = _NONE if member.grants is EVERYTHING else self._deny(member, flow, run)
+                if len(denied) < len(run.topics):
+                    self.deliver(Delivery(run, member.name, member, self._report_misfit, self._condemn), denied)
         elif kind == Kind.LOST:
             lost = frames.decode(LostEvents, body).topics
             flow.advance(kind, len(body), sum([topic.count for topic in lost]))
@@ -145,8 +150,21 @@ class Delivering:
         for subscription in local:
             self._push(subscription, delivery, None, run.count)
 
-    def deliver(self, delivery: Delivery) -> None:
-        """Feed the subscriptions that want a run; of one with several topics they may want only some."""
+    def _deny(self, member: Member, flow: InFlow, run: Run) -> frozenset[int]:
+        """Return which of a run's topics its publisher has no right to; what is on them is dropped, and told."""
+        may_publish = member.grants.may_publish
+        denied = frozenset([index for index, topic in enumerate(run.topics) if not may_publish(topic)])
+        for index in denied:
+            count = run.which.count(index) if run.which else run.count
+            if count:
+                topic = run.topics[index]
+                self._losses.add(member.name, "in", "the access rules do not let it publish there", count, [topic])
+                self.refused(member, "publish", topic, count)
+                flow.dropped += count
+        return denied
+
+    def deliver(self, delivery: Delivery, denied: frozenset[int] = _NONE) -> None:
+        """Feed the subscriptions that want a run; of one with several topics they may want, or have, only some."""
         run = delivery.run
         if len(run.topics) == 1:
             for subscription in self._routes.route(run.topics[0], run.name).lane.local:
@@ -154,6 +172,8 @@ class Delivering:
             return
         wanted: dict[Subscription, list[int]] = {}
         for index, topic in enumerate(run.topics):
+            if index in denied:
+                continue
             for subscription in self._routes.route(topic, run.name).lane.local:
                 wanted.setdefault(subscription, []).append(index)
         for subscription, indexes in wanted.items():
@@ -288,3 +308,7 @@ class Delivering:
                 self._act_on_early(member, flow)
             except Malformed:
                 return
+
+
+def _nothing(member: Member, right: str, what: str, count: int) -> None:
+    pass

@@ -77,6 +77,7 @@ class Exchange:
         self.append: Callable[[bytes], None]
         self.batch_bytes = 0
         self.flush_due: Callable[[], None] = _nothing
+        self.permit: Callable[[str], None] = _allow  # raises for a topic that we may not publish on
 
     def _routes_changed(self) -> None:
         for outgoing in self._outgoing.values():
@@ -87,7 +88,7 @@ class Exchange:
     def publish(self, topic: str, event: object, time_ns: int) -> Published:
         """Take an event for all who want it; ``time_ns`` is its time, in nanoseconds since 1970.
 
-        Raises TopicError, EventMisfit and NotCarried, whether anybody wants the event or not.
+        Raises TopicError, NotPermitted, EventMisfit and NotCarried, whether anybody wants the event or not.
         """
         outgoing = self._outgoing.get(type(event))
         if outgoing is None:
@@ -129,7 +130,9 @@ class Exchange:
         return outgoing
 
     def _find_route(self, outgoing: Outgoing, topic: str) -> Route:
-        route = self.routes.route(normalize_topic(topic), outgoing.name)
+        normal = normalize_topic(topic)
+        self.permit(normal)
+        route = self.routes.route(normal, outgoing.name)
         if len(outgoing.routes) >= ROUTES_MAX:
             outgoing.routes.clear()
         outgoing.routes[topic] = route
@@ -192,4 +195,8 @@ class Exchange:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _allow(topic: str) -> None:
     pass

@@ -38,7 +38,9 @@ __all__ = [
     "PROTOCOL_VERSION",
     "ROUTED",
     "TTL_DEFAULT",
+    "SEALED",
     "Batch",
+    "Denied",
     "Header",
     "Hello",
     "Interest",
@@ -78,7 +80,9 @@ FRAME_BYTES_MAX: Final = 8 << 20
 MESSAGE_CHARGE: Final = 64
 # More hops than any sensible mesh has.  A frame that claims more breaks the protocol.
 TTL_DEFAULT: Final = 32
+# Flags: the receiver is to acknowledge at once; the entries of the address have seals.
 ACK_NOW: Final = 1
+SEALED: Final = 2
 
 
 class Kind(IntEnum):
@@ -103,6 +107,7 @@ class Kind(IntEnum):
     LEARNED = 24  # to whom announced interests: they are known here
     ASK = 25  # to who has not said so
     REPORT = 26  # to a publisher: what was received, and how much more may come
+    DENIED = 27  # to who asked for what the access rules do not give it
     EVENTS = 32
     LOST = 33  # in the place of events that are not kept any more: how many there were, of which topics
     PROBE = 34  # behind everything that was sent: what has been received?
@@ -243,6 +248,10 @@ class MemberUpdate(Struct, frozen=True, array_like=True):
     removed: Annotated[tuple[Id, ...], Meta(max_length=10_000)] = ()  # whom it is linked with no longer
     masters: Annotated[tuple[Role, ...], Meta(max_length=1000)] = ()  # of stores: all, whatever the base
     streams: Annotated[tuple[Role, ...], Meta(max_length=1000)] = ()  # of which it has a writer: all
+    key: Annotated[bytes, Meta(max_length=32)] = b""  # its public key; empty where there are no keys
+    signature: Annotated[bytes, Meta(max_length=64)] = (
+        b""  # of all this as it is with the base merged: announcements.py
+    )
 
 
 class Known(Struct, frozen=True, array_like=True, gc=False):
@@ -293,6 +302,14 @@ class Probe(Struct, frozen=True, array_like=True):
     given_up: Unsigned
 
 
+class Denied(Struct, frozen=True, array_like=True):
+    """The sender's access rules do not give the receiver a right; that came up so often since it was told last."""
+
+    right: Annotated[str, Meta(max_length=64)]
+    what: Annotated[str, Meta(max_length=1000)]
+    count: Annotated[int, Meta(ge=1)]
+
+
 class LostTopic(Struct, frozen=True, array_like=True, gc=False):
     """So many lost messages of one topic and event name; the topic is empty for what was not kept apart."""
 
@@ -336,6 +353,7 @@ _PAYLOADS = (
     Sync,
     Learned,
     Report,
+    Denied,
     Probe,
     LostEvents,
     Batch,

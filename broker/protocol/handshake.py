@@ -63,7 +63,7 @@ class Handshake:
         link = self._owner.links.get(hello.id)
         if link is not None and link.peer_name != hello.name:
             raise Malformed(f"{hello.name!r:.100} claims to be the process {link.peer_name!r:.100}")
-        refusal = self._judge(hello, now)
+        refusal = self._judge_key(wire, hello) or self._judge(hello, now)
         if refusal is not None:
             self._turn_away(wire, hello.name, refusal)
             return
@@ -83,6 +83,17 @@ class Handshake:
         if refusal.code != "linked":
             self._owner.act(Tell(PeerRefused(name, wire.address, refusal.code, refusal.text)))
         self._owner.drop_wire(wire)
+
+    def _judge_key(self, wire: Wire, peer: Hello | Welcome) -> Refusal | None:
+        """Decide whether the key of a wire is trusted, and may have the name and the id that are claimed over it."""
+        guard = self._owner.guard
+        refusal = guard.refusal(wire.key, peer.name)
+        if refusal is not None:
+            return Refusal(*refusal)
+        known = self._owner.observer.known_key(peer.id)
+        if known is not None and not guard.is_same(known, wire.key):
+            return Refusal("authentication", f"{peer.name!r:.100} claims to be a process that has another key")
+        return None
 
     def _judge(self, hello: Hello, now: float) -> Refusal | None:
         """Decide whether somebody who dialled us is let in."""
@@ -160,6 +171,12 @@ class Handshake:
         _check_name(welcome.name)
         if welcome.id == self._owner.id:
             raise Malformed("it claims to be ourselves")
+        refusal = self._judge_key(wire, welcome)
+        if refusal is not None:
+            self._owner.drop_wire(wire)
+            self._owner.retry(peering, refusal, now, told=False)
+            self._owner.act(Changed())
+            return
         link = self._owner.links.get(welcome.id)
         if welcome.resumed:
             if link is None or link.session != welcome.session:

@@ -25,6 +25,7 @@ from broker.protocol.routes import INTERESTS_MAX, Routes, weight_of
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit
 from broker.topics import normalize_prefix
+from broker.trust.judge import EVERYTHING
 
 __all__ = ["ASKS_MAX", "ASK_S", "Interests"]
 
@@ -66,6 +67,7 @@ class Interests:
         self._ask_due = False
         self._untold: dict[Member, None] = {}  # whose interests we know, and who could not be told so yet
         self._parts: dict[tuple[Link, bytes], tuple[list[Interest], list[bytes]]] = {}
+        self.refused: Callable[[Member, str, str], None] = _nothing
 
     # -- ours ----------------------------------------------------------------------------------------------------
 
@@ -147,6 +149,8 @@ class Interests:
     def take(self, link: Link, payload: bytes) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(InterestUpdate, payload)
+        if update.origin != link.peer_id and not link.grants.relay:
+            return  # what an endpoint wants is not signed: it is believed of who relays
         if update.origin == self._own.id and update.version > self._own.interests_version:
             self._overrule(update.version)
         member = self._members.members.get(update.origin)
@@ -169,6 +173,7 @@ class Interests:
         if not update.base:
             self._routes.forget(member)
         self._routes.change(member, added, update.removed)
+        self._refuse_hopeless(member, added)
         member.interests_version = update.version
         for part in payloads:
             self._members.flood(Kind.INTERESTS, part, link)
@@ -184,6 +189,13 @@ class Interests:
                 raise Malformed(str(error)) from error
             if normal != interest.prefix:
                 raise Malformed(f"a prefix that is not normalised: {interest.prefix!r:.100}")
+
+    def _refuse_hopeless(self, member: Member, added: Iterable[Interest]) -> None:
+        """Say at once what an endpoint will never be given; of what it may have in part, events are refused."""
+        if member.grants is not EVERYTHING:
+            for interest in added:
+                if not member.grants.touches(interest.prefix):
+                    self.refused(member, "subscribe", interest.prefix)
 
     def tell_learned(self, member: Member) -> None:
         """Tell an endpoint which of its interests we know; as long as ways change, all such endpoints at once later."""
@@ -250,3 +262,7 @@ def _whole(member: Member) -> Iterator[bytes]:
         final = at + _INTERESTS_PER_FRAME >= len(wanted)
         part = wanted[at : at + _INTERESTS_PER_FRAME]
         yield frames.encode(InterestUpdate(member.id, 0, member.interests_version, final, part, ()))
+
+
+def _nothing(member: Member, right: str, what: str) -> None:
+    pass

@@ -29,6 +29,8 @@ from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.protocol.frames import ACK_NOW, DATA, HEADER_BYTES, TTL_DEFAULT, Header, Kind, pack_header
+from broker.trust.judge import EVERYTHING
+from broker.trust.rights import Grants
 
 __all__ = ["ACK_DELAY_S", "ACK_FRAMES", "QUEUE_BYTES", "WINDOW_BYTES", "WINDOW_FRAMES", "Link", "OutFrame"]
 
@@ -68,6 +70,8 @@ class Link:
         self.peer_id = peer_id
         self.address = ""  # where we dialled it, or where it comes from
         self.dialled = False
+        self.key = b""  # whose it is, as the driver has proved of its present wire
+        self.grants: Grants = EVERYTHING
         self.session = session
         self.wire: int | None = None
         self.turn = 1  # counts the wires that the session has had

@@ -9,6 +9,8 @@ from broker.protocol.flows import InFlow, OutFlow
 from broker.protocol.frames import Interest, Neighbour, Role
 from broker.protocol.link import Link
 from broker.protocol.topology import BROKEN
+from broker.trust.judge import EVERYTHING
+from broker.trust.rights import Grants
 
 __all__ = ["Member"]
 
@@ -37,6 +39,10 @@ class Member(Struct, eq=False):
     incoming: InFlow | None = None
     relayed: bool = False  # something that claims to be its has come by way of another
     mistrusted: bool = False  # it has broken the protocol, and that was told
+    key: bytes = b""  # its public key
+    grants: Grants = EVERYTHING  # what our access rules let it do
+    announced: bytes = b""  # its last announcement in whole, with its signature, where there are keys
+    seal_keys: tuple[bytes, bytes] | None = None  # of frames to it and from it, once they are needed
     _out: OutFlow | None = None
 
     @property

@@ -19,14 +19,18 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
+from msgspec import structs
+
 from broker.errors import Malformed
 from broker.protocol import frames
-from broker.protocol.announcements import announcement, merged, neighbour_over, same_links
+from broker.protocol.announcements import merged, neighbour_over, same_links, update_of, whole
 from broker.protocol.apart import FAR, FORGET_S, Apart
-from broker.protocol.frames import Kind, Known, MemberUpdate, Sync
+from broker.protocol.frames import Kind, Known, MemberUpdate, Neighbour, Sync
 from broker.protocol.link import Link, OutFrame
 from broker.protocol.member import Member
 from broker.protocol.topology import BROKEN, shortest_ways
+from broker.trust.guard import Guard
+from broker.trust.judge import EVERYTHING
 
 __all__ = ["EDGES_MAX", "FORGET_S", "MEMBERS_MAX", "Members", "Watcher"]
 
@@ -68,6 +72,9 @@ class Watcher(Protocol):
     def roles_changed(self) -> None:
         """An endpoint is master of other stores, or writes other log streams, than before."""
 
+    def refused(self, member: Member, right: str, what: str) -> None:
+        """The access rules do not let an endpoint have what it announces."""
+
 
 class Members:
     """The mesh as one endpoint sees it."""
@@ -80,8 +87,12 @@ class Members:
         touched: dict[Link, None],
         condemn: Callable[[Link, Malformed], None],
         changed: Callable[[], None],
+        guard: Guard,
     ) -> None:
         self.own = own
+        self._guard = guard
+        self._strangers: OrderedDict[bytes, str] = OrderedDict()  # by id: why they are not let into the graph
+        self.strange: Callable[[MemberUpdate, str], None] = _nothing
         self.members: dict[bytes, Member] = {}
         self.apart = Apart()
         self._forgotten: OrderedDict[bytes, int] = OrderedDict()  # until which version they are not heard again
@@ -164,7 +175,12 @@ class Members:
         }
         changed = tuple(edge for edge in own.neighbours.values() if told.get(edge.id) != edge)
         removed = tuple(id_ for id_ in told if id_ not in own.neighbours)
-        self.flood(Kind.MEMBER, announcement(own, changed, gone=self._leaving, base=base, removed=removed), None)
+        update = update_of(own, changed, gone=self._leaving, base=base, removed=removed)
+        if self._guard.closed:
+            signature = self._guard.sign(whole(update, own.neighbours))
+            own.announced = whole(update, own.neighbours, signature)
+            update = structs.replace(update, signature=signature)
+        self.flood(Kind.MEMBER, frames.encode(update), None)
 
     def send(self, link: Link, kind: Kind, payload: bytes) -> None:
         """Send a frame of the mesh's own over a link."""
@@ -222,34 +238,28 @@ class Members:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(MemberUpdate, payload)
         if update.id == self.own.id:
-            self._overrule(update.version, now)
+            if not self._guard.closed:  # else nobody believes who speaks in our name
+                self._overrule(update.version, now)
             return
         member = self.members.get(update.id)
-        known = self._forgotten.get(update.id, 0) if member is None else member.version
-        if update.version <= known:
+        if not self._is_news(link, update, member):
             return
-        if not update.name.isprintable():
-            raise Malformed(f"an endpoint's name is not printable text: {update.name!r:.100}")
-        if member is not None and member.name != update.name:
-            raise Malformed(f"the endpoint {member.name!r} is said to be called {update.name!r:.100}")
-        if update.base and (member is None or member.version != update.base):
-            have = (0, 0) if member is None else (member.version, member.interests_version)
-            self.send(link, Kind.SYNC, frames.encode(Sync(False, (Known(update.id, *have),))))
-            return
+        neighbours = merged(member.neighbours if member else {}, update)
+        announced = self._prove(update, neighbours)
         if member is None:
-            if update.gone:
-                return
             member = self._add(update, link)
-        neighbours = merged(member.neighbours, update) if update.base else {edge.id: edge for edge in update.neighbours}
+        member.announced = announced
+        if member.key != update.key:
+            member.key, member.seal_keys = update.key, None
         growth = len(neighbours) - len(member.neighbours)
         grows = growth > 0 or not member.version
         self._edges += growth
-        same = member.version and member.forward == update.forward and same_links(member.neighbours, neighbours)
+        forward = self._allow(member, update)
+        same = member.version and member.forward == forward and same_links(member.neighbours, neighbours)
         member.version = update.version
-        member.forward = update.forward
+        member.forward = forward
         member.neighbours = neighbours
         member.interests_promised = update.interests
-        self._take_roles(member, update)
         if not same or member.interests_version < update.interests:
             self._graph_changed(now)  # else it has measured round trips
         self._bound(link, now)
@@ -260,10 +270,87 @@ class Members:
                 self.forget(member, "it has left")
             self._forgotten[member.id] = _FOR_GOOD
 
-    def _take_roles(self, member: Member, update: MemberUpdate) -> None:
-        if (member.masters, member.streams) != (update.masters, update.streams):
-            member.masters, member.streams = update.masters, update.streams
+    def _is_news(self, link: Link, update: MemberUpdate, member: Member | None) -> bool:
+        """Whether an announcement is newer than what is known, and can be acted on; what lacks its base is asked for."""
+        known = self._forgotten.get(update.id, 0) if member is None else member.version
+        if update.version <= known:
+            return False
+        if not update.name.isprintable():
+            raise Malformed(f"an endpoint's name is not printable text: {update.name!r:.100}")
+        if self._is_strange(link, update, member):
+            return False
+        if member is not None and member.name != update.name:
+            raise Malformed(f"the endpoint {member.name!r} is said to be called {update.name!r:.100}")
+        if update.base and (member is None or member.version != update.base):
+            have = (0, 0) if member is None else (member.version, member.interests_version)
+            self.send(link, Kind.SYNC, frames.encode(Sync(False, (Known(update.id, *have),))))
+            return False
+        return member is not None or not update.gone
+
+    # -- what is believed, and allowed -----------------------------------------------------------------------------
+
+    def _is_strange(self, link: Link, update: MemberUpdate, member: Member | None) -> bool:
+        """Whether somebody is not let into the graph; who passes word of it on may be honest, and have other rules.
+
+        Raises Malformed when it is the peer itself that has another key than its connection.
+        """
+        if not self._guard.closed:
+            return False
+        if update.id == link.peer_id and not self._guard.is_same(update.key, link.key):
+            raise Malformed(f"it announces the key {self._guard.label(update.key)}, and has shown another one")
+        refusal = self._guard.refusal(update.key, update.name)
+        if refusal is None and member is not None and not self._guard.is_same(update.key, member.key):
+            refusal = "authentication", f"it takes the id of {member.name}, which has another key"
+        if refusal is None:
+            return False
+        if self._strangers.get(update.id) != refusal[1]:
+            self._strangers[update.id] = refusal[1]
+            if len(self._strangers) > _FORGOTTEN_MAX:
+                self._strangers.popitem(last=False)
+            self.strange(update, refusal[1])
+        return True
+
+    def _prove(self, update: MemberUpdate, neighbours: dict[bytes, Neighbour]) -> bytes:
+        """Return an announcement in whole, as it is passed on; raises Malformed when its signature is not right."""
+        if not self._guard.closed:
+            return b""
+        if not self._guard.is_signed(update.key, whole(update, neighbours), update.signature):
+            raise Malformed(f"an announcement of {update.name!r:.100} that {update.name!r:.100} has not signed")
+        return whole(update, neighbours, update.signature)
+
+    def _allow(self, member: Member, update: MemberUpdate) -> bool:
+        """Let an endpoint have what it announces and its rights allow; returns whether it relays."""
+        grants = member.grants = self._guard.grants(member.key)
+        masters, streams = update.masters, update.streams
+        if grants is not EVERYTHING:
+            masters = tuple(role for role in masters if grants.may_use_store("master", role.name))
+            streams = tuple(role for role in streams if grants.may_use_log("write", role.name))
+            for role in (*update.masters, *update.streams):
+                if role not in masters and role not in streams:
+                    right = "store master" if role in update.masters else "log write"
+                    self._watcher.refused(member, right, role.name)
+        if (member.masters, member.streams) != (masters, streams):
+            member.masters, member.streams = masters, streams
             self._watcher.roles_changed()
+        return update.forward and grants.relay
+
+    def rules_changed(self, now: float) -> None:
+        """Judge everybody anew: the access rules have changed, or our own key has."""
+        self._strangers.clear()
+        own_key = self.own.key
+        self.own.key = self._guard.key
+        for member in list(self.members.values()):
+            refusal = self._guard.refusal(member.key, member.name)
+            if refusal is not None:
+                self.forget(member, refusal[1])
+                continue
+            if own_key != self.own.key:
+                member.seal_keys = None
+            update = frames.decode(MemberUpdate, member.announced)
+            member.forward = self._allow(member, update)
+        self._graph_changed(now)
+        self._announce_at = now
+        self._changed()
 
     def _overrule(self, version: int, now: float) -> None:
         """Have the last word where somebody speaks in our name."""
@@ -376,7 +463,7 @@ class Members:
             if known_ids.issuperset(member.neighbours):
                 continue
             for id_, edge in member.neighbours.items():
-                if edge.up and id_ not in known_ids:
+                if edge.up and id_ not in known_ids and id_ not in self._strangers:
                     unknown[id_] = (member.hop, Known(id_, 0, 0))
         self._unknown = {id_: self._unknown.get(id_, now + _UNKNOWN_S) for id_ in unknown}
         for id_, (hop, known) in unknown.items():
@@ -412,3 +499,7 @@ class Members:
         if self._compute_at is not None and self._compute_at < due:
             due = self._compute_at
         return due
+
+
+def _nothing(update: MemberUpdate, why: str) -> None:
+    pass

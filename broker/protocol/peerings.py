@@ -20,6 +20,7 @@ from broker.protocol.handshake import Handshake
 from broker.protocol.link import Link
 from broker.protocol.wires import Chance, Observer, Peering, Timing, Wire
 from broker.status import PeeringFailed, PeerInterrupted, PeerLost, PeerRefused
+from broker.trust.guard import Guard
 
 __all__ = ["FINAL_CODES", "UNGREETED_WIRES_MAX", "Peerings"]
 
@@ -42,8 +43,10 @@ class Peerings:
         timing: Timing,
         act: Callable[[Action], None],
         observer: Observer,
+        guard: Guard,
     ) -> None:
         self.name = name
+        self.guard = guard
         self.id = chance.randbytes(16)
         self.links: dict[bytes, Link] = {}  # by the peer's id
         self.peerings: dict[str, Peering] = {}  # by address
@@ -124,9 +127,10 @@ class Peerings:
         self.act(Dial(wire.number, peering.address))
         self.send_bare(wire, Kind.HELLO, frames.encode_hello(hello))
 
-    def accept(self, address: str, now: float) -> int:
+    def accept(self, address: str, now: float, key: bytes = b"") -> int:
         """Take note of a wire that somebody opened to us; returns its number.  Of too many, the oldest is dropped."""
         wire = self._new_wire(address, None, now)
+        wire.key = key
         self._ungreeted += 1
         if self._ungreeted > UNGREETED_WIRES_MAX:
             oldest = min((w for w in self.wires.values() if w.link is None and w.peering is None), key=_opened)
@@ -226,6 +230,26 @@ class Peerings:
         elif not link.ended:
             self.end(link, "protocol", f"broke the protocol: {error}")
 
+    def rejudge(self, now: float) -> None:
+        """End the links of those whose key is no longer trusted, or may not have their name any more."""
+        for link in list(self.links.values()):
+            refusal = self.guard.refusal(link.key, link.peer_name)
+            if refusal is None:
+                link.grants = self.guard.grants(link.key)
+                continue
+            if link.wire is not None:
+                bye = link.unsequenced(Kind.BYE, frames.encode(Refusal(*refusal)))
+                self.act(Send(link.wire, bye))
+            self.end(link, "refused", refusal[1])
+        for wire in list(self.wires.values()):
+            if wire.link is None and wire.key and self.guard.holder(wire.key) is None:
+                self._lose_wire(wire, "authentication", "its key is no longer trusted", now)
+
+    def renew_wires(self, now: float) -> None:
+        """Give up all connections, to make them anew with another key; sessions go on over the new ones."""
+        for wire in list(self.wires.values()):
+            self._lose_wire(wire, "cut", "it is made anew, with our new key", now)
+
     def _retry_if_idle(self, peering: Peering, failure: Refusal, now: float, *, told: bool) -> None:
         linked = peering.link is not None and peering.link.wire is not None
         wanted = self.peerings.get(peering.address) is peering
@@ -291,6 +315,7 @@ class Peerings:
             link.dialled = True
             self.satisfy(wire.peering, link)
         wire.link = link
+        link.key, link.grants = wire.key, self.guard.grants(wire.key)
         link.wire = wire.number
         link.turn = turn
         link.dialler = link.peer_id if wire.peering is None else self.id

@@ -53,6 +53,11 @@ class Routes:
         self._routes: dict[tuple[str, str], Route] = {}
         self._lanes: dict[tuple[str, tuple[Member, ...], tuple[Subscription, ...]], Lane] = {}
         self.invalidated: Callable[[], None] = _nothing
+        self.refused: Callable[[Member, str, str], None] = _not_told
+
+    def rules_changed(self) -> None:
+        """Work all routes out anew: who may have what has changed."""
+        self._invalidate()
 
     def _invalidate(self) -> None:
         self._routes.clear()
@@ -126,11 +131,13 @@ class Routes:
         return route
 
     def _lane(self, topic: str, name: str) -> Lane:
-        members = {
-            member: None
-            for member, wanted in self._remote.match(topic)
-            if None in wanted or any(names is not None and name in names for names in wanted)
-        }
+        members: dict[Member, None] = {}
+        for member, wanted in self._remote.match(topic):
+            if None in wanted or any(names is not None and name in names for names in wanted):
+                if member.grants.may_subscribe(topic):
+                    members[member] = None
+                else:
+                    self.refused(member, "subscribe", topic)
         local = self.readers(topic, name)
         key = (name, tuple(members), local)
         lane = self._lanes.get(key)
@@ -144,7 +151,9 @@ class Routes:
 
     def count(self, topic: str) -> int:
         """Return how many endpoints and own subscriptions want events of that topic, of any name."""
-        members = {member for member, _ in self._remote.match(topic) if member.reachable}
+        members = {
+            member for member, _ in self._remote.match(topic) if member.reachable and member.grants.may_subscribe(topic)
+        }
         return len(members) + len(self._local.match(topic))
 
 
@@ -154,4 +163,8 @@ def weight_of(interest: Interest) -> int:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _not_told(member: Member, right: str, what: str) -> None:
     pass

@@ -8,13 +8,15 @@ not known or whose link is full is dropped here and counted: its sender finds th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hmac import compare_digest
 
 from broker.errors import Malformed
-from broker.protocol.addresses import Address, Entry, address_of, entry_of
-from broker.protocol.frames import HEADER_BYTES, TTL_DEFAULT, Header
+from broker.protocol.addresses import ENTRY_BYTES, PLACE, Address, Entry, address_of, entry_of
+from broker.protocol.frames import HEADER_BYTES, SEALED, TTL_DEFAULT, Header
 from broker.protocol.link import Link, OutFrame
 from broker.protocol.member import Member
 from broker.protocol.members import Members
+from broker.trust.guard import Guard, digest_of, seal
 
 __all__ = ["Transit"]
 
@@ -22,8 +24,9 @@ __all__ = ["Transit"]
 class Transit:
     """Sends by address."""
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: Members, guard: Guard) -> None:
         self._members = members
+        self._guard = guard
         self._id = members.own.id
         self.touched = members.touched
         self.relayed = 0
@@ -31,6 +34,9 @@ class Transit:
 
     def send(self, kind: int, body: bytes, targets: Iterable[tuple[Member, int, int]], flags: int = 0) -> None:
         """Send a frame to (member, flow, sequence) each; who cannot be reached now does not get it."""
+        if self._guard.closed:
+            self._send_proved(kind, body, targets, flags)
+            return
         by_hop: dict[Link, list[bytes]] = {}
         for member, flow, sequence in targets:
             hop = member.hop
@@ -41,11 +47,47 @@ class Transit:
                 else:
                     by_hop[hop] = [entry]
         for hop, entries in by_hop.items():
-            if hop.is_full(kind):
-                self.dropped += len(entries)
+            self._send_over(hop, kind, body, entries, flags)
+
+    def _send_over(self, hop: Link, kind: int, body: bytes, entries: list[bytes], flags: int) -> None:
+        if hop.is_full(kind):
+            self.dropped += len(entries)
+            return
+        hop.send(OutFrame(kind, body, address_of(self._id, entries), TTL_DEFAULT, flags))
+        self.touched[hop] = None
+
+    # -- seals (broker.trust.guard) --------------------------------------------------------------------------------
+
+    def _send_proved(self, kind: int, body: bytes, targets: Iterable[tuple[Member, int, int]], flags: int) -> None:
+        """Send a frame that is sealed for each receiver, but for a neighbour that is the only one over its link."""
+        by_hop: dict[Link, list[tuple[Member, bytes]]] = {}
+        for member, flow, sequence in targets:
+            if member.hop is not None:
+                by_hop.setdefault(member.hop, []).append((member, entry_of(member.id, flow, sequence)))
+        digest = b""
+        for hop, entries in by_hop.items():
+            if len(entries) == 1 and entries[0][0].id == hop.peer_id:
+                self._send_over(hop, kind, body, [entries[0][1]], flags)
                 continue
-            hop.send(OutFrame(kind, body, address_of(self._id, entries), TTL_DEFAULT, flags))
-            self.touched[hop] = None
+            digest = digest or digest_of(kind, body)
+            sealed = [entry + seal(self._seal_keys(member)[0], digest, entry[PLACE]) for member, entry in entries]
+            self._send_over(hop, kind, body, sealed, flags | SEALED)
+
+    def _seal_keys(self, member: Member) -> tuple[bytes, bytes]:
+        if member.seal_keys is None:
+            member.seal_keys = self._guard.seal_keys(member.key, self._id, member.id)
+        return member.seal_keys
+
+    def is_proved(self, member: Member, link: Link, address: Address, own: Entry, kind: int, body: bytes) -> bool:
+        """Whether a frame is from whom it says: it came straight from it, or has its seal."""
+        if link.peer_id == member.id and self._guard.is_same(link.key, member.key):
+            return True
+        if not address.sealed:
+            return False
+        expected = seal(self._seal_keys(member)[1], digest_of(kind, body), own.raw[PLACE])
+        return compare_digest(expected, own.raw[ENTRY_BYTES:])
+
+    # -- receiving and relaying ------------------------------------------------------------------------------------
 
     def receive(self, header: Header, address: Address, frame: bytes) -> Entry | None:
         """Pass a frame on to others that it is for; returns our own entry, if it is for us too.
@@ -84,5 +126,6 @@ class Transit:
                 self.dropped += len(entries)
                 continue
             self.relayed += 1
-            hop.send(OutFrame(header.kind, body, address_of(address.origin, entries), header.ttl - 1))
+            flags = header.flags & SEALED
+            hop.send(OutFrame(header.kind, body, address_of(address.origin, entries), header.ttl - 1, flags))
             self.touched[hop] = None

@@ -96,10 +96,14 @@ class Wire(Struct, eq=False):
     spoke: float
     link: Link | None = None
     probe_until: float | None = None
+    key: bytes = b""  # whose it is, as the driver has proved; empty where there are no keys
 
 
 class Observer(Protocol):
     """Who is told of links: the node."""
+
+    def known_key(self, id_: bytes) -> bytes | None:
+        """Return the key of the endpoint with that id; None when there is none that we know."""
 
     def link_started(self, link: Link) -> None:
         """A session has begun; its peer knows nothing of us yet."""

@@ -404,6 +404,9 @@ class Master:
             return  # it asks again
         for item in commands.items:
             admit(item.commands)
+        known = self._members.get(commands.writer)
+        if known is not None and known.key != member.key:
+            raise Malformed("it asks in the name of a writer that has another key")
         self._members[commands.writer] = member
         taken = self._writers.take(commands, self._time_ns(now))
         for row in taken.settled:

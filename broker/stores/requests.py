@@ -31,6 +31,7 @@ _ERRORS: Final = {
         errors.NotReplicated,
         errors.OutOfRange,
         errors.StoreFull,
+        errors.StoreNotPermitted,
         errors.TypeClash,
         errors.ValueDiffers,
     )

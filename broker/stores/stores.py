@@ -23,6 +23,7 @@ from broker.stores.bareclone import BareClone
 from broker.stores.clone import Clone
 from broker.stores.followers import Sender
 from broker.stores.master import Master
+from broker.stores.permission import answer, missing_right
 from broker.stores.proxy import Proxy
 from broker.stores.retention import LOG_BYTES
 from broker.stores.wire import NotHere, StoreKind
@@ -46,6 +47,7 @@ class Stores:
         self._serial = 0  # of the last clone that has ended
         self._look = False  # who is master of what may have changed
         self._now = 0.0
+        self.refused: Callable[[Member, str, str], None] = _nothing
 
     @property
     def any(self) -> bool:
@@ -143,7 +145,10 @@ class Stores:
         store = wire.store_of(body)
         if kind in _FOR_MASTERS:
             master = self.masters.get(store)
-            if master is not None:
+            lacking = "" if master is None else missing_right(member, store, kind, body)
+            if lacking:
+                self._refuse(member, store, lacking, kind, body)
+            elif master is not None:
                 master.take(member, kind, body, now)
             elif kind in {StoreKind.FOLLOW, StoreKind.COMMANDS}:
                 notice = NotHere(store, f"{self._members.own.name} is not its master")
@@ -155,6 +160,23 @@ class Stores:
         else:
             raise Malformed(f"frames of kind {kind} are not known in this version")
         self.settle(now)
+
+    def _refuse(self, member: Member, store: str, right: str, kind: int, body: bytes) -> None:
+        told = answer(store, right, kind, body, self._members.own.name)
+        if told is not None:
+            self._transit.send(told[0], told[1], ((member, 0, 0),))
+            self.refused(member, right, store)
+
+    def rules_changed(self) -> None:
+        """Let go of clones that may not read any more."""
+        self._look = True
+        for store, master in self.masters.items():
+            for member in {follower.member for follower in master.followers.followers.values()}:
+                if not member.grants.may_use_store("read", store):
+                    master.member_forgotten(member)
+                    notice = NotHere(store, "the access rules no longer give you the right to read it")
+                    self._transit.send(StoreKind.NOT_HERE, wire.encode(notice), ((member, 0, 0),))
+                    self.refused(member, "store read", store)
 
     def masters_changed(self) -> None:
         """Take note that endpoints are master of other stores than before, or can be reached or not."""
@@ -274,3 +296,7 @@ class Stores:
 
 def _rank(member: Member, role: Role) -> tuple[int, bytes]:
     return role.since, member.id
+
+
+def _nothing(member: Member, right: str, what: str) -> None:
+    pass

@@ -1,0 +1,113 @@
+"""What access rules refuse, told at both ends: here by a status event, there by a DENIED frame, which leads to one.
+
+Told at once, then at most once a second for each who, right and what, so that a flood of refusals is none of words.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from broker.protocol import frames
+from broker.protocol.actions import Action, Changed, Tell
+from broker.protocol.frames import Denied, Kind
+from broker.protocol.member import Member
+from broker.protocol.transit import Transit
+from broker.status import AccessRefused, PeerRefused
+from broker.trust.guard import Guard
+
+__all__ = ["Refusals"]
+
+_TELL_S: Final = 1.0
+# Accounts that are kept apart; beyond them the oldest is told early and forgotten.
+_ACCOUNTS_MAX: Final = 1000
+
+
+class _Account(Struct, eq=False):
+    """What was refused for one reason, not told yet; ``member`` is who is told besides us."""
+
+    told_at: float
+    member: Member | None
+    count: int = 0
+
+
+class Refusals:
+    """Counts by who was refused, the right that was lacking, what it was for, and who refused it."""
+
+    def __init__(self, name: str, guard: Guard, transit: Transit, act: Callable[[Action], None]) -> None:
+        self._name = name
+        self._guard = guard
+        self._transit = transit
+        self._act = act
+        self._accounts: OrderedDict[tuple[str, str, str, str, str], _Account] = OrderedDict()
+        self._strangers: dict[tuple[str, str, str], int] = {}
+        self._strangers_told = float("-inf")
+        self._strangers_due = float("inf")
+        self.count = 0
+
+    def add(self, member: Member, right: str, what: str, count: int = 1) -> None:
+        """Take note that we refused something to an endpoint."""
+        self._add((member.name, self._guard.label(member.key), right, what, self._name), member, count)
+
+    def add_stranger(self, address: str, code: str, reason: str) -> None:
+        """Take note that somebody was not let in who is no endpoint that we know."""
+        self._strangers[address, code, reason] = self._strangers.get((address, code, reason), 0) + 1
+        if len(self._strangers) > _ACCOUNTS_MAX:
+            del self._strangers[next(iter(self._strangers))]
+        if self._strangers_due == float("inf"):
+            self._strangers_due = self._strangers_told + _TELL_S
+            self._act(Changed())
+
+    def _tell_strangers(self, now: float) -> None:
+        for (address, code, reason), count in self._strangers.items():
+            times = f", {count} times" if count > 1 else ""
+            self._act(Tell(PeerRefused("unknown", address, code, reason + times)))
+        self._strangers.clear()
+        self._strangers_due, self._strangers_told = float("inf"), now
+
+    def take(self, member: Member, denied: Denied) -> None:
+        """Take note that an endpoint refused something to us."""
+        key = (self._name, self._guard.label(self._guard.key), denied.right, denied.what, member.name)
+        self._add(key, None, denied.count)
+
+    def _add(self, key: tuple[str, str, str, str, str], member: Member | None, count: int) -> None:
+        self.count += count
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account(float("-inf"), member)
+            if len(self._accounts) > _ACCOUNTS_MAX:
+                self._tell(*self._accounts.popitem(last=False))
+        if not account.count:
+            self._act(Changed())  # there is a deadline
+        account.count += count
+
+    def tick(self, now: float) -> None:
+        """Tell what is due."""
+        if now >= self._strangers_due:
+            self._tell_strangers(now)
+        for key, account in list(self._accounts.items()):
+            if now < account.told_at + _TELL_S:
+                continue
+            if account.count:
+                self._tell(key, account)
+                account.told_at = now
+            else:
+                del self._accounts[key]
+
+    def _tell(self, key: tuple[str, str, str, str, str], account: _Account) -> None:
+        if not account.count:
+            return
+        self._act(Tell(AccessRefused(*key, account.count)))
+        if account.member is not None:
+            body = frames.encode(Denied(key[2], key[3], account.count))
+            self._transit.send(Kind.DENIED, body, ((account.member, 0, 0),))
+        account.count = 0
+
+    def next_deadline(self) -> float:
+        """Return when there is something to tell."""
+        if not self._accounts:
+            return self._strangers_due
+        return min(self._strangers_due, min(account.told_at for account in self._accounts.values()) + _TELL_S)

@@ -1,0 +1,82 @@
+"""Access rules: whose keys are trusted, by which name they are known, and what each may do.
+
+:class:`Access` is plain data, made in Python or read from a TOML file (:mod:`broker.trust.toml`).  It is judged
+by a :class:`~broker.trust.judge.Judge`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+
+from broker.errors import AccessError
+from broker.trust.keys import PublicKey
+from broker.trust.rights import Rights
+
+__all__ = ["Access", "Trusted", "is_label"]
+
+_LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Trusted(Struct, frozen=True, kw_only=True):
+    """Somebody who is trusted: the keys it may show (several while they are being changed), and its rights.
+
+    Its rights are its ``own`` and those of its ``groups``.  An endpoint with one of its keys may be called as the entry
+    is, or that with ``@`` and anything behind it, or as one of ``names``, where ``*`` stands for anything.
+    ``addresses`` are where it listens: who dials one of them expects its keys there.  From ``expires`` on, and when it
+    is ``revoked``, its keys are worth nothing.
+    """
+
+    keys: tuple[PublicKey, ...]
+    groups: tuple[str, ...] = ()
+    own: Rights = Rights()
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    expires: datetime | None = None
+    revoked: bool = False
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """Everybody who is trusted, by name, and the rights of groups.  After ``expires`` nobody is.
+
+    Raises :class:`~broker.errors.AccessError` for what makes no sense: a key in two entries, a group that is not there,
+    a time without a time zone.
+    """
+
+    trusted: Mapping[str, Trusted] = field(default_factory=dict)
+    groups: Mapping[str, Rights] = field(default_factory=dict)
+    expires: datetime | None = None
+
+    def __post_init__(self) -> None:
+        holders: dict[bytes, str] = {}
+        _check_time("expires", self.expires)
+        for label, entry in self.trusted.items():
+            if not is_label(label):
+                raise AccessError(
+                    f"{label!r:.120} cannot be the name of a key: letters, digits and . _ - are used, at most 100"
+                )
+            if not entry.keys:
+                raise AccessError(f"{label}: no key: give one, or leave the entry out")
+            _check_time(f"{label}: expires", entry.expires)
+            for key in entry.keys:
+                holder = holders.setdefault(key.raw, label)
+                if holder != label:
+                    raise AccessError(f"{label} and {holder} have the same key {key}: each needs its own")
+            for group in entry.groups:
+                if group not in self.groups:
+                    there = ", ".join(sorted(self.groups)) or "none"
+                    raise AccessError(f"{label}: there is no group {group!r} (there are: {there})")
+
+
+def is_label(text: str) -> bool:
+    """Whether a text can be the name of a key."""
+    return _LABEL.fullmatch(text) is not None
+
+
+def _check_time(where: str, time: datetime | None) -> None:
+    if time is not None and time.tzinfo is None:
+        raise AccessError(f"{where}: a time needs its zone, such as 2027-01-31T12:00:00Z")

@@ -1,0 +1,380 @@
+"""Access rules as a text, in TOML: what people write, review and copy to their machines.
+
+::
+
+    # access.toml: whom this endpoint trusts, and with what.  It holds public keys only.
+    expires = 2027-06-30T00:00:00Z              # from then on nobody is trusted
+
+    [keys.manager]
+    key = "bk1..."                              # or keys = ["bk1...", "bk1..."] while a key is being changed
+    groups = ["operators"]
+    names = ["manager-*"]                       # it may be called so, too
+    addresses = ["tcp://10.0.0.1:9999"]         # who dials it expects this key there
+    expires = 2027-01-01T00:00:00Z
+    revoked = false
+    publish = ["alerts/"]                       # rights of its own
+
+    [groups.agents]
+    publish = ["host/{name}/"]                  # {name} is the name of whoever has the right
+    subscribe = ["command/{name}/", "command/all/"]
+    stores.hosts = ["read", "write"]            # or "host*" for all that begin so
+    logs.conn = ["write"]
+    relay = false
+
+Only ``key`` (or ``keys``) has to be there; what is not said is not allowed.  Whatever makes no sense is an
+:class:`~broker.errors.AccessError` that says where it is, what is wrong there, and what to do.  Nothing of a file is
+taken when a part of it is wrong: an unknown word may be a right that was meant to be taken away.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any, Final, NoReturn, TypeVar
+
+from broker.errors import AccessError, BadKey, TopicError
+from broker.topics import normalize_prefix
+from broker.trust.access import Access, Trusted, is_label
+from broker.trust.keys import PublicKey
+from broker.trust.rights import LOG_RIGHTS, STORE_RIGHTS, Rights
+
+__all__ = ["TEXT_MAX", "format_access", "parse_access"]
+
+# Room for some 50,000 keys with a line or two of rules each, which take seconds to read.
+TEXT_MAX: Final = 8 << 20
+_TRANSPORTS: Final = ("tcp://", "ipc://", "inproc://")
+_RIGHTS: Final = ("publish", "subscribe", "stores", "logs", "relay")
+_ENTRY: Final = ("key", "keys", "groups", "names", "addresses", "expires", "revoked", *_RIGHTS)
+_TOP: Final = ("expires", "keys", "groups")
+_NAME: Final = "{name}"
+
+Path = tuple[str | int, ...]
+T = TypeVar("T")
+
+
+class _Wrong(Exception):
+    """What is wrong, and at which place."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(what)
+        self.path = path
+        self.what = what
+
+
+def parse_access(text: str) -> Access:
+    """Read access rules; raises :class:`~broker.errors.AccessError`."""
+    if len(text) > TEXT_MAX:
+        raise AccessError(f"access rules have at most {TEXT_MAX:,} characters, these have {len(text):,}")
+    try:
+        top = tomllib.loads(text)
+    except RecursionError:
+        raise AccessError("not access rules: nested too deep") from None
+    except ValueError as error:
+        raise AccessError(_not_toml(str(error))) from None
+    try:
+        return _access(top)
+    except _Wrong as wrong:
+        line = _line_of(text, wrong.path)
+        raise AccessError(f"{f'line {line}: ' if line else ''}{_dotted(wrong.path)}: {wrong.what}") from None
+
+
+def _not_toml(what: str) -> str:
+    found = re.search(r" \(at (line \d+, column \d+|end of document)\)$", what)
+    return f"{found[1]}: not TOML: {what[: found.start()]}" if found else f"not TOML: {what:.200}"
+
+
+# --- from tables to rules ----------------------------------------------------------------------------------------
+
+
+def _access(top: dict[str, Any]) -> Access:
+    _only(_TOP, (), top)
+    groups = {name: _rights(path, table) for name, path, table in _tables("groups", top)}
+    trusted = {label: _trusted(path, table, groups) for label, path, table in _tables("keys", top)}
+    _check_filled(trusted, groups)
+    return Access(trusted=trusted, groups=groups, expires=_if_there(_time, (), top, "expires", None))
+
+
+def _trusted(path: Path, table: dict[str, Any], groups: Mapping[str, Rights]) -> Trusted:
+    if not is_label(str(path[-1])):
+        raise _Wrong(path, "the name of a key has letters, digits and . _ - only, at most 100, and begins with no sign")
+    _only(_ENTRY, path, table)
+    named = _list_if_there(path, table, "groups")
+    for at, group in named:
+        if group not in groups:
+            there = f"the groups are: {', '.join(sorted(groups))}" if groups else "there are no groups"
+            raise _Wrong(at, f"there is no group {group!r:.100}{_meant(group, groups)}; {there}")
+    addresses = _list_if_there(path, table, "addresses")
+    for at, address in addresses:
+        if not address.startswith(_TRANSPORTS):
+            raise _Wrong(at, f"{address!r:.100} is no address: write it as it is dialled, such as tcp://10.0.0.1:9999")
+    return Trusted(
+        keys=_keys(path, table),
+        groups=_texts(named),
+        own=_rights(path, {name: table[name] for name in _RIGHTS if name in table}),
+        names=_texts(_list_if_there(path, table, "names")),
+        addresses=_texts(addresses),
+        expires=_if_there(_time, path, table, "expires", None),
+        revoked=_if_there(_flag, path, table, "revoked", False),
+    )
+
+
+def _keys(path: Path, table: dict[str, Any]) -> tuple[PublicKey, ...]:
+    if "key" in table and "keys" in table:
+        raise _Wrong((*path, "keys"), "there is key, too: write all of them in keys, and leave key out")
+    given = [((*path, "key"), _text((*path, "key"), table["key"]))] if "key" in table else []
+    given += _list_if_there(path, table, "keys")
+    if not given:
+        raise _Wrong(path, 'it has no key: write key = "bk1...", as "broker keys show" prints it at its owner\'s')
+    return tuple(_key(at, text) for at, text in given)
+
+
+def _key(path: Path, text: str) -> PublicKey:
+    try:
+        return PublicKey.parse(text)
+    except BadKey as error:
+        raise _Wrong(path, str(error)) from None
+
+
+def _rights(path: Path, table: dict[str, Any]) -> Rights:
+    _only(_RIGHTS, path, table)
+    return Rights(
+        publish=_texts(_prefixes(path, table, "publish")),
+        subscribe=_texts(_prefixes(path, table, "subscribe")),
+        stores=_by_name(path, table, "stores", STORE_RIGHTS),
+        logs=_by_name(path, table, "logs", LOG_RIGHTS),
+        relay=_if_there(_flag, path, table, "relay", False),
+    )
+
+
+def _prefixes(path: Path, table: dict[str, Any], name: str) -> list[tuple[Path, str]]:
+    prefixes = _list_if_there(path, table, name)
+    for at, prefix in prefixes:
+        _check_prefix(at, prefix)
+    return prefixes
+
+
+def _check_prefix(path: Path, prefix: str) -> None:
+    try:
+        normalize_prefix(prefix)
+    except TopicError as error:
+        raise _Wrong(path, str(error)) from None
+    if prefix.endswith("*"):
+        shorter = prefix.rstrip("*")
+        raise _Wrong(path, f"all topics that begin with it are meant without a *, too: write {_quoted(shorter)}")
+
+
+def _check_filled(trusted: Mapping[str, Trusted], groups: Mapping[str, Rights]) -> None:
+    """Look at prefixes once more, with the longest name that takes the place of ``{name}`` in them."""
+    longest = dict.fromkeys(groups, "")
+    for label, entry in trusted.items():
+        _check_filled_in(("keys", label), entry.own, label)
+        for group in entry.groups:
+            longest[group] = max(longest[group], label, key=len)
+    for group, label in longest.items():
+        _check_filled_in(("groups", group), groups[group], label)
+
+
+def _check_filled_in(path: Path, rights: Rights, label: str) -> None:
+    for name, prefixes in (("publish", rights.publish), ("subscribe", rights.subscribe)):
+        for index, prefix in enumerate(prefixes):
+            if _NAME in prefix:
+                _check_prefix((*path, name, index), prefix.replace(_NAME, label))
+
+
+def _by_name(path: Path, table: dict[str, Any], name: str, rights: tuple[T, ...]) -> dict[str, tuple[T, ...]]:
+    """Read rights to stores or to log streams."""
+    given: dict[str, tuple[T, ...]] = {}
+    path = (*path, name)
+    for what, value in _table(path, table.get(name, {})).items():
+        at = (*path, what)
+        if type(value) is dict:
+            raise _Wrong(at, f'expected a list such as ["{rights[0]}"]; a name with a dot is quoted: {name}."a.b"')
+        if not what or "*" in what[:-1]:
+            raise _Wrong(at, "a name, or how it begins and a * at the end, is expected")
+        given[what] = tuple(_one_of(rights, here, text) for here, text in _list(at, value))
+    return given
+
+
+def _one_of(rights: tuple[T, ...], path: Path, text: str) -> T:
+    for right in rights:
+        if right == text:
+            return right
+    names = [str(right) for right in rights]
+    raise _Wrong(path, f"{text!r:.100} is no such right{_meant(text, names)}; the rights are: {', '.join(names)}")
+
+
+# --- values of TOML ----------------------------------------------------------------------------------------------
+
+
+def _only(known: tuple[str, ...], path: Path, table: dict[str, Any]) -> None:
+    for name in table:
+        if name not in known:
+            raise _Wrong((*path, name), f"nothing of that name is known{_meant(name, known)}; {', '.join(known)} are")
+
+
+def _meant(text: str, known: Iterable[str]) -> str:
+    close = get_close_matches(text[:100], known, 1)
+    return f": did you mean {close[0]!r}?" if close else ""
+
+
+def _tables(name: str, top: dict[str, Any]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    for key, value in _table((name,), top.get(name, {})).items():
+        yield key, (name, key), _table((name, key), value)
+
+
+def _table(path: Path, value: Any) -> dict[str, Any]:
+    return value if type(value) is dict else _expected("a table", path, value)
+
+
+def _if_there(read: Callable[[Path, Any], T], path: Path, table: dict[str, Any], name: str, default: T) -> T:
+    return read((*path, name), table[name]) if name in table else default
+
+
+def _list_if_there(path: Path, table: dict[str, Any], name: str) -> list[tuple[Path, str]]:
+    return _if_there(_list, path, table, name, [])
+
+
+def _list(path: Path, value: Any) -> list[tuple[Path, str]]:
+    """Return the texts of a list, each with its path."""
+    if type(value) is not list:
+        _expected('a list of texts, such as ["..."]', path, value)
+    return [((*path, index), _text((*path, index), item)) for index, item in enumerate(value)]
+
+
+def _texts(listed: Iterable[tuple[Path, str]]) -> tuple[str, ...]:
+    return tuple(text for _, text in listed)
+
+
+def _text(path: Path, value: Any) -> str:
+    return value if type(value) is str else _expected('a text in quotes, "..."', path, value)
+
+
+def _flag(path: Path, value: Any) -> bool:
+    return value if type(value) is bool else _expected("true or false", path, value)
+
+
+def _time(path: Path, value: Any) -> datetime | None:
+    if type(value) is datetime and value.tzinfo is not None:
+        return value
+    return _expected("a day and time with its zone and without quotes, such as 2027-01-31T12:00:00Z", path, value)
+
+
+_KINDS: Final[Mapping[type, str]] = {
+    str: "a text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table",
+    datetime: "a time without a zone",
+}  # fmt: skip
+
+
+def _expected(what: str, path: Path, value: Any) -> NoReturn:
+    # The value is not repeated: a secret key may have been pasted there.
+    raise _Wrong(path, f"expected {what}, found {_KINDS.get(type(value), type(value).__name__)}")
+
+
+# --- places ------------------------------------------------------------------------------------------------------
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_HEADER: Final = re.compile(r"\s*\[\[?([^\]]+)\]")
+_ASSIGNED: Final = re.compile(r"\s*([^=#\[\]{}]+?)\s*=")
+
+
+def _dotted(path: Path) -> str:
+    text = ""
+    for part in path:
+        if type(part) is int:
+            text += f"[{part}]"
+        else:
+            text += f".{_key_text(str(part)):.120}"
+    return text.removeprefix(".") or "access rules"
+
+
+def _line_of(text: str, path: Path) -> int:
+    """Return the line that says the most of a path, from 1; 0 when none is found (it may be a guess in odd layouts)."""
+    wanted = [part for part in path if type(part) is str]
+    best, line_of_best, table = 0, 0, list[str]()
+    for number, line in enumerate(text.split("\n"), 1):
+        header = _HEADER.match(line)
+        assigned = None if header else _ASSIGNED.match(line)
+        if header:
+            here = table = _key_parts(header[1])
+        elif assigned:
+            here = table + _key_parts(assigned[1])
+        else:
+            continue
+        common = min(len(here), len(wanted))
+        if common > best and here[:common] == wanted[:common]:
+            best, line_of_best = common, number
+    return line_of_best
+
+
+def _key_parts(text: str) -> list[str]:
+    """Return the parts of a dotted key as it stands in TOML; none for what is no key."""
+    if len(text) > 1000:
+        return []
+    try:
+        table: Any = tomllib.loads(f"{text} = 0")
+    except ValueError:
+        return []
+    parts = []
+    while type(table) is dict and len(table) == 1:
+        ((part, table),) = table.items()
+        parts.append(part)
+    return parts
+
+
+# --- from rules to a text ----------------------------------------------------------------------------------------
+
+
+def format_access(access: Access) -> str:
+    """Write access rules as a text; :func:`parse_access` makes the same of it."""
+    parts = [f"expires = {_time_text(access.expires)}\n"] if access.expires else []
+    for name, rights in access.groups.items():
+        parts.append(f"[groups.{_key_text(name)}]\n{_rights_text(rights)}")
+    for label, entry in access.trusted.items():
+        parts.append(f"[keys.{_key_text(label)}]\n{_entry_text(entry)}")
+    return "\n".join(parts)
+
+
+def _entry_text(entry: Trusted) -> str:
+    texts = [str(key) for key in entry.keys]
+    lines = [f"key = {_quoted(texts[0])}\n" if len(texts) == 1 else f"keys = {_list_text(texts)}\n"]
+    for name, values in (("groups", entry.groups), ("names", entry.names), ("addresses", entry.addresses)):
+        if values:
+            lines.append(f"{name} = {_list_text(values)}\n")
+    if entry.expires:
+        lines.append(f"expires = {_time_text(entry.expires)}\n")
+    if entry.revoked:
+        lines.append("revoked = true\n")
+    return "".join(lines) + _rights_text(entry.own)
+
+
+def _rights_text(rights: Rights) -> str:
+    lines = []
+    for name, prefixes in (("publish", rights.publish), ("subscribe", rights.subscribe)):
+        if prefixes:
+            lines.append(f"{name} = {_list_text(prefixes)}\n")
+    lines += [f"stores.{_key_text(store)} = {_list_text(given)}\n" for store, given in rights.stores.items()]
+    lines += [f"logs.{_key_text(stream)} = {_list_text(given)}\n" for stream, given in rights.logs.items()]
+    if rights.relay:
+        lines.append("relay = true\n")
+    return "".join(lines)
+
+
+def _key_text(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _quoted(name)
+
+
+def _list_text(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(_quoted, texts))}]"
+
+
+def _quoted(text: str) -> str:
+    # A JSON string is a TOML string but for DEL.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _time_text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

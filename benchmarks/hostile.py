@@ -14,9 +14,8 @@ import resource
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 import trio

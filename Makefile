@@ -10,13 +10,16 @@
 #   make kill-test RECORDS=100000 KILLS=12 SEED=4      fewer, or one that failed again
 #   make bench             the benchmarks; names the peers that are missing and how to get them
 #   make check             lint, types, contracts and tests
+#   make dist              source archive, wheel, bill of materials (CycloneDX) and their SHA-256, in dist/
+#   make reproducible      builds archive and wheel in three places and compares them byte by byte
+#   make audit             asks for known vulnerabilities of the dependencies; fails, too, if it cannot ask (needs network)
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test simulation soak kill-test bench check lint types contracts constraints dist clean
+.PHONY: demo test simulation soak kill-test bench check lint types contracts constraints dist reproducible audit clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -40,7 +43,7 @@ SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
 PURE := $(addprefix tests/,logs protocol schema simulation sinks stores testing values)
 # and these for programs that start, more than for anything else.
-PROGRAMS := $(addprefix tests/,cli test_benchmarks.py test_examples.py test_readme.py)
+PROGRAMS := $(addprefix tests/,cli test_benchmarks.py test_examples.py test_readme.py test_release.py test_supply_chain.py)
 
 test: $(READY)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PURE)
@@ -85,7 +88,14 @@ constraints:
 	  cp "$$scratch/constraints.txt" constraints.txt
 
 dist: $(READY)
-	$(BIN)/python -m build --no-isolation
+	@$(BIN)/python -m tools.dist
+
+reproducible: $(READY)
+	@$(BIN)/python -m tools.dist --check
+
+# The pinned versions, and the lowest that pyproject.toml allows; URL=... for another OSV database.
+audit: $(READY)
+	@$(BIN)/python -m tools.audit $(if $(URL),--url $(URL))
 
 clean:
 	rm -rf .venv build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -17,25 +17,28 @@ share: its **master** decides every write, **clones** are replicas of it, a **pr
                 await disks.put(message.event.host, message.event.used, expires_in=60)
 
 The layers, each of which imports only from those below it: ``cli`` (the command line) and ``testing`` (endpoints on a
-simulated network); ``sinks`` (log files); ``endpoint`` and its handles, such as ``store`` (trio); ``net`` (ZeroMQ) and
-``journal`` (LMDB); ``node`` (an endpoint without I/O); ``stores`` (master and clones); ``protocol`` (what endpoints say
-to each other); ``journaling`` (what a journal is); ``values``, ``events``, ``log_records``, ``topics``, ``errors``
-(what is said).
+simulated network); ``sinks`` (log files); ``endpoint`` and its handles, such as ``store`` (trio); ``net`` (ZeroMQ),
+``journal`` (LMDB) and ``keyring`` (files of keys and access rules); ``node`` (an endpoint without I/O); ``stores``
+(master and clones) and ``logs``; ``protocol`` (what endpoints say to each other); ``trust`` (keys and rights);
+``journaling`` (what a journal is); ``values``, ``events``, ``log_records``, ``topics``, ``errors`` (what is said).
 """
 
 from __future__ import annotations
 
 from broker.endpoint import Endpoint
 from broker.errors import (
+    AccessError,
     AddressError,
     AuthenticationFailed,
     AuthorizationFailed,
+    BadKey,
     BrokerError,
     ChangesLost,
     DuplicateName,
     EndpointClosed,
     EventDefinitionError,
     EventMisfit,
+    InsecureAddress,
     JournalBusy,
     JournalDamaged,
     JournalError,
@@ -43,6 +46,7 @@ from broker.errors import (
     JournalMismatch,
     JournalUnreadable,
     KeyExists,
+    KeyFileError,
     ListenError,
     LogClosed,
     LogError,
@@ -54,6 +58,7 @@ from broker.errors import (
     NoSuchKey,
     NotCarried,
     NotMaster,
+    NotPermitted,
     NotReplicated,
     OutcomeUnknown,
     OutOfRange,
@@ -64,6 +69,7 @@ from broker.errors import (
     StoreError,
     StoreFull,
     StoreInUse,
+    StoreNotPermitted,
     TopicError,
     TypeClash,
     ValueDiffers,
@@ -90,6 +96,8 @@ from broker.messages import Message
 from broker.protocol.survey import Peer
 from broker.protocol.wires import Timing
 from broker.status import (
+    AccessRefused,
+    AccessRules,
     CollectorRefused,
     CollectorStalled,
     EventMisfitted,
@@ -116,13 +124,21 @@ from broker.status import (
     WriterReset,
 )
 from broker.stores.changes import ABSENT, LAST, OMITTED, Change
+from broker.trust.access import Access, Trusted
+from broker.trust.keys import PublicKey, SecretKey
+from broker.trust.rights import Rights
 from broker.values import Count, EnumValue, Port, Timestamp
 
 __all__ = [
     "ABSENT",
+    "Access",
+    "AccessError",
+    "AccessRefused",
+    "AccessRules",
     "AddressError",
     "AuthenticationFailed",
     "AuthorizationFailed",
+    "BadKey",
     "Batch",
     "BrokerError",
     "Change",
@@ -131,18 +147,19 @@ __all__ = [
     "CollectorInfo",
     "CollectorRefused",
     "CollectorStalled",
-    "Column",
     "column",
+    "Column",
     "Count",
     "DuplicateName",
     "Endpoint",
     "EndpointClosed",
     "EnumValue",
-    "Event",
     "event",
+    "Event",
     "EventDefinitionError",
     "EventMisfit",
     "EventMisfitted",
+    "InsecureAddress",
     "JournalBusy",
     "JournalDamaged",
     "JournalError",
@@ -150,6 +167,7 @@ __all__ = [
     "JournalMismatch",
     "JournalUnreadable",
     "KeyExists",
+    "KeyFileError",
     "LAST",
     "Level",
     "ListenError",
@@ -177,6 +195,7 @@ __all__ = [
     "NoSuchKey",
     "NotCarried",
     "NotMaster",
+    "NotPermitted",
     "NotReplicated",
     "OMITTED",
     "Outcome",
@@ -193,10 +212,13 @@ __all__ = [
     "PeerUnavailable",
     "Port",
     "Position",
+    "PublicKey",
     "RecordMisfitted",
     "RecordsDropped",
     "RecordsLost",
     "Replicated",
+    "Rights",
+    "SecretKey",
     "StaleData",
     "Status",
     "StatusLost",
@@ -213,6 +235,7 @@ __all__ = [
     "StoreInfo",
     "StoreInUse",
     "StoreMaster",
+    "StoreNotPermitted",
     "StoreProxy",
     "StoreRecovered",
     "StoreSynced",
@@ -220,6 +243,7 @@ __all__ = [
     "Timestamp",
     "Timing",
     "TopicError",
+    "Trusted",
     "TypeClash",
     "ValueDiffers",
     "VersionMismatch",

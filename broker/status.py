@@ -144,8 +144,8 @@ class AccessRules(Status, frozen=True):
 class PeeringFailed(Status, frozen=True):
     """An attempt to dial a peer failed; unless ``final``, it is tried again.
 
-    ``code`` is one of refused, unreachable, silent, foreign, version, self, name, authentication, authorisation, full,
-    protocol.
+    ``code`` is one of refused, unreachable, silent, foreign, version, self, name, authentication, key (what listens
+    there closes the connection, as it does when it has another key than is expected), authorisation, full, protocol.
     """
 
     address: str

@@ -99,7 +99,13 @@ class Credentials:
         key = self._pinned.get(address)
         if key is None:
             return self.judge.keys_at(address)
-        keys = (key,) if isinstance(key, PublicKey) else self._access.trusted[key].keys if key in self._access.trusted else ()
+        keys = (
+            (key,)
+            if isinstance(key, PublicKey)
+            else self._access.trusted[key].keys
+            if key in self._access.trusted
+            else ()
+        )
         return tuple(key for key in keys if self.judge.holder(key.raw) is not None)
 
     def why_no_key(self, address: str) -> str:
@@ -110,7 +116,13 @@ class Credentials:
                 "it is not known which key is to be expected there: say peer(..., key=...), or give the address in the "
                 "access rules ('broker keys trust KEY --name PEER --address ADDRESS')"
             )
-        keys = (key,) if isinstance(key, PublicKey) else self._access.trusted[key].keys if key in self._access.trusted else ()
+        keys = (
+            (key,)
+            if isinstance(key, PublicKey)
+            else self._access.trusted[key].keys
+            if key in self._access.trusted
+            else ()
+        )
         return self.judge.why_not(keys[0].raw) if keys else f"{key} is not in the access rules any more"
 
     # -- changes -------------------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ class Dialled:
             return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
         if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:  # a proxy whose program is away does so, or one just dying
             if self._key is not None:
-                return "cut", f"it closed the connection: has it another key than {self._key}, is the port right?"
+                return "key", f"it closed the connection: has it another key than {self._key}, is the port right?"
             return "cut", "what listens there closed the connection without a word of ZeroMQ: is the port right?"
         if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
             return "authentication", "it does not trust our key: 'broker keys trust' at its end, or has it expired?"

@@ -29,7 +29,7 @@ def neighbour_over(link: Link, told: Neighbour | None) -> Neighbour:
 
 
 def announcement_of(member: Member) -> bytes:
-    """Return all that is known of an endpoint and its links, as it would announce it: where there are keys, as it did."""
+    """Return all that is known of an endpoint and its links, as it would announce it, or, where there are keys, did."""
     return member.announced or announcement(member, tuple(member.neighbours.values()))
 
 

@@ -271,7 +271,7 @@ class Members:
             self._forgotten[member.id] = _FOR_GOOD
 
     def _is_news(self, link: Link, update: MemberUpdate, member: Member | None) -> bool:
-        """Whether an announcement is newer than what is known, and can be acted on; what lacks its base is asked for."""
+        """Whether an announcement is new and can be acted on; what lacks its base is asked for."""
         known = self._forgotten.get(update.id, 0) if member is None else member.version
         if update.version <= known:
             return False

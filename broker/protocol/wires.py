@@ -25,6 +25,7 @@ _ERRORS: Final[dict[str, type[PeeringError]]] = {
     "self": DuplicateName,
     "name": DuplicateName,
     "authentication": AuthenticationFailed,
+    "key": AuthenticationFailed,
     "authorisation": AuthorizationFailed,
 }
 

@@ -35,7 +35,7 @@ def missing_right(member: Member, store: str, kind: int, body: bytes) -> str:
 
 
 def answer(store: str, right: str, kind: int, body: bytes, name: str) -> tuple[StoreKind, bytes] | None:
-    """Return what somebody is told who asked ``name``, the store's master, for what it has no right to; None: nothing."""
+    """Return what ``name``, the store's master, tells who asked for what it has no right to; None: nothing."""
     text = f"the access rules of {name} do not give you the right to {right.removeprefix('store ')} the store {store!r}"
     if kind == StoreKind.COMMANDS:
         commands = wire.decode(Commands, body)

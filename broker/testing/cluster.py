@@ -291,9 +291,18 @@ class SimulatedEndpoint:
 
     # -- what the fabric tells (broker.testing.fabric.Port) --------------------------------------------------------
 
-    def accepted(self, address: str) -> int:
+    @property
+    def key(self) -> bytes:
+        """The public key that it shows."""
+        return self.node.guard.key
+
+    def accepted(self, address: str, key: bytes) -> int:
         """Take note of a wire that was opened to us."""
-        return self.node.accept(address, self.cluster.now())
+        return self.node.accept(address, self.cluster.now(), key)
+
+    def dialled(self, wire: int, key: bytes) -> None:
+        """Take note of whose wire it is that we opened."""
+        self.node.dialled(wire, key)
 
     def received(self, wire: int, frame: bytes) -> None:
         """Take a frame."""

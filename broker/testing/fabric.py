@@ -250,7 +250,8 @@ class Fabric:
         there, back = self._way(end.port.name, target.name), self._way(target.name, end.port.name)
         if there.pair in self._partitions or back.pair in self._partitions:
             return  # the handshake's patience will end
-        number = target.accepted(end.port.name)
+        end.port.dialled(end.number, target.key)
+        number = target.accepted(end.port.name, end.port.key)
         other = End(target, number, dialled=False, way=there, jitter=self._random(), other=end)
         self._ends.setdefault(target, {})[number] = other
         end.way, end.jitter, end.other = back, self._random(), other

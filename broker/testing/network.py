@@ -17,6 +17,7 @@ from broker.testing.fabric import Conditions, Fabric
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
+    from broker.net.security import Security
 
 __all__ = ["SimulatedNetwork"]
 
@@ -64,13 +65,20 @@ class _Driver:
     def __init__(self, network: SimulatedNetwork, endpoint: Endpoint, nursery: trio.Nursery) -> None:
         self.name = endpoint.name
         self._fabric = network.fabric
+        self._endpoint = endpoint
         self.accepted = endpoint.accepted
+        self.dialled = endpoint._node.dialled  # noqa: SLF001  # what the endpoint does for real wires
         self.received = endpoint.received
         self.lost = endpoint.lost
         self.round_done = endpoint.round_done
         nursery.start_soon(network.run)
 
-    async def listen(self, text: str) -> str:
+    @property
+    def key(self) -> bytes:
+        security = self._endpoint.security()
+        return b"" if security is None else security.secret.public.raw
+
+    async def listen(self, text: str, *, insecure: bool = False) -> str:  # noqa: ARG002  # nobody listens in
         self.check(text)
         try:
             self._fabric.listen(self, text)
@@ -79,12 +87,16 @@ class _Driver:
         await trio.lowlevel.checkpoint()
         return text
 
-    def check(self, text: str) -> None:
+    def check(self, text: str, *, insecure: bool = False) -> None:  # noqa: ARG002  # nobody listens in
         if not text.startswith("sim://"):
             raise AddressError(f"{text!r}: on a simulated network an address is sim://NAME")
 
-    def dial(self, number: int, text: str) -> None:
+    def dial(self, number: int, text: str) -> bytes:
         self._fabric.dial(self, number, text)
+        return b""
+
+    def secure(self, security: Security | None) -> None:
+        """Nothing is to be done: the node judges by itself."""
 
     def send(self, number: int, frame: bytes) -> None:
         self._fabric.send(self, number, frame)

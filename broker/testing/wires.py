@@ -46,8 +46,15 @@ class Port(Protocol):
 
     name: str
 
-    def accepted(self, address: str) -> int:
-        """Somebody opened a wire to us; returns its number."""
+    @property
+    def key(self) -> bytes:
+        """The public key that it shows, as CURVE proves it on real wires; empty without one."""
+
+    def accepted(self, address: str, key: bytes) -> int:
+        """Somebody opened a wire to us and has that key; returns its number."""
+
+    def dialled(self, wire: int, key: bytes) -> None:
+        """A wire that we opened is connected, to somebody who has that key."""
 
     def received(self, wire: int, frame: bytes) -> None:
         """A frame came."""

@@ -119,6 +119,7 @@ def test_kinds_are_told_apart_by_their_numbers() -> None:
         Kind.LEARNED,
         Kind.ASK,
         Kind.REPORT,
+        Kind.DENIED,
         Kind.EVENTS,
         Kind.LOST,
         Kind.PROBE,

@@ -13,6 +13,7 @@ from broker.protocol.link import CONTROL_FRAMES, QUEUE_BYTES, Link, OutFrame
 from broker.protocol.member import Member
 from broker.protocol.members import Members
 from broker.protocol.transit import Transit
+from broker.trust.guard import Guard
 
 OWN = b"own".ljust(16)
 ORIGIN = b"origin".ljust(16)
@@ -32,6 +33,9 @@ class Nobody:
 
     def roles_changed(self) -> None:
         raise AssertionError
+
+    def refused(self, member: Member, right: str, what: str) -> None:
+        raise AssertionError(member, right, what)
 
 
 def id_of(number: int) -> bytes:
@@ -53,11 +57,12 @@ def crossing(hops: dict[int, int | None], *, forward: bool = True) -> tuple[Tran
     }
     for link in links.values():
         link.resume(1, 0)
-    members = Members(Member(OWN, "own", 0, forward=forward), {}, Nobody(), {}, blame, nothing)
+    guard = Guard()
+    members = Members(Member(OWN, "own", 0, forward=forward), {}, Nobody(), {}, blame, nothing, guard)
     for number, hop in hops.items():
         member = Member(id_of(number), f"n{number}", 1, hop=None if hop is None else links[hop])
         members.members[member.id] = member
-    return Transit(members), links
+    return Transit(members, guard), links
 
 
 def routed(entries: list[bytes], body: bytes = b"body", ttl: int = 32, kind: int = Kind.EVENTS) -> bytes:

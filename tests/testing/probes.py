@@ -19,7 +19,12 @@ class Probe:
         self._cluster = cluster
         cluster.fabric.listen(self, f"sim://{name}")
 
-    def accepted(self, address: str) -> int:
+    key = b""
+
+    def dialled(self, wire: int, key: bytes) -> None:
+        """Nothing follows from it."""
+
+    def accepted(self, address: str, key: bytes) -> int:
         self.wires += 1
         return self.wires
 

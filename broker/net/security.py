@@ -160,7 +160,7 @@ def _refusal(request: list[bytes], code: bytes, why: bytes) -> list[bytes]:
 
 def _begin_anew() -> None:
     """Be without a handler in a forked process, whose only thread may have been forked while another one began."""
-    global _starting, _handler, _handled  # noqa: PLW0603  # as in _run_handler
+    global _starting, _handler, _handled  # as in _run_handler
     _starting, _handler, _handled = threading.Lock(), None, None
     _gates.clear()
 

@@ -12,6 +12,7 @@ import atexit
 import itertools
 import os
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import trio
@@ -119,11 +120,13 @@ def monitor_event(monitor: zmq.Socket[bytes]) -> tuple[int, int]:
     return int(message["event"]), int(message["value"])
 
 
-def skip_parts(socket: zmq.Socket[bytes]) -> bytes:
-    """Drop the rest of a message of several parts; returns what to take it for: no frame of ours has parts."""
+def skip_parts(socket: zmq.Socket[bytes], end: float) -> bool:
+    """Drop the rest of a message of several parts; returns whether all was dropped before ``end`` (perf_counter)."""
     while socket.get(zmq.RCVMORE):
         socket.recv(NOBLOCK)
-    return b""
+        if perf_counter() >= end:
+            return not socket.get(zmq.RCVMORE)
+    return True
 
 
 @trio.lowlevel.enable_ki_protection

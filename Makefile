@@ -20,6 +20,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# Tests start Python hundreds of times: without compiled modules each start takes four times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test simulation soak kill-test bench check lint types contracts constraints dist reproducible audit clean
 .DEFAULT_GOAL := test
 
@@ -43,13 +46,17 @@ demo: $(READY)
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
 PURE := $(addprefix tests/,logs protocol schema simulation sinks stores testing trust values)
-# and these for programs that start, more than for anything else.
-PROGRAMS := $(addprefix tests/,cli test_benchmarks.py test_examples.py test_readme.py test_release.py test_supply_chain.py)
+PURE += $(patsubst %,tests/test_%.py,endpoint events journaling log_records mesh readers store_proxy topics)
+# these for programs that start, more than for anything else;
+PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_examples.py test_readme.py test_release.py \
+  test_stores_disk.py test_supply_chain.py)
+# and the others for real connections: two at a time, however many cores there are (tests/conftest.py halves them).
+IN_HALVES := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test: $(READY)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PURE)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PROGRAMS)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE) $(PROGRAMS))
+	PYTHONHASHSEED=0 $(IN_HALVES) $(addprefix --ignore=,$(PURE) $(PROGRAMS))
 
 simulation soak: $(READY)
 	$(BIN)/python tests/simulation/simulated_runs.py $(SEEDS) $(if $(ONLY),--only $(ONLY))

@@ -154,6 +154,12 @@ class Node:
         self.peerings.wire_lost(wire, code, reason, now)
         self._pump()
 
+    def flooded(self, wire: int, reason: str, now: float) -> None:
+        """Cut off a peer that sends more than can be acted on, however right each frame may be."""
+        self._now = now
+        self.peerings.break_off(wire, Malformed(reason), now)
+        self._pump()
+
     def receive(self, wire_number: int, frame: bytes, now: float) -> None:
         """Act on a frame from a peer, whatever its bytes."""
         self._now = now

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket as stdlib_socket
 from time import perf_counter
-from typing import Final
 
 import trio
 import zmq
@@ -15,29 +14,34 @@ from broker.net.security import Security, guard_dialled
 from broker.net.sockets import (
     FRAMES_PER_TURN,
     NOBLOCK,
+    OTHER_MECHANISM,
     TURN_S,
     monitor_event,
     new_monitor,
     new_socket,
     read_loop,
     readable,
-    skip_parts,
 )
+from broker.net.turns import Turns
 from broker.trust.keys import PublicKey
 
 __all__ = ["Dialled"]
-
-# ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
-_OTHER_MECHANISM: Final = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 
 
 class Dialled:
     """A wire that we dialled: a DEALER of its own, disposed of with the wire."""
 
     def __init__(
-        self, sink: Sink, number: int, address: Address, security: Security | None = None, key: PublicKey | None = None
+        self,
+        sink: Sink,
+        turns: Turns,
+        number: int,
+        address: Address,
+        security: Security | None = None,
+        key: PublicKey | None = None,
     ) -> None:
         self.sink = sink
+        self.turns = turns
         self.number = number
         self.address = address
         self._key = key  # the one that is expected there
@@ -48,6 +52,7 @@ class Dialled:
         self._monitor = new_monitor(self.socket, zmq.EVENT_ALL)
         self._early: list[bytes] | None = []  # frames that wait for connect()
         self.closed = False
+        self.draining = False  # a task drains it as long as there is anything
         self.scope = trio.CancelScope()
 
     def send(self, frame: bytes) -> None:
@@ -113,11 +118,11 @@ class Dialled:
         end = perf_counter() + TURN_S
         for _ in range(FRAMES_PER_TURN):
             if self.closed or not readable(socket):
+                self.turns.rest()
                 return False
             frame = socket.recv(NOBLOCK)
-            if socket.get(zmq.RCVMORE):
-                frame = skip_parts(socket)
-            self.sink.received(self.number, frame)
+            # No frame of ours has parts: the first one of several breaks the protocol, so the others do not matter.
+            self.turns.take(self.number, b"" if socket.get(zmq.RCVMORE) else frame)
             if perf_counter() >= end:
                 break
         return True
@@ -135,7 +140,7 @@ class Dialled:
             if loss is not None:
                 while self.drain():
                     pass
-                self.sink.lost(self.number, *loss)
+                self.turns.lost(self.number, *loss)
                 lost = True
         return lost
 
@@ -144,15 +149,21 @@ class Dialled:
         if event == zmq.Event.CLOSED:
             return "refused", "nothing listens there (connection refused): is it started, is the address right?"
         if event == zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
-            if value == _OTHER_MECHANISM:
+            if value == OTHER_MECHANISM:
                 if self._key is None:
                     return "authentication", "it asks for keys, and this endpoint has none: give Endpoint(keys=...)"
                 return "authentication", "it has no keys, and we talk only to who has: start it with keys, too"
             return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
-        if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:  # a proxy whose program is away does so, or one just dying
+        # A proxy whose program is away closes without a word, or one just dying; so does, half of the time, who has keys
+        # when we have none, or has none when we have: whichever end sees it first closes.
+        if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:
             if self._key is not None:
-                return "key", f"it closed the connection: has it another key than {self._key}, is the port right?"
-            return "cut", "what listens there closed the connection without a word of ZeroMQ: is the port right?"
+                return (
+                    "key",
+                    f"it closed the connection: has it no key, or another than {self._key}, is the port right?",
+                )
+            why = "is the port right, does it ask for keys, and this endpoint has none?"
+            return "cut", f"what listens there closed the connection without a word of ZeroMQ: {why}"
         if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
             return "authentication", "it does not trust our key: 'broker keys trust' at its end, or has it expired?"
         if event == zmq.Event.DISCONNECTED:

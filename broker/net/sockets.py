@@ -12,6 +12,7 @@ import atexit
 import itertools
 import os
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import trio
@@ -25,6 +26,7 @@ __all__ = [
     "LINGER_MS",
     "NOBLOCK",
     "NOBLOCK_MORE",
+    "OTHER_MECHANISM",
     "TURN_S",
     "context",
     "monitor_event",
@@ -38,6 +40,8 @@ __all__ = [
 # Plain ints: ZeroMQ's own are enum members, whose every `&` and `|` takes a microsecond.
 _POLLIN = int(zmq.POLLIN)
 NOBLOCK = int(zmq.NOBLOCK)
+# How a monitor says that one end wants keys and the other has none.
+OTHER_MECHANISM = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 # Frames taken from one socket before others get their turn, and for how long at most: frames of stores take half a
@@ -116,11 +120,13 @@ def monitor_event(monitor: zmq.Socket[bytes]) -> tuple[int, int]:
     return int(message["event"]), int(message["value"])
 
 
-def skip_parts(socket: zmq.Socket[bytes]) -> bytes:
-    """Drop the rest of a message of several parts; returns what to take it for: no frame of ours has parts."""
+def skip_parts(socket: zmq.Socket[bytes], end: float) -> bool:
+    """Drop the rest of a message of several parts; returns whether all was dropped before ``end`` (perf_counter)."""
     while socket.get(zmq.RCVMORE):
         socket.recv(NOBLOCK)
-    return b""
+        if perf_counter() >= end:
+            return not socket.get(zmq.RCVMORE)
+    return True
 
 
 @trio.lowlevel.enable_ki_protection

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import broker, finished, started
 
 from broker.cli.app import run_app
 from broker.keyring import read_access, read_key, write_access, write_key
@@ -370,3 +371,23 @@ def test_commands_with_an_endpoint_tell_what_is_wrong_with_keys(
     write_key(folder / "a.key", "a", SECRETS[0])
     assert run_app(arguments) == 2
     assert told in capfd.readouterr().err
+
+
+async def test_two_commands_with_keys_talk_and_are_held_to_their_rights(keys: Keys) -> None:
+    keys("trust", keys("new", "manager")[1].strip(), "--name", "manager", "--group", "operators")
+    keys("trust", keys("new", "web-01")[1].strip(), "--name", "web-01", "--group", "agents")
+    sub = broker("sub", "host/", "--listen", "tcp://127.0.0.1:0", "--keys", "manager", "--count", "1")
+    async with started(*sub) as manager:
+        dial = ("--connect", await manager.listening(), "--keys", "web-01", "--timeout", "20")
+        # Nobody says whose key is to be expected there; the name of another host is not ours to use.
+        code, _, err = await finished(*broker("pub", "host/web-01/up", "Up", *dial))
+        assert (code, "not known which key is to be expected there" in err) == (1, True)
+        dial += ("--peer-key", "manager")
+        code, _, err = await finished(*broker("pub", "host/web-02/up", "Up", "1", *dial))
+        assert (code, "web-01 has no right to publish 'host/web-02/up'" in err) == (1, True)
+        code, _, err = await finished(*broker("pub", "host/web-01/up", "Up", "2", *dial))
+        assert code == 0, err
+        message = json.loads(await manager.out.next())
+        assert (message["topic"], message["args"]) == ("host/web-01/up", [2])
+        assert message["origin"].startswith("web-01@")
+        assert await manager.end() == 0

@@ -16,6 +16,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# Tests start Python hundreds of times: without compiled modules each start takes four times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test simulation soak kill-test bench check lint types contracts constraints dist clean
 .DEFAULT_GOAL := test
 
@@ -39,8 +42,10 @@ demo: $(READY)
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
 PURE := $(addprefix tests/,logs protocol schema simulation sinks stores testing values)
-# and these for programs that start, more than for anything else.
-PROGRAMS := $(addprefix tests/,cli test_benchmarks.py test_examples.py test_readme.py)
+PURE += $(patsubst %,tests/test_%.py,endpoint events journaling log_records mesh readers store_proxy topics)
+# these for programs that start, more than for anything else.
+PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_examples.py test_readme.py test_stores_disk.py)
+# The others wait for real connections, some of them for so long at most: one at a time.
 
 test: $(READY)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PURE)

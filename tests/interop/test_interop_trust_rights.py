@@ -180,9 +180,10 @@ async def test_a_store_is_read_and_written_by_whom_its_master_lets(realm: Realm)
                 with pytest.raises(broker.StoreNotPermitted, match="rules of here do not give you the right to read the store"):
                     await proxy.fetch("k")
                 await refused_at_both(told, told_there, "store read", "writable")
-            with pytest.raises(broker.StoreNotPermitted, match="rules of here do not give you the right to read the store"):
-                async with there.clone("neither"):
-                    pass
+            async with there.clone("neither", timeout=0.1) as nothing:
+                await refused_at_both(told, told_there, "store read", "neither")
+                with pytest.raises(broker.StaleData, match="the clone has nothing yet"):
+                    dict(nothing)
             assert (readable["k"], writable["k"]) == (1, 3)
 
 

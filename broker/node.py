@@ -59,7 +59,7 @@ from broker.protocol.wires import Chance, Peering, Timing
 from broker.status import PeerAdded, PeerRefused
 from broker.stores.clone import Clone
 from broker.stores.master import Master
-from broker.stores.permission import reads_only
+from broker.stores.permission import needed_rights
 from broker.stores.proxy import Proxy
 from broker.stores.requests import Request
 from broker.stores.stores import Stores
@@ -554,8 +554,9 @@ class Node:
     def submit(self, owner: Master | Clone | Proxy, request: Request, now: float) -> None:
         """Take a request; see to it that :meth:`flush_stores` is called when others have had their say, too."""
         self._now = now
-        if self.guard.closed and not (isinstance(owner, Master) or reads_only(request.commands)):
-            self.check_right("store write", owner.name)
+        if self.guard.closed and not isinstance(owner, Master):
+            for right in sorted(needed_rights(request.commands)):
+                self.check_right(right, owner.name)
         request.writer = self.name
         owner.submit(request, now)
 

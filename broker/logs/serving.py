@@ -16,6 +16,7 @@ from broker.logs.spool import Holder
 from broker.logs.wire import RANGES_MAX, Acknowledge, Claim, Collect, Collected, Leave, LogKind, NoStream, Piece, Since
 from broker.protocol.member import Member
 from broker.status import CollectorStalled
+from broker.trust.judge import EVERYTHING
 
 if TYPE_CHECKING:
     from broker.logs.writer import Writer
@@ -96,6 +97,8 @@ class Serving:
         if not member.grants.may_use_log("collect", writer.name):
             return "the access rules do not give its key the right to collect this stream"
         group = writer.groups.get(collect.name)
+        if self._is_anothers(collect, member, group):
+            return "that member of the name is somebody else: each has an id of its own"
         if collect.member not in self._members and len(self._sessions) >= SESSIONS_MAX:
             return f"{SESSIONS_MAX} collectors are attached already"
         if group is None:
@@ -112,6 +115,16 @@ class Serving:
         if reason:
             return f"the name {collect.name!r} is in use for other records ({reason}): take another one, or forget it"
         return ""
+
+    def _is_anothers(self, collect: Collect, member: Member, group: Group | None) -> bool:
+        """Whether somebody claims to be a member that a holder of another key is: relays see the ids of members."""
+        if member.grants is EVERYTHING:  # there are no keys
+            return False
+        former = self._members.get(collect.member)
+        if former is not None:
+            return former[0].member.grants is not member.grants
+        holder = None if group is None else group.holders.get(collect.member)
+        return holder is not None and _first_name(holder.endpoint) != _first_name(member.name)
 
     def _group(self, collect: Collect) -> Group:
         writer = self._writer
@@ -212,6 +225,18 @@ class Serving:
         for session, _ in [*self._sessions.values()]:
             if session.member is member:
                 self._end(session)
+
+    def shut_out(self, reason: str) -> list[Member]:
+        """End with those who have no right to collect, tell them why, and return who that is."""
+        gone = [
+            session
+            for session, _ in self._sessions.values()
+            if not session.member.grants.may_use_log("collect", self._writer.name)
+        ]
+        for session in gone:
+            self._end(session)
+            self._say_no(session.member, session.serial, reason)
+        return list(dict.fromkeys(session.member for session in gone))
 
     def forget(self, name: str) -> bool:
         """Let a name no longer hold records; False: there is none."""
@@ -377,3 +402,8 @@ class Serving:
         for group in self._groups():
             due = min(due, group.next_deadline())
         return due
+
+
+def _first_name(name: str) -> str:
+    """Return an endpoint's name without what is behind its @: processes that share a key differ there."""
+    return name.partition("@")[0]

@@ -27,6 +27,7 @@ class Peer:
         self.name = name
         self.id = name.encode().ljust(16, b".")
         self.reachable = True
+        self.grants = EVERYTHING
 
 
 class SpoolJournal(MemoryJournal):

@@ -32,6 +32,10 @@ MODULES = {
     "log-volatile": "benchmarks.log_volatile",
     "log-replay": "benchmarks.log_replay",
     "log-lag": "benchmarks.log_lag",
+    "curve": "benchmarks.curve",
+    "rules": "benchmarks.rules",
+    "seals": "benchmarks.seals",
+    "secrecy": "benchmarks.secrecy",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import broker
+from broker.cli.identity import Identity, identity_options
 from broker.cli.options import import_all
 from broker.cli.running import INPUT_WRONG, run
 from broker.cli.standard import note
@@ -85,7 +86,24 @@ def log() -> None:
     """Log streams: look at records as they come, collect them into files, write them, look into spools."""
 
 
-_name_option = click.option("--name", help="Our name in the mesh; by default the host's and the process's number.")
+# \b keeps click from filling the lines below it.
+_KEYS_HELP = """Keys, and whose are trusted with what: what makes endpoints safe on a network.
+
+Each endpoint has a key of its own, whose public half others trust.  Each end needs these two commands:
+
+\b
+  broker keys new web-01                                  makes its key, and prints the public half
+  broker keys trust KEY --name manager --group operators  trusts the other's, with the rights of a group
+
+Commands then take --keys web-01, and programs Endpoint(keys="web-01").
+"""
+
+
+@app.group(cls=_LazyGroup, module="broker.cli.keysapp", help=_KEYS_HELP)
+def keys() -> None:
+    """Keys, and whose are trusted with what."""
+
+
 _timeout_option = click.option(
     "--timeout",
     "timeout_s",
@@ -102,7 +120,7 @@ def _endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--connect", metavar="ADDRESS", multiple=True, help="Peer with the endpoint that listens there."),
         click.option("--listen", metavar="ADDRESS", multiple=True, help="Let others peer with us there."),
-        _name_option,
+        identity_options(),
         _timeout_option,
     )
     for option in reversed(options):
@@ -127,7 +145,7 @@ def sub(
     prefixes: Sequence[str],
     connect: Sequence[str],
     listen: Sequence[str],
-    name: str | None,
+    identity: Identity,
     timeout_s: float,
     event: str | None,
     count: int | None,
@@ -144,7 +162,7 @@ def sub(
 
     _need_address(connect, listen)
     import_all(modules)
-    return run(Sub(prefixes, connect, listen, name, event, count, timeout_s))
+    return run(Sub(prefixes, connect, listen, identity, event, count, timeout_s))
 
 
 # \b keeps click from filling the lines below it.
@@ -179,7 +197,7 @@ def pub(
     args: Sequence[str],
     connect: Sequence[str],
     listen: Sequence[str],
-    name: str | None,
+    identity: Identity,
     timeout_s: float,
     wait: int,
 ) -> int:
@@ -187,14 +205,14 @@ def pub(
     from broker.cli.pub import Pub
 
     _need_address(connect, listen)
-    return run(Pub(topic, event, args, connect, listen, name, wait, timeout_s))
+    return run(Pub(topic, event, args, connect, listen, identity, wait, timeout_s))
 
 
 @app.command()
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
 @click.option("--topic", "topics", metavar="PREFIX", multiple=True, help="Show messages of these topics too.")
-@_name_option
-def listen(addresses: Sequence[str], topics: Sequence[str], name: str | None) -> int:
+@identity_options()
+def listen(addresses: Sequence[str], topics: Sequence[str], identity: Identity) -> int:
     """Listen at each ADDRESS; show which peers come and go, and messages.
 
     In a terminal these are lines and a table.  Elsewhere each is a JSON object on a line: a status event has "status",
@@ -202,7 +220,7 @@ def listen(addresses: Sequence[str], topics: Sequence[str], name: str | None) ->
     """
     from broker.cli.listen import Listen
 
-    return run(Listen(addresses, topics, name))
+    return run(Listen(addresses, topics, identity))
 
 
 # \b keeps click from filling the lines below it.
@@ -233,15 +251,15 @@ null.  With --watch there is one object a change, a round trip alone being none:
 @click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
 @click.option("--watch", is_flag=True, help="Show it again whenever it has changed, until Ctrl-C.")
 @click.option("--all", "everything", is_flag=True, help="Show this command's own endpoint too, and cut nothing.")
-@_name_option
+@identity_options()
 @_timeout_option
 def mesh(
-    connect: Sequence[str], as_json: bool, watch: bool, everything: bool, name: str | None, timeout_s: float
+    connect: Sequence[str], as_json: bool, watch: bool, everything: bool, identity: Identity, timeout_s: float
 ) -> int:
     """Show who is in the mesh, who is linked with whom, and who subscribes to what."""
     from broker.cli.mesh import Mesh
 
-    return run(Mesh(connect, name, as_json, watch, everything, timeout_s))
+    return run(Mesh(connect, identity, as_json, watch, everything, timeout_s))
 
 
 @app.command()
@@ -256,7 +274,8 @@ def mesh(
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the agents' spools and the file of what they logged there.",
 )
-def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None) -> int:
+@click.option("--secure", is_flag=True, help="With keys and access rules, made for it; one agent breaks the rules.")
+def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, secure: bool) -> int:
     """Watch this machine: a manager and agents, as separate processes.
 
     The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a
@@ -266,12 +285,15 @@ def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None) -
     a live table; elsewhere each message is a JSON object on a line and the last line is {"summary": ...}.  It stops
     after the seconds given or with Ctrl-C, which is no failure here: the exit code is 1 if an event, a write or a
     record was lost or an agent died, else 0.
+
+    With --secure all of it is encrypted, each process has a key and rules say what it may do.  One agent publishes in
+    the name of another; both ends tell that it was refused.
     """
     import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
 
     from broker.cli.demo.run import Demo
 
-    watch = Demo(seconds, agents, as_json, logs)
+    watch = Demo(seconds, agents, as_json, logs, secure)
     return run(watch, at_first_signal=watch.stop)
 
 

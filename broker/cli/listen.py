@@ -10,9 +10,9 @@ import msgspec
 import trio
 
 import broker
+from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps
 from broker.cli.records import line_of
-from broker.cli.running import make_endpoint
 from broker.cli.standard import Output
 from broker.cli.sub import batch_of, distinct_prefixes
 from broker.cli.table import MessageTable
@@ -28,12 +28,12 @@ class Listen:
 
     addresses: Sequence[str]
     topics: Sequence[str]
-    name: str | None
+    identity: Identity
 
     async def __call__(self, output: Output) -> int:
         """Show status events and messages, as lines and rows in a terminal and as JSON objects elsewhere."""
         table = MessageTable() if output.is_terminal else None
-        async with make_endpoint(self.name, linger_s=0) as endpoint, AsyncExitStack() as stack:
+        async with self.identity.endpoint(linger_s=0) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             prefixes = distinct_prefixes(self.topics)
             readers = [await stack.enter_async_context(endpoint.subscribe(prefix)) for prefix in prefixes]
@@ -41,7 +41,7 @@ class Listen:
             for messages in readers:
                 nursery.start_soon(_show, messages, output, table)
             for address in self.addresses:
-                bound = await endpoint.listen(address)
+                bound = await self.identity.listen(endpoint, address)
                 if table is None:
                     await output.write(dumps({"status": "Listening", "address": bound}) + "\n")
                 else:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 import broker
+from broker.cli.identity import identity_options
 from broker.cli.logamounts import columns_from, seconds_of, since_of, size_of
 from broker.cli.logreach import LogReach
 from broker.cli.options import Parsed, import_all
@@ -25,9 +26,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--connect", "--peer", "connect", metavar="ADDRESS", multiple=True, help="Peer with that endpoint."
         ),
         click.option("--listen", metavar="ADDRESS", multiple=True, help="Let others peer with us there."),
-        click.option(
-            "--endpoint", metavar="NAME", help="Our name in the mesh; by default the host's and the process's number."
-        ),
+        identity_options("--endpoint"),
         click.option(
             "--timeout",
             "timeout_s",
@@ -46,7 +45,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _reach(options: dict[str, Any], *, needed: bool = True) -> LogReach:
     if needed and not options["connect"] and not options["listen"]:
         raise click.UsageError("no mesh to be in: say --connect ADDRESS or --listen ADDRESS")
-    return LogReach(options["connect"], options["listen"], options["endpoint"], options["timeout_s"])
+    return LogReach(options["connect"], options["listen"], options["identity"], options["timeout_s"])
 
 
 _import_option = click.option(

@@ -12,7 +12,7 @@ import trio
 import broker
 from broker.cli.jsonform import dumps
 from broker.cli.logreach import LogReach
-from broker.cli.running import InputError, counted, follow_status, make_endpoint
+from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Output, note, printable
 from broker.sinks import LogFiles, archive
 
@@ -42,7 +42,7 @@ class LogCollect:
         files = await trio.to_thread.run_sync(self._files)
         lag: Sequence[broker.WriterLag] = ()
         try:
-            async with make_endpoint(self.reach.endpoint, linger_s=0) as endpoint, endpoint.status() as changes:
+            async with self.reach.identity.endpoint(linger_s=0) as endpoint, endpoint.status() as changes:
                 try:
                     collector = endpoint.collect(
                         self.stream,

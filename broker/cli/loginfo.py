@@ -17,7 +17,7 @@ import broker
 from broker.cli.jsonform import dumps
 from broker.cli.logreach import LogReach
 from broker.cli.logspool import spool_form
-from broker.cli.running import FAILED, InputError, counted, make_endpoint
+from broker.cli.running import FAILED, InputError, counted
 from broker.cli.standard import Output, printable
 from broker.cli.storetables import fields_table
 from broker.errors import JournalBusy, JournalMismatch, JournalUnreadable
@@ -39,7 +39,7 @@ class LogInfoOfMesh:
 
     async def __call__(self, output: Output) -> int:
         """Show each stream's writers, and how many records each has written."""
-        async with make_endpoint(self.reach.endpoint, linger_s=0, forward=False) as endpoint:
+        async with self.reach.identity.endpoint(linger_s=0, forward=False) as endpoint:
             await self.reach.link(endpoint)
             streams = endpoint.streams()
             if self.stream is not None:

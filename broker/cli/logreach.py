@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 import broker
-from broker.cli.running import listen_all, peer_all
+from broker.cli.identity import Identity
 
 __all__ = ["LogReach"]
 
@@ -18,10 +18,10 @@ class LogReach:
 
     connect: Sequence[str]
     listen: Sequence[str]
-    endpoint: str | None
+    identity: Identity
     timeout_s: float
 
     async def link(self, endpoint: broker.Endpoint) -> None:
         """Listen and peer; call it once readers are there, so that they miss nothing."""
-        await listen_all(endpoint, self.listen)
-        await peer_all(endpoint, self.connect, self.timeout_s)
+        await self.identity.listen_all(endpoint, self.listen)
+        await self.identity.peer_all(endpoint, self.connect, self.timeout_s)

@@ -14,7 +14,7 @@ import broker
 from broker.cli.logform import Shown, line_of, shown_of
 from broker.cli.logreach import LogReach
 from broker.cli.logtable import RecordTable
-from broker.cli.running import InputError, counted, follow_status, make_endpoint
+from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Output, note
 from broker.sinks.tsv import Tsv, zeek_type
 
@@ -40,7 +40,7 @@ class LogTail:
     async def __call__(self, output: Output) -> int:
         """Show records until ``count`` or for ever; always says how many there were."""
         shown = _ShownRecords(output, self.stream, self.form or ("table" if output.is_terminal else "json"), self.count)
-        async with make_endpoint(self.reach.endpoint, linger_s=0) as endpoint, AsyncExitStack() as stack:
+        async with self.reach.identity.endpoint(linger_s=0) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             readers: list[broker.Collector | broker.Subscriber] = []
             try:

@@ -14,7 +14,7 @@ from broker.cli.jsonform import FormError
 from broker.cli.logreach import LogReach
 from broker.cli.logrecords import Reader
 from broker.cli.logvalues import ValueWrong
-from broker.cli.running import FAILED, INPUT_WRONG, InputError, counted, follow_status, make_endpoint
+from broker.cli.running import FAILED, INPUT_WRONG, InputError, counted, follow_status
 from broker.cli.standard import Lines, LineTooLong, Output, note
 
 __all__ = ["LogWrite"]
@@ -51,7 +51,7 @@ class LogWrite:
         async with AsyncExitStack() as stack:
             try:
                 linger_s = 0 if self.spool else self.reach.timeout_s
-                async with make_endpoint(self.reach.endpoint, linger_s=linger_s) as endpoint:
+                async with self.reach.identity.endpoint(linger_s=linger_s) as endpoint:
                     # Losses may be told as late as when the endpoint closes: the reader outlives it.
                     changes = await stack.enter_async_context(endpoint.status())
                     await self.reach.link(endpoint)

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.live import Live
 
 import broker
+from broker.cli.identity import Identity
 from broker.cli.meshdraw import drawing
 from broker.cli.meshform import lines_of, snapshot_of, without_ourselves, without_times
-from broker.cli.running import follow_status, make_endpoint, peer_all
+from broker.cli.running import follow_status
 from broker.cli.standard import Output
 
 __all__ = ["Mesh"]
@@ -28,7 +29,7 @@ class Mesh:
     """One run of the command."""
 
     connect: Sequence[str]
-    name: str | None
+    identity: Identity
     as_json: bool
     watch: bool
     everything: bool  # our own endpoint too, and nothing cut
@@ -37,15 +38,15 @@ class Mesh:
     async def __call__(self, output: Output) -> int:
         """Show the mesh, once or again and again."""
         is_drawn = output.is_terminal and not self.as_json
-        async with make_endpoint(self.name, linger_s=0, forward=False) as endpoint:
+        async with self.identity.endpoint(linger_s=0, forward=False) as endpoint:
             if not self.watch:
-                await peer_all(endpoint, self.connect, self.timeout_s)
+                await self.identity.peer_all(endpoint, self.connect, self.timeout_s)
                 mesh = endpoint.mesh()
                 await output.write(self._drawn(mesh) if is_drawn else lines_of(self._shown(mesh)))
                 return 0
             async with endpoint.status() as changes, trio.open_nursery() as nursery:
                 nursery.start_soon(follow_status, changes)
-                await peer_all(endpoint, self.connect, self.timeout_s)
+                await self.identity.peer_all(endpoint, self.connect, self.timeout_s)
                 await (self._draw(endpoint, output) if is_drawn else self._print(endpoint, output))
         return 0
 

@@ -9,9 +9,10 @@ import attrs
 import trio
 
 import broker
+from broker.cli.identity import Identity
 from broker.cli.jsonform import FormError, from_json, loads
 from broker.cli.records import to_publish
-from broker.cli.running import FAILED, InputError, counted, follow_status, listen_all, make_endpoint, peer_all
+from broker.cli.running import FAILED, InputError, counted, follow_status
 from broker.cli.standard import Lines, LineTooLong, Output, note
 
 __all__ = ["Pub"]
@@ -36,7 +37,7 @@ class Pub:
     args: Sequence[str]  # JSON; none or "-": read standard input
     connect: Sequence[str]
     listen: Sequence[str]
-    name: str | None
+    identity: Identity
     wait: int  # for so many subscribers before the first event
     timeout_s: float
     sent: int = 0
@@ -48,11 +49,11 @@ class Pub:
         given = self._given()
         async with AsyncExitStack() as stack:
             try:
-                async with make_endpoint(self.name, linger_s=self.timeout_s) as endpoint:
+                async with self.identity.endpoint(linger_s=self.timeout_s) as endpoint:
                     # Losses may be told as late as when the endpoint closes: the reader outlives it.
                     changes = await stack.enter_async_context(endpoint.status())
-                    await listen_all(endpoint, self.listen)
-                    await peer_all(endpoint, self.connect, self.timeout_s)
+                    await self.identity.listen_all(endpoint, self.listen)
+                    await self.identity.peer_all(endpoint, self.connect, self.timeout_s)
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(follow_status, changes, self._count)
                         if given is None:

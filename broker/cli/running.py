@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
 import broker
 from broker.cli.standard import Output, note
+from broker.errors import AccessError, BadKey, InsecureAddress, KeyFileError
 
 __all__ = [
     "FAILED",
@@ -17,10 +18,8 @@ __all__ = [
     "InputError",
     "counted",
     "follow_status",
-    "listen_all",
-    "make_endpoint",
-    "peer_all",
     "run",
+    "run_plain",
 ]
 
 FAILED: Final = 1
@@ -31,7 +30,16 @@ class InputError(Exception):
     """What was typed or read in is wrong; the text says where and what to do."""
 
 
-_INPUT_ERRORS: Final = (InputError, broker.AddressError, broker.TopicError, broker.NotCarried, broker.EventMisfit)
+_INPUT_ERRORS: Final = (
+    InputError,
+    broker.AddressError,
+    broker.TopicError,
+    broker.NotCarried,
+    broker.EventMisfit,
+    BadKey,
+    KeyFileError,
+    AccessError,
+)
 
 
 Command = Callable[[Output], Awaitable[int]]
@@ -43,8 +51,13 @@ def run(command: Command, at_first_signal: Callable[[], None] | None = None) -> 
     A signal to stop cancels it, but a first one only calls ``at_first_signal`` if there is such a function: the command
     then ends by itself.  A reader of standard output that goes away cancels it too, and is no failure.
     """
+    return run_plain(lambda: trio.run(_until_stopped, command, at_first_signal))
+
+
+def run_plain(command: Callable[[], int]) -> int:
+    """Run a command that needs no loop; returns the exit code."""
     try:
-        return trio.run(_until_stopped, command, at_first_signal)
+        return command()
     except BaseException as raised:
         error = _innermost(raised)
         if isinstance(error, BrokenPipeError):
@@ -54,8 +67,11 @@ def run(command: Command, at_first_signal: Callable[[], None] | None = None) -> 
         if not isinstance(error, (InputError, broker.BrokerError, OSError)):
             raise
         # An OSError's text begins with its number, which says nothing that the rest does not.
-        note(f"broker: {error.strerror if isinstance(error, broker.ListenError) and error.strerror else error}")
-        return INPUT_WRONG if isinstance(error, _INPUT_ERRORS) else FAILED
+        text = error.strerror if isinstance(error, broker.ListenError) and error.strerror else str(error)
+        hint = "; with commands: --keys NAME, or --insecure" if isinstance(error, InsecureAddress) else ""
+        note(f"broker: {text}{hint}")
+        wrong = isinstance(error, _INPUT_ERRORS) and not isinstance(error.__cause__, OSError)
+        return INPUT_WRONG if wrong else FAILED
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -99,29 +115,9 @@ async def _until_stopped(command: Command, at_first_signal: Callable[[], None] |
     return code
 
 
-def make_endpoint(name: str | None, linger_s: float, *, forward: bool = True) -> broker.Endpoint:
-    """An endpoint of that name; one that publishes nothing need not linger, one that only looks need not forward."""
-    try:
-        return broker.Endpoint(name, linger_s=linger_s, forward=forward)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
 def counted(number: int, thing: str, things: str = "") -> str:
     """A number of things in words: 1 event, 2 events."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
-
-
-async def listen_all(endpoint: broker.Endpoint, addresses: Iterable[str]) -> None:
-    """Listen on each address, and say on which it became."""
-    for address in addresses:
-        note(f"listening on {await endpoint.listen(address)}")
-
-
-async def peer_all(endpoint: broker.Endpoint, addresses: Iterable[str], timeout: float) -> None:
-    """Link with each address."""
-    for address in addresses:
-        await endpoint.peer(address, timeout=timeout)
 
 
 async def follow_status(

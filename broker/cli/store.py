@@ -12,8 +12,9 @@ import msgspec
 import trio
 
 import broker
+from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps, to_json
-from broker.cli.running import InputError, make_endpoint, peer_all
+from broker.cli.running import InputError
 from broker.cli.standard import Output, printable
 from broker.cli.storeform import entry_line, shown, typed
 from broker.cli.storetables import entries_table, fields_table, stores_table
@@ -29,14 +30,14 @@ class Reach:
     """How a command gets to the mesh: as a leaf, which forwards nothing."""
 
     connect: Sequence[str]
-    name: str | None
+    identity: Identity
     timeout_s: float
 
     @asynccontextmanager
     async def endpoint(self) -> AsyncIterator[broker.Endpoint]:
         """An endpoint that is linked."""
-        async with make_endpoint(self.name, linger_s=0, forward=False) as endpoint:
-            await peer_all(endpoint, self.connect, self.timeout_s)
+        async with self.identity.endpoint(linger_s=0, forward=False) as endpoint:
+            await self.identity.peer_all(endpoint, self.connect, self.timeout_s)
             yield endpoint
 
     @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 import broker
+from broker.cli.identity import Identity, identity_options
 from broker.cli.options import Parsed
 from broker.cli.running import run
 from broker.cli.store import Erase, Get, Info, List, Put, Reach
@@ -27,7 +28,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--connect", metavar="ADDRESS", multiple=True, required=True, help="An endpoint that listens there."
         ),
-        click.option("--name", help="Our name in the mesh; by default the host's and the process's number."),
+        identity_options(),
         click.option(
             "--timeout",
             "timeout_s",
@@ -63,7 +64,7 @@ def _list(
     store: str | None,
     prefix: str | None,
     connect: Sequence[str],
-    name: str | None,
+    identity: Identity,
     timeout_s: float,
     as_json: bool,
 ) -> int:
@@ -73,19 +74,19 @@ def _list(
     {"store": ..., "masters": [NAME], "entries": N}, two masters being a conflict, or entries as 'broker store dump'
     prints them.
     """
-    return run(List(Reach(connect, name, timeout_s), store, prefix, as_json))
+    return run(List(Reach(connect, identity, timeout_s), store, prefix, as_json))
 
 
 @click.command(context_settings=_NEGATIVE, short_help="Print a value.")
 @click.argument("store")
 @click.argument("key")
 @_options
-def get(store: str, key: str, connect: Sequence[str], name: str | None, timeout_s: float) -> int:
+def get(store: str, key: str, connect: Sequence[str], identity: Identity, timeout_s: float) -> int:
     """Print the value of KEY, as its master has it, as JSON.
 
     Without an entry of that key the exit code is 1.
     """
-    return run(Get(Reach(connect, name, timeout_s), store, key))
+    return run(Get(Reach(connect, identity, timeout_s), store, key))
 
 
 # \b keeps click from filling the lines below it.
@@ -115,14 +116,14 @@ def put(
     key: str,
     value: str,
     connect: Sequence[str],
-    name: str | None,
+    identity: Identity,
     timeout_s: float,
     expires_s: float | None,
     unique: bool,
     level: broker.Level,
 ) -> int:
     """Set the entry KEY to VALUE."""
-    return run(Put(Reach(connect, name, timeout_s), store, key, value, expires_s, unique, level))
+    return run(Put(Reach(connect, identity, timeout_s), store, key, value, expires_s, unique, level))
 
 
 @click.command(context_settings=_NEGATIVE, short_help="Erase an entry.")
@@ -135,13 +136,13 @@ def erase(
     store: str,
     key: str,
     connect: Sequence[str],
-    name: str | None,
+    identity: Identity,
     timeout_s: float,
     missing_ok: bool,
     level: broker.Level,
 ) -> int:
     """Erase the entry KEY, and print {"position": ...}: where that stands in the order of all changes."""
-    return run(Erase(Reach(connect, name, timeout_s), store, key, missing_ok, level))
+    return run(Erase(Reach(connect, identity, timeout_s), store, key, missing_ok, level))
 
 
 _WATCH_HELP = """Show the changes of STORE as they come: of all keys, of those that begin with PREFIX, or of one.
@@ -174,7 +175,7 @@ def watch(
     store: str,
     prefix: str | None,
     connect: Sequence[str],
-    name: str | None,
+    identity: Identity,
     timeout_s: float,
     key: str | None,
     since: broker.Position | None,
@@ -183,18 +184,18 @@ def watch(
     """Show the changes of a store as they come."""
     if prefix is not None and key is not None:
         raise click.UsageError("watch a PREFIX or a --key, not both")
-    return run(Watch(Reach(connect, name, timeout_s), store, prefix, key, since, count))
+    return run(Watch(Reach(connect, identity, timeout_s), store, prefix, key, since, count))
 
 
 @click.command(short_help="Print all entries.")
 @click.argument("store")
 @_options
-def dump(store: str, connect: Sequence[str], name: str | None, timeout_s: float) -> int:
+def dump(store: str, connect: Sequence[str], identity: Identity, timeout_s: float) -> int:
     """Print all entries of STORE, as they were at one position, which standard error names.
 
     Each is a JSON object on a line: {"key": ..., "value": ..., "expires": null or a time}.
     """
-    return run(Dump(Reach(connect, name, timeout_s), store))
+    return run(Dump(Reach(connect, identity, timeout_s), store))
 
 
 @click.command(short_help="Put the entries of a dump.")
@@ -202,22 +203,24 @@ def dump(store: str, connect: Sequence[str], name: str | None, timeout_s: float)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @_options
 @_level_option
-def load(store: str, file: str, connect: Sequence[str], name: str | None, timeout_s: float, level: broker.Level) -> int:
+def load(
+    store: str, file: str, connect: Sequence[str], identity: Identity, timeout_s: float, level: broker.Level
+) -> int:
     """Put the entries in FILE ('-': standard input), which are lines as 'broker store dump' prints them.
 
     They are put in order and in batches; entries that are there already and not in FILE stay.  What has expired
     meanwhile is left out.  With a line that is wrong it ends, with what stands before it put.
     """
-    return run(Load(Reach(connect, name, timeout_s), store, file, level))
+    return run(Load(Reach(connect, identity, timeout_s), store, file, level))
 
 
 @click.command(short_help="Show who is its master, and how large it is.")
 @click.argument("store")
 @_options
 @_json_option
-def info(store: str, connect: Sequence[str], name: str | None, timeout_s: float, as_json: bool) -> int:
+def info(store: str, connect: Sequence[str], identity: Identity, timeout_s: float, as_json: bool) -> int:
     """Show who is STORE's master, how many entries it has, and where it is in the order of its changes."""
-    return run(Info(Reach(connect, name, timeout_s), store, as_json))
+    return run(Info(Reach(connect, identity, timeout_s), store, as_json))
 
 
 COMMANDS: Final[dict[str, click.Command]] = {

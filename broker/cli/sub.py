@@ -9,8 +9,9 @@ import attrs
 import trio
 
 import broker
+from broker.cli.identity import Identity
 from broker.cli.records import event_name, line_of
-from broker.cli.running import counted, follow_status, listen_all, make_endpoint, peer_all
+from broker.cli.running import counted, follow_status
 from broker.cli.standard import Output, note
 from broker.cli.table import MessageTable
 
@@ -27,7 +28,7 @@ class Sub:
     prefixes: Sequence[str]
     connect: Sequence[str]
     listen: Sequence[str]
-    name: str | None
+    identity: Identity
     event: str | None  # show events of this name alone
     count: int | None  # end after so many messages
     timeout_s: float
@@ -35,7 +36,7 @@ class Sub:
     async def __call__(self, output: Output) -> int:
         """Show messages until ``count`` or for ever; always says how many there were."""
         shown = _Shown(output, self.count)
-        async with make_endpoint(self.name, linger_s=0) as endpoint, AsyncExitStack() as stack:
+        async with self.identity.endpoint(linger_s=0) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             prefixes = distinct_prefixes(self.prefixes)
             readers = [await stack.enter_async_context(endpoint.subscribe(prefix)) for prefix in prefixes]
@@ -43,8 +44,8 @@ class Sub:
             nursery.start_soon(follow_status, changes)
             for messages in readers:
                 nursery.start_soon(self._show, messages, shown)
-            await listen_all(endpoint, self.listen)
-            await peer_all(endpoint, self.connect, self.timeout_s)
+            await self.identity.listen_all(endpoint, self.listen)
+            await self.identity.peer_all(endpoint, self.connect, self.timeout_s)
             try:
                 await shown.enough.wait()
             finally:

@@ -13,6 +13,7 @@ connection breaks while more frames wait than its socket holds (``Assertion fail
 from __future__ import annotations
 
 import errno
+import logging
 import socket as stdlib_socket
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from broker.net.sockets import (
     FRAMES_PER_TURN,
     LINGER_MS,
     NOBLOCK,
+    OTHER_MECHANISM,
     TURN_S,
     monitor_event,
     new_monitor,
@@ -42,8 +44,13 @@ from broker.net.sockets import (
 
 __all__ = ["Listener"]
 
+_log = logging.getLogger("broker")
+
 # Closed wires whose late frames are ignored; older ones are forgotten.
 _CLOSED_MAX: Final = 4096
+
+# How long to wait before a port is tried again that somebody took while we were not bound to it.
+_BIND_AGAIN_S: Final = 0.1
 
 _FAILED: Final = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
@@ -80,6 +87,8 @@ class Listener:
         self._hangups = trio.lowlevel.ParkingLot()
         self._gone: OrderedDict[bytes, None] = OrderedDict()
         self._names: dict[bytes, str] = {}  # of each identity: the name that the gate gave its connection
+        self._rekeyed = trio.Event()  # there is another key than the one that we were bound with
+        self._unbound = trio.Event()
         try:
             guard_listening(self.socket, self._gate)
             self.socket.bind(address.text)
@@ -89,7 +98,7 @@ class Listener:
             number = error.errno or 0
             why = _WHY_NOT_LISTEN.get(number, f"cannot be listened on: {error.strerror}")
             raise ListenError(number, f"{address.text} {why}") from error
-        self._monitor = new_monitor(self.socket, zmq.EVENT_DISCONNECTED | _FAILED)
+        self._monitor = new_monitor(self.socket, zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | _FAILED)
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
 
     @trio.lowlevel.enable_ki_protection
@@ -100,6 +109,7 @@ class Listener:
                 nursery.start_soon(read_loop, self.socket, self._read)
                 nursery.start_soon(read_loop, self._monitor, self._watch)
                 nursery.start_soon(self._shut_down_what_was_hung_up)
+                nursery.start_soon(self._bind_with_other_keys)
         finally:
             self.closed = True
             self.socket.disable_monitor()
@@ -112,10 +122,36 @@ class Listener:
         former, self._gate.security = self._gate.security, security
         if security is None or former is None or former.secret == security.secret:
             return
-        # ZeroMQ copies a socket's key when it binds; connections that are there outlive the moment without a listener.
         set_own_key(self.socket, security)
-        self.socket.unbind(self.bound)
-        self.socket.bind(self.bound)
+        self._rekeyed.set()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _bind_with_other_keys(self) -> None:
+        """Bind anew when there is another key, for ZeroMQ copies a socket's key when it binds.
+
+        That closes the connections there are; their peers dial again.  The address is free when the monitor says so,
+        and not before: a path would be taken away from under the new one.
+        """
+        while True:
+            await self._rekeyed.wait()
+            self._rekeyed, self._unbound = trio.Event(), trio.Event()
+            self.socket.unbind(self.bound)
+            await self._unbound.wait()
+            await self._bind_again()
+
+    async def _bind_again(self) -> None:
+        """Bind to the address that was ours a moment ago, however long somebody else may have it meanwhile."""
+        told = False
+        while True:
+            try:
+                self.socket.bind(self.bound)
+            except zmq.ZMQError as error:
+                if not told:
+                    _log.warning("%s: cannot be listened on with the new key yet: %s", self.bound, error.strerror)
+                told = True
+                await trio.sleep(_BIND_AGAIN_S)
+            else:
+                return
 
     def _read(self) -> bool:
         more = self.drain()
@@ -132,6 +168,9 @@ class Listener:
             identity = socket.recv(NOBLOCK)
             number = self._wires.get(identity)
             if number is None and identity not in self._gone:
+                if self._gate.security is not None and not _is_given(identity):
+                    self._refuse_identity(identity)
+                    continue
                 number, frame = self._accept(identity)
             elif self._gate.security is None:
                 frame = socket.recv(NOBLOCK)  # there always is one behind an identity
@@ -160,6 +199,18 @@ class Listener:
             self._connections[number] = (descriptor, _ends_of(descriptor))
         return number, first.bytes
 
+    def _refuse_identity(self, identity: bytes) -> None:
+        """Close the connection of a peer that has chosen its identity.
+
+        It could choose that of one that is just going, and be sent what is meant for that one.
+        """
+        first = self.socket.recv(NOBLOCK, copy=False)
+        skip_parts(self.socket)
+        self._forget(identity)
+        descriptor: Any = first.get(zmq.SRCFD)
+        _shut_down(descriptor, _ends_of(descriptor))
+        self.sink.turned_away(self.bound, "authentication", "it asks for a routing id of its own choice")
+
     def _authenticated(self, identity: bytes, number: int | None) -> tuple[int | None, bytes]:
         """Receive a frame, and whose it is by the key of its connection: identities are of the peers' own choice.
 
@@ -172,16 +223,19 @@ class Listener:
 
     def _watch(self) -> bool:
         while not self.closed and readable(self._monitor):
-            event, descriptor = monitor_event(self._monitor)
-            if event != zmq.EVENT_DISCONNECTED:
-                self._tell_turned_away(event)
+            event, value = monitor_event(self._monitor)
+            if event == zmq.EVENT_CLOSED:
+                self._unbound.set()
                 continue
-            wires = self._by_descriptor.get(descriptor)
+            if event != zmq.EVENT_DISCONNECTED:
+                self._tell_turned_away(event, value)
+                continue
+            wires = self._by_descriptor.get(value)  # a descriptor
             if not wires:
                 continue
             number = wires.popleft()
             if not wires:
-                del self._by_descriptor[descriptor]
+                del self._by_descriptor[value]
             del self._connections[number]
             while self.drain():
                 pass
@@ -189,23 +243,33 @@ class Listener:
         self.sink.round_done()
         return False
 
-    def _tell_turned_away(self, event: int) -> None:
+    def _tell_turned_away(self, event: int, value: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            self.sink.turned_away(self.bound, "authentication", self._gate.take_refused())
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and self._gate.security is not None:
+            reason = self._gate.take_refused()
+        elif value == OTHER_MECHANISM:
+            reason = (
+                "it shows no key" if self._gate.security is not None else "it asks for keys, this endpoint has none"
+            )
+        elif self._gate.security is not None:
             reason = "it shows no key, expects another one than ours, or does not speak ZeroMQ"
-            self.sink.turned_away(self.bound, "authentication", reason)
+        else:
+            return
+        self.sink.turned_away(self.bound, "authentication", reason)
 
     def hangup(self, number: int, identity: bytes) -> None:
         """Ignore what still comes from a wire; close its connection soon, unless its other end does before."""
         self._wires.pop(identity, None)
         self._names.pop(identity, None)
-        self._gone[identity] = None
-        if len(self._gone) > _CLOSED_MAX:
-            self._gone.popitem(last=False)
+        self._forget(identity)
         if number in self._connections:
             self._hung_up.append((trio.current_time() + LINGER_MS / 1000, number))
             self._hangups.unpark()
+
+    def _forget(self, identity: bytes) -> None:
+        """Ignore what still comes from an identity."""
+        self._gone[identity] = None
+        if len(self._gone) > _CLOSED_MAX:
+            self._gone.popitem(last=False)
 
     @trio.lowlevel.enable_ki_protection
     async def _shut_down_what_was_hung_up(self) -> None:
@@ -218,6 +282,11 @@ class Listener:
             if number in self._connections:
                 descriptor, ends = self._connections[number]
                 _shut_down(descriptor, ends)
+
+
+def _is_given(identity: bytes) -> bool:
+    """Whether an identity is one that ZeroMQ gives: a zero and a number, which begins anywhere."""
+    return len(identity) == 5 and not identity[0]
 
 
 def _name_of(frame: Any) -> str:

@@ -31,7 +31,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final, NoReturn, TypeVar
@@ -40,9 +40,19 @@ from broker.errors import AccessError, BadKey, TopicError
 from broker.topics import normalize_prefix
 from broker.trust.access import Access, Trusted, is_label
 from broker.trust.keys import PublicKey
+from broker.trust.layout import statements
 from broker.trust.rights import LOG_RIGHTS, STORE_RIGHTS, Rights
 
-__all__ = ["TEXT_MAX", "format_access", "parse_access"]
+__all__ = [
+    "TEXT_MAX",
+    "Value",
+    "format_access",
+    "format_entry",
+    "format_group",
+    "key_text",
+    "parse_access",
+    "value_text",
+]
 
 # Room for some 50,000 keys with a line or two of rules each, which take seconds to read.
 TEXT_MAX: Final = 8 << 20
@@ -53,6 +63,7 @@ _TOP: Final = ("expires", "keys", "groups")
 _NAME: Final = "{name}"
 
 Path = tuple[str | int, ...]
+Value = str | bool | datetime | Sequence[str] | None
 T = TypeVar("T")
 
 
@@ -277,8 +288,6 @@ def _expected(what: str, path: Path, value: Any) -> NoReturn:
 # --- places ------------------------------------------------------------------------------------------------------
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_HEADER: Final = re.compile(r"\s*\[\[?([^\]]+)\]")
-_ASSIGNED: Final = re.compile(r"\s*([^=#\[\]{}]+?)\s*=")
 
 
 def _dotted(path: Path) -> str:
@@ -287,42 +296,19 @@ def _dotted(path: Path) -> str:
         if type(part) is int:
             text += f"[{part}]"
         else:
-            text += f".{_key_text(str(part)):.120}"
+            text += f".{key_text(str(part)):.120}"
     return text.removeprefix(".") or "access rules"
 
 
 def _line_of(text: str, path: Path) -> int:
-    """Return the line that says the most of a path, from 1; 0 when none is found (it may be a guess in odd layouts)."""
-    wanted = [part for part in path if type(part) is str]
-    best, line_of_best, table = 0, 0, list[str]()
-    for number, line in enumerate(text.split("\n"), 1):
-        header = _HEADER.match(line)
-        assigned = None if header else _ASSIGNED.match(line)
-        if header:
-            here = table = _key_parts(header[1])
-        elif assigned:
-            here = table + _key_parts(assigned[1])
-        else:
-            continue
-        common = min(len(here), len(wanted))
-        if common > best and here[:common] == wanted[:common]:
-            best, line_of_best = common, number
-    return line_of_best
-
-
-def _key_parts(text: str) -> list[str]:
-    """Return the parts of a dotted key as it stands in TOML; none for what is no key."""
-    if len(text) > 1000:
-        return []
-    try:
-        table: Any = tomllib.loads(f"{text} = 0")
-    except ValueError:
-        return []
-    parts = []
-    while type(table) is dict and len(table) == 1:
-        ((part, table),) = table.items()
-        parts.append(part)
-    return parts
+    """Return the line, from 1, of the statement that says the most of a path; 0 when none does."""
+    wanted = tuple(part for part in path if type(part) is str)
+    best, line = 0, 0
+    for statement in statements(text.split("\n")):
+        common = min(len(statement.path), len(wanted))
+        if common > best and statement.path[:common] == wanted[:common]:
+            best, line = common, statement.first + 1
+    return line
 
 
 # --- from rules to a text ----------------------------------------------------------------------------------------
@@ -330,51 +316,60 @@ def _key_parts(text: str) -> list[str]:
 
 def format_access(access: Access) -> str:
     """Write access rules as a text; :func:`parse_access` makes the same of it."""
-    parts = [f"expires = {_time_text(access.expires)}\n"] if access.expires else []
-    for name, rights in access.groups.items():
-        parts.append(f"[groups.{_key_text(name)}]\n{_rights_text(rights)}")
-    for label, entry in access.trusted.items():
-        parts.append(f"[keys.{_key_text(label)}]\n{_entry_text(entry)}")
+    parts = [f"expires = {value_text(access.expires)}\n"] if access.expires else []
+    parts += [format_group(name, rights) for name, rights in access.groups.items()]
+    parts += [format_entry(label, entry) for label, entry in access.trusted.items()]
     return "\n".join(parts)
 
 
-def _entry_text(entry: Trusted) -> str:
-    texts = [str(key) for key in entry.keys]
-    lines = [f"key = {_quoted(texts[0])}\n" if len(texts) == 1 else f"keys = {_list_text(texts)}\n"]
-    for name, values in (("groups", entry.groups), ("names", entry.names), ("addresses", entry.addresses)):
-        if values:
-            lines.append(f"{name} = {_list_text(values)}\n")
-    if entry.expires:
-        lines.append(f"expires = {_time_text(entry.expires)}\n")
-    if entry.revoked:
-        lines.append("revoked = true\n")
-    return "".join(lines) + _rights_text(entry.own)
+def format_entry(label: str, entry: Trusted) -> str:
+    """Write the table of somebody who is trusted."""
+    keys = [str(key) for key in entry.keys]
+    values = {
+        "key": keys[0] if len(keys) == 1 else "",
+        "keys": keys if len(keys) != 1 else (),
+        "groups": entry.groups,
+        "names": entry.names,
+        "addresses": entry.addresses,
+        "expires": entry.expires,
+        "revoked": entry.revoked,
+    }
+    return f"[keys.{key_text(label)}]\n{_values_text(values)}{_rights_text(entry.own)}"
+
+
+def format_group(name: str, rights: Rights) -> str:
+    """Write the table of a group."""
+    return f"[groups.{key_text(name)}]\n{_rights_text(rights)}"
 
 
 def _rights_text(rights: Rights) -> str:
-    lines = []
-    for name, prefixes in (("publish", rights.publish), ("subscribe", rights.subscribe)):
-        if prefixes:
-            lines.append(f"{name} = {_list_text(prefixes)}\n")
-    lines += [f"stores.{_key_text(store)} = {_list_text(given)}\n" for store, given in rights.stores.items()]
-    lines += [f"logs.{_key_text(stream)} = {_list_text(given)}\n" for stream, given in rights.logs.items()]
-    if rights.relay:
-        lines.append("relay = true\n")
-    return "".join(lines)
+    values: dict[str, Value] = {"publish": rights.publish, "subscribe": rights.subscribe}
+    # A name without any right is not the same as none: it is written, too.
+    named = [f"stores.{key_text(store)} = {value_text(given)}\n" for store, given in rights.stores.items()]
+    named += [f"logs.{key_text(stream)} = {value_text(given)}\n" for stream, given in rights.logs.items()]
+    return _values_text(values) + "".join(named) + _values_text({"relay": rights.relay})
 
 
-def _key_text(name: str) -> str:
+def _values_text(values: Mapping[str, Value]) -> str:
+    return "".join(f"{name} = {value_text(value)}\n" for name, value in values.items() if value)
+
+
+def key_text(name: str) -> str:
+    """Write a name as a key of a table."""
     return name if _BARE.fullmatch(name) else _quoted(name)
 
 
-def _list_text(texts: Iterable[str]) -> str:
-    return f"[{', '.join(map(_quoted, texts))}]"
+def value_text(value: Value) -> str:
+    """Write a value."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    return f"[{', '.join(map(_quoted, value or ()))}]"
 
 
 def _quoted(text: str) -> str:
     # A JSON string is a TOML string but for DEL.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _time_text(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

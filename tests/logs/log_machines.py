@@ -16,6 +16,7 @@ from broker.logs.spool import TABLES
 from broker.logs.wire import Claim, Collect, Collected, LogKind, Records, Schema, Since
 from broker.logs.writer import Options, Writer
 from broker.protocol.actions import CarryOut, Tell
+from broker.trust.judge import EVERYTHING
 
 SCHEMA = Schema("T", (Column("n", "int"),))
 

@@ -186,7 +186,8 @@ def is_prefix(text: str) -> bool:
     return not text.endswith("*")
 
 
-zones = st.timezones() | st.integers(-720, 720).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+# As TOML writes them: a time within the fold of a named zone is equal to none of another's (PEP 495).
+zones = st.integers(-720, 720).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 times = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=zones)  # noqa: DTZ001  # given by timezones
 names = st.text(min_size=1, max_size=20).filter(lambda name: "*" not in name) | st.sampled_from(["*", "host*"])
 prefixes = st.lists(st.text(max_size=30).filter(is_prefix) | st.just("host/{name}/"), max_size=3).map(tuple)

@@ -16,7 +16,6 @@ from broker.logs.spool import Holder
 from broker.logs.wire import RANGES_MAX, Acknowledge, Claim, Collect, Collected, Leave, LogKind, NoStream, Piece, Since
 from broker.protocol.member import Member
 from broker.status import CollectorStalled
-from broker.trust.judge import EVERYTHING
 
 if TYPE_CHECKING:
     from broker.logs.writer import Writer
@@ -97,8 +96,10 @@ class Serving:
         if not member.grants.may_use_log("collect", writer.name):
             return "the access rules do not give its key the right to collect this stream"
         group = writer.groups.get(collect.name)
-        if self._is_anothers(collect, member, group):
-            return "that member of the name is somebody else: each has an id of its own"
+        former = self._members.get(collect.member)
+        if former is not None and former[0].member.grants is not member.grants:
+            # Relays see the ids of members.  A database that has moved is let in once its former place is silent.
+            return f"that member is attached at {former[0].member.name}, which has another key"
         if collect.member not in self._members and len(self._sessions) >= SESSIONS_MAX:
             return f"{SESSIONS_MAX} collectors are attached already"
         if group is None:
@@ -115,16 +116,6 @@ class Serving:
         if reason:
             return f"the name {collect.name!r} is in use for other records ({reason}): take another one, or forget it"
         return ""
-
-    def _is_anothers(self, collect: Collect, member: Member, group: Group | None) -> bool:
-        """Whether somebody claims to be a member that a holder of another key is: relays see the ids of members."""
-        if member.grants is EVERYTHING:  # there are no keys
-            return False
-        former = self._members.get(collect.member)
-        if former is not None:
-            return former[0].member.grants is not member.grants
-        holder = None if group is None else group.holders.get(collect.member)
-        return holder is not None and _first_name(holder.endpoint) != _first_name(member.name)
 
     def _group(self, collect: Collect) -> Group:
         writer = self._writer
@@ -408,8 +399,3 @@ class Serving:
             if expires < due:
                 due = expires
         return due
-
-
-def _first_name(name: str) -> str:
-    """Return an endpoint's name without what is behind its @: processes that share a key differ there."""
-    return name.partition("@")[0]

@@ -363,6 +363,7 @@ class Members:
         for member in list(self.members.values()):
             refusal = self._guard.refusal(member.key, member.name)
             if refusal is not None:
+                member.grants = self._guard.grants(member.key)  # what of it waits for its turn is not let in either
                 self.forget(member, refusal[1])
                 self._strangers[member.id] = refusal[1]
                 continue

@@ -112,6 +112,7 @@ class Node:
         self.exchange.delivering.refused = self.exchange.routes.refused = self.refusals.add
         self.interests = Interests(self.members, self.exchange.routes, self.transit, act)
         self.interests.refused = self.refusals.add
+        self.interests.suspect = self._mistrust
         self.publish = self.exchange.publish
         self.stores = Stores(self.members, self.transit, chance, act)
         self.logs = Logs(self.members, self.transit, chance, act)
@@ -455,11 +456,12 @@ class Node:
         renewed = secret.public.raw != self.guard.key
         self.guard.change(secret, judge)
         self.peerings.rejudge(now)
-        self.members.own.forward = self._forward and self.guard.own.relay
-        self.members.rules_changed(now)
+        forward = self._forward and self.guard.own.relay
+        announce, self.members.own.forward = forward != self.members.own.forward, forward
+        self.members.rules_changed(now, announce=announce)
         self.exchange.routes.rules_changed()
-        self.stores.rules_changed()
-        self.logs.rules_changed()
+        self.stores.rules_changed(now)
+        self.logs.rules_changed(now)
         if renewed:
             self.peerings.renew_wires(now)
         self._pump()

@@ -8,6 +8,7 @@
 #   make soak              thousands of such lives (SEEDS=100000-104999)
 #   make kill-test         a million log records through 120 kills of writers, relay and collector, compared one by one
 #   make kill-test RECORDS=100000 KILLS=12 SEED=4      fewer, or one that failed again
+#   make fuzz              a million hostile inputs for everything that reads bytes from elsewhere (INPUTS=, ONLY=, SEED=)
 #   make bench             the benchmarks; names the peers that are missing and how to get them
 #   make check             lint, types, contracts and tests
 
@@ -16,7 +17,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test simulation soak kill-test bench check lint types contracts constraints dist clean
+.PHONY: demo test simulation soak kill-test fuzz bench check lint types contracts constraints dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -38,7 +39,7 @@ demo: $(READY)
 # A fixed hash seed gives tests the same names in each worker; a file's tests stay in one.
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
-PURE := $(addprefix tests/,logs protocol schema simulation sinks stores testing values)
+PURE := $(addprefix tests/,fuzz logs protocol schema simulation sinks stores testing values)
 # and these for programs that start, more than for anything else.
 PROGRAMS := $(addprefix tests/,cli test_benchmarks.py test_examples.py test_readme.py)
 
@@ -58,6 +59,11 @@ kill-test: $(READY)
 
 RECORDS ?= 1000000
 KILLS ?= 120
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/fuzz_main.py --inputs $(INPUTS) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
+
+INPUTS ?= 1000000
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all

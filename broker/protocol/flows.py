@@ -75,7 +75,7 @@ REPORT_DELAY_S: Final = 0.25
 PROBE_S: Final = 1.0
 # Questions without any answer after which a receiver that can be reached is given up all the same: an endpoint answers
 # at once, and a line so slow that an answer takes longer brings reports of other parcels meanwhile.
-UNANSWERED_MAX: Final = 15
+UNANSWERED_MAX: Final = 10
 # Lost messages are told apart by topic and name up to so many of them.
 LOST_TOPICS_MAX: Final = 1000
 

@@ -47,7 +47,10 @@ def record_class(name: str, columns: Sequence[broker.Column]) -> type:
     body: dict[str, Any] = {"__annotations__": annotations, "__module__": __name__, "__qualname__": name}
     for number, column in enumerate(columns, 1):
         field = re.sub(r"\W", "_", column.name)
-        if field in annotations or keyword.iskeyword(field) or not field.isidentifier():
+        # attrs takes leading underscores from arguments, names between two of them mean something to classes, and
+        # nothing else may be called self.
+        taken = field in annotations or field[0] == "_" or field == "self"
+        if taken or keyword.iskeyword(field) or not field.isidentifier():
             field = f"field_{number}"
         annotations[field] = _annotation(column.type)
         body[field] = broker.column(column.name, description=column.description, unit=column.unit)

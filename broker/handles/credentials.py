@@ -1,6 +1,6 @@
 """An endpoint's keys and access rules: where they come from, and what becomes of them while it runs.
 
-Files are looked at several times a second, and taken up as a whole or not at all.
+Files are looked at several times a second, and taken up as a whole, when nobody writes them any more, or not at all.
 """
 
 from __future__ import annotations
@@ -19,24 +19,48 @@ from broker.status import AccessRules, Status
 from broker.trust.access import Access, is_label
 from broker.trust.guard import Guard
 from broker.trust.judge import Judge
-from broker.trust.keys import PublicKey, SecretKey
+from broker.trust.keys import PublicKey, SecretKey, curve_of
 
 __all__ = ["LOOK_S", "Credentials"]
 
-# Who is revoked is cut off at the next look: well within a second.
-LOOK_S: Final = 0.25
-_ACCESS: Final = "access.toml"
+# Who is revoked is cut off at the second look, or the third at the latest: well within a second.
+LOOK_S: Final = 0.2
+# A file that is written over and over is not waited for any longer: so many looks.
+_RESTLESS_MAX: Final = 2
+
+
+class _Resting:
+    """A file that is read again when it has changed, and then been left alone from one look to the next.
+
+    So what is written in several steps is not taken for the whole.  Make it before the file is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._watched = keyring.WatchedFile(path)
+        self._restless = 0
+
+    def due(self) -> bool:
+        """Whether the file is to be read."""
+        if self._watched.changed():
+            self._restless += 1
+            if self._restless <= _RESTLESS_MAX:
+                return False
+        due, self._restless = self._restless > 0, 0
+        return due
 
 
 class Credentials:
     """The key of one endpoint and the rules it goes by, as they are now."""
 
-    def __init__(self, secret: SecretKey, access: Access, key_path: Path | None, access_path: Path | None) -> None:
+    def __init__(
+        self, secret: SecretKey, access: Access, key_file: _Resting | None = None, access_file: _Resting | None = None
+    ) -> None:
         self.secret = secret
         self._access = access
         self.judge = Judge.of(access, _now())
-        self._key_file = keyring.WatchedFile(key_path) if key_path is not None else None
-        self._access_file = keyring.WatchedFile(access_path) if access_path is not None else None
+        self._key_file = key_file
+        self._access_file = access_file
         self._pinned: dict[str, PublicKey | str] = {}
         self._news: list[Status] = []
         self._changed = False
@@ -51,21 +75,24 @@ class Credentials:
             if access is not None:
                 raise ValueError("access rules need keys, by which others are known: give keys=, too")
             return None
-        key_path = None
+        key_file = access_file = None
         if isinstance(keys, SecretKey):
             secret = keys
         else:
-            key_path = keyring.key_path(keys)
-            secret = keyring.read_key(key_path).secret
+            key_file = _Resting(keyring.key_path(keys))  # before it is read: what changes meanwhile is seen later
+            secret = keyring.read_key(key_file.path).secret
         if access is None:
-            if key_path is None:
+            if key_file is None:
                 raise ValueError("whom does it trust? give access=, an Access or the path of a file of access rules")
-            access = key_path.parent / _ACCESS
-        access_path = None if isinstance(access, Access) else Path(access)
-        rules = access if isinstance(access, Access) else keyring.read_access(access)
-        found = cls(secret, rules, key_path, access_path)
-        if key_path is not None:
-            found._label = key_path.stem
+            access = keyring.access_beside(key_file.path)
+        if isinstance(access, Access):
+            rules = access
+        else:
+            access_file = _Resting(Path(access))
+            rules = keyring.read_access(access_file.path)
+        found = cls(secret, rules, key_file, access_file)
+        if key_file is not None:
+            found._label = key_file.path.stem
         return found
 
     # -- asked ---------------------------------------------------------------------------------------------------
@@ -129,15 +156,16 @@ class Credentials:
 
     async def look(self) -> bool:
         """Read what has changed; returns whether there is anything to take up or to tell."""
-        if self._access_file is not None and self._access_file.changed():
+        if self._access_file is not None and self._access_file.due():
             await self._read_access(self._access_file.path)
-        if self._key_file is not None and self._key_file.changed():
+        if self._key_file is not None and self._key_file.due():
             await self._read_key(self._key_file.path)
         until = self.judge.until
         if until is not None and _now() >= until:
             self._judge_anew()
-            if self.judge.why_nobody:
-                self._news.append(AccessRules(self._source, True, self.judge.why_nobody))
+            odd = self._what_is_odd()
+            if odd:
+                self._news.append(AccessRules(self._source, True, odd))
         return self._changed or bool(self._news)
 
     async def _read_access(self, path: Path) -> None:
@@ -149,7 +177,15 @@ class Credentials:
             self._news.append(AccessRules(str(path), False, str(error)))
             return
         self._access, self.judge, self._changed = access, judge, True
-        self._news.append(AccessRules(str(path), True, judge.why_nobody))
+        self._news.append(AccessRules(str(path), True, self._what_is_odd()))
+
+    def _what_is_odd(self) -> str:
+        """Say what nobody can have wanted of the rules that hold now."""
+        own = self.secret.public
+        known = self.judge.key_of_curve(curve_of(own.raw)) is not None
+        if self.judge.why_nobody or not known or self.judge.holder(own.raw) is not None:
+            return self.judge.why_nobody
+        return f"by them our own key is worth nothing, others may refuse us: {self.judge.why_not(own.raw)}"
 
     async def _read_key(self, path: Path) -> None:
         try:

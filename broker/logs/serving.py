@@ -371,9 +371,15 @@ class Serving:
             return max(float("-inf"), self._rest_until)
         due = _NEVER
         for session, _ in self._sessions.values():
-            due = min(due, session.sign_at, session.heard + LEASE_S)
-            if not session.stalled:
-                due = min(due, session.held_since + STALL_S)
+            sign_at = session.sign_at
+            if sign_at < due:
+                due = sign_at
+            if session.heard + LEASE_S < due:
+                due = session.heard + LEASE_S
+            if not session.stalled and session.held_since + STALL_S < due:
+                due = session.held_since + STALL_S
         for group in self._groups():
-            due = min(due, group.next_deadline())
+            expires = group.next_deadline()
+            if expires < due:
+                due = expires
         return due

@@ -29,7 +29,7 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["GROWTH_BYTES", "STRANGER_S", "UNSEEN_BYTES_MAX", "Connection", "Connections", "Growth"]
+__all__ = ["GROWTH_BYTES", "STRANGER_S", "UNSEEN_BYTES_MAX", "Connection", "Connections", "Growth", "shut_down"]
 
 # A handshake with keys takes four round trips, the HELLO rides on the last.
 STRANGER_S: Final = 5.0
@@ -150,6 +150,11 @@ class Growth:
             return False
         self._size = size
         return True
+
+
+def shut_down(descriptor: int) -> None:
+    """Shut down the connection that has this descriptor now."""
+    Connection(descriptor, _ends_of(descriptor), 0.0).shut_down()
 
 
 def _resident_bytes() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket as stdlib_socket
 from time import perf_counter
-from typing import Final
 
 import trio
 import zmq
@@ -15,6 +14,7 @@ from broker.net.security import Security, guard_dialled
 from broker.net.sockets import (
     FRAMES_PER_TURN,
     NOBLOCK,
+    OTHER_MECHANISM,
     TURN_S,
     monitor_event,
     new_monitor,
@@ -26,9 +26,6 @@ from broker.net.turns import Turns
 from broker.trust.keys import PublicKey
 
 __all__ = ["Dialled"]
-
-# ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
-_OTHER_MECHANISM: Final = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 
 
 class Dialled:
@@ -152,15 +149,21 @@ class Dialled:
         if event == zmq.Event.CLOSED:
             return "refused", "nothing listens there (connection refused): is it started, is the address right?"
         if event == zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
-            if value == _OTHER_MECHANISM:
+            if value == OTHER_MECHANISM:
                 if self._key is None:
                     return "authentication", "it asks for keys, and this endpoint has none: give Endpoint(keys=...)"
                 return "authentication", "it has no keys, and we talk only to who has: start it with keys, too"
             return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
-        if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:  # a proxy whose program is away does so, or one just dying
+        # A proxy whose program is away closes without a word, or one just dying; so does, half of the time, who has keys
+        # when we have none, or has none when we have: whichever end sees it first closes.
+        if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:
             if self._key is not None:
-                return "key", f"it closed the connection: has it another key than {self._key}, is the port right?"
-            return "cut", "what listens there closed the connection without a word of ZeroMQ: is the port right?"
+                return (
+                    "key",
+                    f"it closed the connection: has it no key, or another than {self._key}, is the port right?",
+                )
+            why = "is the port right, does it ask for keys, and this endpoint has none?"
+            return "cut", f"what listens there closed the connection without a word of ZeroMQ: {why}"
         if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
             return "authentication", "it does not trust our key: 'broker keys trust' at its end, or has it expired?"
         if event == zmq.Event.DISCONNECTED:

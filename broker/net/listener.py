@@ -13,6 +13,7 @@ more frames wait than its socket holds (``Assertion failed: !_io_error``, libzmq
 from __future__ import annotations
 
 import errno
+import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -24,13 +25,14 @@ import zmq
 
 from broker.errors import ListenError
 from broker.net.address import Address
-from broker.net.connections import STRANGER_S, UNSEEN_BYTES_MAX, Connection, Connections, Growth
+from broker.net.connections import STRANGER_S, UNSEEN_BYTES_MAX, Connection, Connections, Growth, shut_down
 from broker.net.interface import Sink
 from broker.net.security import Gate, Security, guard_listening, set_own_key
 from broker.net.sockets import (
     FRAMES_PER_TURN,
     LINGER_MS,
     NOBLOCK,
+    OTHER_MECHANISM,
     TURN_S,
     monitor_event,
     new_monitor,
@@ -43,12 +45,17 @@ from broker.net.turns import Turns
 
 __all__ = ["Listener"]
 
+_log = logging.getLogger("broker")
+
 # Closed wires whose late frames are ignored; older ones are forgotten.
 _CLOSED_MAX: Final = 4096
 # Who is hung up and sends more than this has not heard of it, or does not care.
 _LATE_BYTES_MAX: Final = 64 << 10
 # How often connections are looked after, as long as there are any.
 _LOOK_S: Final = 0.2
+
+# How long to wait before a port is tried again that somebody took while we were not bound to it.
+_BIND_AGAIN_S: Final = 0.1
 
 _FAILED: Final = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 
@@ -91,6 +98,8 @@ class Listener:
         self._any = trio.lowlevel.ParkingLot()
         self._gone: OrderedDict[bytes, Connection | None] = OrderedDict()
         self._names: dict[bytes, str] = {}  # of each identity: the name that the gate gave its connection
+        self._rekeyed = trio.Event()  # there is another key than the one that we were bound with
+        self._unbound = trio.Event()
         try:
             guard_listening(self.socket, self._gate)
             self.socket.bind(address.text)
@@ -100,7 +109,9 @@ class Listener:
             number = error.errno or 0
             why = _WHY_NOT_LISTEN.get(number, f"cannot be listened on: {error.strerror}")
             raise ListenError(number, f"{address.text} {why}") from error
-        self._monitor = new_monitor(self.socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | _FAILED)
+        self._monitor = new_monitor(
+            self.socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | _FAILED
+        )
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
 
     @trio.lowlevel.enable_ki_protection
@@ -111,6 +122,7 @@ class Listener:
                 nursery.start_soon(read_loop, self.socket, self._read)
                 nursery.start_soon(read_loop, self._monitor, self._watch)
                 nursery.start_soon(self._look_after_connections)
+                nursery.start_soon(self._bind_with_other_keys)
         finally:
             self.closed = True
             self.socket.disable_monitor()
@@ -123,10 +135,36 @@ class Listener:
         former, self._gate.security = self._gate.security, security
         if security is None or former is None or former.secret == security.secret:
             return
-        # ZeroMQ copies a socket's key when it binds; connections that are there outlive the moment without a listener.
         set_own_key(self.socket, security)
-        self.socket.unbind(self.bound)
-        self.socket.bind(self.bound)
+        self._rekeyed.set()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _bind_with_other_keys(self) -> None:
+        """Bind anew when there is another key, for ZeroMQ copies a socket's key when it binds.
+
+        That closes the connections there are; their peers dial again.  The address is free when the monitor says so,
+        and not before: a path would be taken away from under the new one.
+        """
+        while True:
+            await self._rekeyed.wait()
+            self._rekeyed, self._unbound = trio.Event(), trio.Event()
+            self.socket.unbind(self.bound)
+            await self._unbound.wait()
+            await self._bind_again()
+
+    async def _bind_again(self) -> None:
+        """Bind to the address that was ours a moment ago, however long somebody else may have it meanwhile."""
+        told = False
+        while True:
+            try:
+                self.socket.bind(self.bound)
+            except zmq.ZMQError as error:
+                if not told:
+                    _log.warning("%s: cannot be listened on with the new key yet: %s", self.bound, error.strerror)
+                told = True
+                await trio.sleep(_BIND_AGAIN_S)
+            else:
+                return
 
     def _read(self) -> bool:
         more = self.drain()
@@ -147,6 +185,9 @@ class Listener:
             identity = socket.recv(NOBLOCK)
             number = self._wires.get(identity)
             if number is None and identity not in self._gone:
+                if self._gate.security is not None and not _is_given(identity):
+                    self._refuse_identity(identity)
+                    continue
                 number, frame = self._accept(identity)
             elif self._gate.security is None:
                 frame = socket.recv(NOBLOCK)  # there always is one behind an identity
@@ -196,6 +237,18 @@ class Listener:
             self._any.unpark()
         return number, first.bytes
 
+    def _refuse_identity(self, identity: bytes) -> None:
+        """Close the connection of a peer that has chosen its identity.
+
+        It could choose that of one that is just going, and be sent what is meant for that one.
+        """
+        first = self.socket.recv(NOBLOCK, copy=False)
+        self._skip(perf_counter() + TURN_S)
+        self._forget(identity, None)
+        descriptor: Any = first.get(zmq.SRCFD)
+        shut_down(descriptor)
+        self.sink.turned_away(self.bound, "authentication", "it asks for a routing id of its own choice")
+
     def _authenticated(self, identity: bytes, number: int | None) -> tuple[int | None, bytes]:
         """Receive a frame, and whose it is by the key of its connection: identities are of the peers' own choice.
 
@@ -216,8 +269,10 @@ class Listener:
                 self._take_accepted(value)
             elif event == zmq.EVENT_DISCONNECTED:
                 self._take_disconnected(value)
+            elif event == zmq.EVENT_CLOSED:
+                self._unbound.set()
             else:
-                self._tell_turned_away(event)
+                self._tell_turned_away(event, value)
             if perf_counter() >= end:
                 more = True
                 break
@@ -248,23 +303,34 @@ class Listener:
         while self._ended and self._ended[0][0] <= now:
             self.turns.lost(self._ended.popleft()[1], "cut", "the connection was closed")
 
-    def _tell_turned_away(self, event: int) -> None:
+    def _tell_turned_away(self, event: int, value: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            self.sink.turned_away(self.bound, "authentication", self._gate.take_refused())
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and self._gate.security is not None:
+            reason = self._gate.take_refused()
+        elif value == OTHER_MECHANISM:
+            reason = (
+                "it shows no key" if self._gate.security is not None else "it asks for keys, this endpoint has none"
+            )
+        elif self._gate.security is not None:
             reason = "it shows no key, expects another one than ours, or does not speak ZeroMQ"
-            self.sink.turned_away(self.bound, "authentication", reason)
+        else:
+            return
+        self.sink.turned_away(self.bound, "authentication", reason)
 
     def hangup(self, number: int, identity: bytes) -> None:
         """Ignore what still comes from a wire; close its connection soon, unless its other end does before."""
         self._wires.pop(identity, None)
         self._names.pop(identity, None)
-        if len(self._gone) >= _CLOSED_MAX:
-            self._gone.popitem(last=False)
-        self._gone[identity] = connection = self._by_number.get(number)
+        connection = self._by_number.get(number)
+        self._forget(identity, connection)
         if connection is not None:
             connection.hung_up = True
             self._hung_up.append((trio.current_time() + LINGER_MS / 1000, connection))
+
+    def _forget(self, identity: bytes, connection: Connection | None) -> None:
+        """Ignore what still comes from an identity."""
+        self._gone[identity] = connection
+        if len(self._gone) > _CLOSED_MAX:
+            self._gone.popitem(last=False)
 
     @trio.lowlevel.enable_ki_protection
     async def _look_after_connections(self) -> None:
@@ -297,6 +363,11 @@ class Listener:
                 self.sink.turned_away(self.bound, "protocol", reason)
             else:
                 self.sink.flooded(connection.number, reason)
+
+
+def _is_given(identity: bytes) -> bool:
+    """Whether an identity is one that ZeroMQ gives: a zero and a number, which begins anywhere."""
+    return len(identity) == 5 and not identity[0]
 
 
 def _name_of(frame: Any) -> str:

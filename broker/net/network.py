@@ -66,7 +66,9 @@ class Network:
     def _checked(self, text: str, *, to_dial: bool, insecure: bool) -> Address:
         address = parse_address(text, to_dial=to_dial)
         if self._security is None:
-            if not (insecure or address.is_of_this_machine):
+            # As a host "lo" is whatever the resolver makes of it; as what to listen on it is the interface.
+            stays = address.is_of_this_machine and not (to_dial and address.host == "lo")
+            if not (insecure or stays):
                 raise InsecureAddress(f"{text} {_INSECURE}")
         elif insecure:
             raise ValueError("this endpoint has keys: all that it says is encrypted, insecure=True makes no sense")

@@ -9,6 +9,8 @@ listening socket has a **domain**, by which the handler finds whom to ask.
 from __future__ import annotations
 
 import itertools
+import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -21,6 +23,8 @@ from broker.trust.judge import Judge
 from broker.trust.keys import PublicKey, SecretKey, curve_of
 
 __all__ = ["Gate", "Security", "guard_dialled", "guard_listening", "set_own_key"]
+
+_log = logging.getLogger("broker")
 
 _ZAP_ADDRESS: Final = "inproc://zeromq.zap.01"
 _ZAP_VERSION: Final = b"1.0"
@@ -125,7 +129,14 @@ def _handle(socket: zmq.Socket[bytes]) -> None:
     """Answer until the context ends."""
     try:
         while True:
-            socket.send_multipart(_answer(socket.recv_multipart()))
+            request = socket.recv_multipart()
+            try:
+                answer = _answer(request)
+            except Exception:
+                # Without an answer nobody would be let in any more, nor turned away.
+                _log.exception("a client could not be judged, and is turned away")
+                answer = _refusal(request, b"500", b"not judged")
+            socket.send_multipart(answer)
     except zmq.ContextTerminated:
         pass
     finally:
@@ -133,11 +144,26 @@ def _handle(socket: zmq.Socket[bytes]) -> None:
 
 
 def _answer(request: list[bytes]) -> list[bytes]:
-    number = request[1] if len(request) > 1 else b""
     if len(request) < 6 or request[0] != _ZAP_VERSION:
-        return [_ZAP_VERSION, number, b"500", b"not understood", b"", b""]
+        return _refusal(request, b"500", b"not understood")
     gate = _gates.get(request[2])
     name = gate.judge(request[5], request[6:]) if gate is not None else None
     if name is None:
-        return [_ZAP_VERSION, number, b"400", b"not trusted", b"", b""]
-    return [_ZAP_VERSION, number, b"200", b"OK", name.encode(), b""]
+        return _refusal(request, b"400", b"not trusted")
+    return [_ZAP_VERSION, request[1], b"200", b"OK", name.encode(), b""]
+
+
+def _refusal(request: list[bytes], code: bytes, why: bytes) -> list[bytes]:
+    number = request[1] if len(request) > 1 else b""
+    return [_ZAP_VERSION, number, code, why, b"", b""]
+
+
+def _begin_anew() -> None:
+    """Be without a handler in a forked process, whose only thread may have been forked while another one began."""
+    global _starting, _handler, _handled  # as in _run_handler
+    _starting, _handler, _handled = threading.Lock(), None, None
+    _gates.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

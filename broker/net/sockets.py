@@ -26,6 +26,7 @@ __all__ = [
     "LINGER_MS",
     "NOBLOCK",
     "NOBLOCK_MORE",
+    "OTHER_MECHANISM",
     "TURN_S",
     "context",
     "monitor_event",
@@ -39,6 +40,8 @@ __all__ = [
 # Plain ints: ZeroMQ's own are enum members, whose every `&` and `|` takes a microsecond.
 _POLLIN = int(zmq.POLLIN)
 NOBLOCK = int(zmq.NOBLOCK)
+# How a monitor says that one end wants keys and the other has none.
+OTHER_MECHANISM = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 # Frames taken from one socket before others get their turn, and for how long at most: frames of stores take half a

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from broker.protocol import frames
-from broker.protocol.actions import Action, Tell
+from broker.protocol.actions import Action, Changed, Tell
 from broker.protocol.flows import PROBE_S, UNANSWERED_MAX, OutFlow, Parcel
 from broker.protocol.frames import Kind, Report
 from broker.protocol.losses import Losses
@@ -55,7 +55,9 @@ class Courier:
                 self._congestion(member)
             if member not in self._pending:
                 self._pending[member] = None
-                self._due = min(self._due, self._now + PROBE_S)
+                if self._now + PROBE_S < self._due:
+                    self._due = self._now + PROBE_S
+                    self._act(Changed())  # there is a deadline
         self._transit.send(parcel.kind, parcel.body, targets)
 
     def take_report(self, member: Member, number: int, report: Report, now: float) -> None:

@@ -98,6 +98,7 @@ class Interests:
         if lacking or beginning:
             self._announced[subscription] = _Pending(own.interests_version, lacking, beginning)
             self._ask_due = True
+            self._act(Changed())  # there is a deadline
 
     def remove(self, subscription: Subscription) -> None:
         """Announce that a subscription has ended."""

@@ -224,7 +224,7 @@ class Node:
         if header.kind == _MEMBER:
             self.members.take(link, payload, self._now)
         elif header.kind == _INTERESTS:
-            self.interests.take(link, payload)
+            self.interests.take(link, payload, self._now)
         elif header.kind == Kind.SYNC:
             self._take_sync(link, frames.decode(Sync, payload))
         elif header.kind == Kind.SYNCED:

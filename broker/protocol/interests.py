@@ -161,9 +161,10 @@ class Interests:
         for payload in _whole(self._own):
             self._members.flood(Kind.INTERESTS, payload, None)
 
-    def take(self, link: Link, payload: bytes) -> None:
+    def take(self, link: Link, payload: bytes, now: float) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(InterestUpdate, payload)
+        link.charge(Kind.INTERESTS, update.origin, now)
         if update.origin != link.peer_id and not link.grants.relay:
             return  # what an endpoint wants is not signed: it is believed of who relays
         if update.origin == self._own.id and update.version > self._own.interests_version:

@@ -28,6 +28,7 @@ from typing import Final
 from msgspec import Struct
 
 from broker.errors import Malformed
+from broker.protocol.budget import INTERESTS_PACE, MEMBER_PACE, OTHERS_PACE, Budget
 from broker.protocol.frames import ACK_NOW, DATA, HEADER_BYTES, TTL_DEFAULT, Header, Kind, pack_header
 from broker.trust.judge import EVERYTHING
 from broker.trust.rights import Grants
@@ -110,6 +111,8 @@ class Link:
         self.interruption = ("", "")  # why it has lost its wire: a code and words
         # measured
         self.rtt_s: float | None = None
+        # what the peer may tell of the mesh
+        self.budgets = (Budget(MEMBER_PACE), Budget(INTERESTS_PACE), Budget(OTHERS_PACE))
         self.duplicates = 0
 
     # -- sending -------------------------------------------------------------------------------------------------
@@ -223,6 +226,12 @@ class Link:
         self.control.clear()
         self.waiting.clear()
         self._sent_bytes = self.waiting_bytes = self._control_bytes = 0
+
+    def charge(self, kind: int, origin: bytes, now: float) -> None:
+        """Count a frame about the mesh against what the peer may tell; raises Malformed when it is too much."""
+        members, interests, others = self.budgets
+        budget = others if origin != self.peer_id else members if kind == Kind.MEMBER else interests
+        budget.take(now)
 
     # -- receiving -----------------------------------------------------------------------------------------------
 

@@ -9,7 +9,10 @@ from protocol_wiring import Wiring, header, read
 
 import broker.node
 import broker.protocol.interests
+from broker.errors import Malformed
 from broker.protocol import frames
+from broker.protocol.announcements import announcement
+from broker.protocol.budget import INTERESTS_PACE, MEMBER_PACE, Budget, Pace
 from broker.protocol.flows import PROBE_S, UNANSWERED_MAX
 from broker.protocol.frames import Interest, InterestUpdate, Kind, Known, Sync
 from broker.status import MessagesLost, MessagesRecovered, PeerLost, PeerRefused
@@ -174,3 +177,31 @@ def test_of_many_strangers_some_are_told_at_once_and_the_rest_counted() -> None:
     assert len(told) <= 16 + 17
     later = sum(int(reason.rsplit(", ", 1)[1].split()[0]) if reason.endswith(" times") else 1 for reason in told[16:])
     assert 16 + later == 1000
+
+
+@pytest.mark.parametrize("pace", [MEMBER_PACE, INTERESTS_PACE])
+def test_who_floods_others_with_word_of_itself_is_cut_off(pace: Pace) -> None:
+    wiring = joined()
+    link, good = wiring["a"].link(wiring[GREEDY]), wiring["a"].link(wiring["good"])
+    told = 0
+    while not link.ended and told < 2 * pace.at_once:
+        told += 1
+        if pace is MEMBER_PACE:
+            say(wiring, Kind.MEMBER, announcement(wiring[GREEDY].node.members.own, (), base=1))
+        else:
+            say(wiring, Kind.INTERESTS, change(wiring, 100 + told, base=100))
+        good._take_ack(good._next_sequence - 1)
+    assert pace.at_once - 10 < told <= pace.at_once + 1
+    assert pace.what in why_lost(wiring)
+
+
+def test_who_keeps_to_its_pace_is_heard_for_ever() -> None:
+    budget = Budget(Pace(8.0, 5.0, "frames"))
+    for turn in range(1000):
+        budget.take(turn / 8)
+    for _ in range(4):
+        budget.take(125.0)
+    budget.take(125.0)
+    with pytest.raises(Malformed, match="floods us with frames"):
+        budget.take(125.0)
+    budget.take(125.125)

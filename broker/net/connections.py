@@ -12,7 +12,7 @@ message by which descriptor it came.  That is enough to keep within bounds what 
   none is given out before the last one is there.  So when the process has grown by :data:`GROWTH_BYTES`, the system is
   asked how much came by each connection, and who sent :data:`UNSEEN_BYTES_MAX` of which nothing was given out is cut.
 
-A connection is closed by shutting it down, by a copy of its descriptor: to ZeroMQ that looks as if its peer had done so.
+A connection is closed by shutting it down, by a copy of its descriptor: to ZeroMQ it looks as if its peer had done so.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ class Listener:
                     connection.take(len(frame))
                 self.turns.take(number, b"" if broken else frame)  # no frame of ours has parts
             else:
-                self._take_late(identity, frame)
+                self._take_late(identity, frame, broken=bool(broken))
             if broken and not self._skip(end):
                 break
             if perf_counter() >= end:
@@ -212,13 +212,13 @@ class Listener:
         self._skipping = not skip_parts(self.socket, end)
         return not self._skipping
 
-    def _take_late(self, identity: bytes, frame: bytes) -> None:
+    def _take_late(self, identity: bytes, frame: bytes, *, broken: bool) -> None:
         """Shut a connection down at once whose peer goes on talking after it was hung up."""
         connection = self._gone.get(identity)
         if connection is not None:
             connection.take(len(frame))
             connection.late += len(frame) + 1
-            if connection.late > _LATE_BYTES_MAX:
+            if broken or connection.late > _LATE_BYTES_MAX:
                 self._gone[identity] = None
                 connection.shut_down()
 

@@ -176,7 +176,9 @@ class Line:
         def recorded(header: Header, address: object, frame: bytes, by_hop: dict[Link, list[bytes]]) -> None:
             read = read_address(frame, HEADER_BYTES, header.flags)
             if header.kind == Kind.EVENTS:
-                self.passed.append((header, frame[HEADER_BYTES : HEADER_BYTES + read.size], frame[HEADER_BYTES + read.size :]))
+                self.passed.append(
+                    (header, frame[HEADER_BYTES : HEADER_BYTES + read.size], frame[HEADER_BYTES + read.size :])
+                )
             pass_on(header, address, frame, by_hop)  # type: ignore[arg-type]
 
         transit._pass_on = recorded  # type: ignore[method-assign]

@@ -77,7 +77,12 @@ async def entered(handle: Any) -> None:
 
 async def test_an_event_that_its_publisher_may_not_publish_is_dropped_and_told_at_both_ends(realm: Realm) -> None:
     realm.write("here", rights=some(publish=("allowed/",)))
-    async with pair(realm) as (here, there), here.subscribe("") as got, here.status() as told, there.status() as told_there:
+    async with (
+        pair(realm) as (here, there),
+        here.subscribe("") as got,
+        here.status() as told,
+        there.status() as told_there,
+    ):
         await there.subscribers("other/topic")
         await there.publish("other/topic", Sample("s", 1, 0.0))
         await there.publish("allowed/topic", Sample("s", 2, 0.0))
@@ -91,7 +96,12 @@ async def test_an_event_that_its_publisher_may_not_publish_is_dropped_and_told_a
 
 async def test_ten_thousand_refusals_are_told_in_a_handful_of_words(realm: Realm) -> None:
     realm.write("here", rights=some(publish=("allowed/",)))
-    async with pair(realm) as (here, there), here.subscribe("") as got, here.status() as told, there.status() as told_there:
+    async with (
+        pair(realm) as (here, there),
+        here.subscribe("") as got,
+        here.status() as told,
+        there.status() as told_there,
+    ):
         await there.subscribers("other/topic")
         for number in range(10_000):
             await there.publish("other/topic", Sample("s", number, 0.0))
@@ -171,13 +181,17 @@ async def test_a_store_is_read_and_written_by_whom_its_master_lets(realm: Realm)
             await readable.put("k", 1)
             async with there.clone("readable") as clone:
                 assert clone["k"] == 1
-                with pytest.raises(broker.StoreNotPermitted, match="rules of here do not give you the right to write the store"):
+                with pytest.raises(
+                    broker.StoreNotPermitted, match="rules of here do not give you the right to write the store"
+                ):
                     await clone.put("k", 2)
                 await refused_at_both(told, told_there, "store write", "readable")
             async with there.proxy("writable") as proxy:
                 await proxy.put("k", 3)
                 assert writable["k"] == 3
-                with pytest.raises(broker.StoreNotPermitted, match="rules of here do not give you the right to read the store"):
+                with pytest.raises(
+                    broker.StoreNotPermitted, match="rules of here do not give you the right to read the store"
+                ):
                     await proxy.fetch("k")
                 await refused_at_both(told, told_there, "store read", "writable")
             async with there.clone("neither", timeout=0.1) as nothing:
@@ -235,7 +249,11 @@ async def test_the_right_to_collect_is_taken_away_and_given_while_records_flow(
 ) -> None:
     monkeypatch.setattr(source, "_REFUSED_S", 0.3)  # how often who is refused asks again
     async with pair(realm) as (here, there), here.log("conn", Line, path=realm.folder / "conn") as log:
-        async with there.collect("conn", Line, name="c") as records, there.status() as told_there, here.status() as told:
+        async with (
+            there.collect("conn", Line, name="c") as records,
+            there.status() as told_there,
+            here.status() as told,
+        ):
             await log.write(Line(1))
             assert (await records.receive()).record.number == 1
             realm.write("here", rights=some())

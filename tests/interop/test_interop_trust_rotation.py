@@ -133,7 +133,9 @@ async def test_a_key_is_changed_again_before_the_first_change_is_through(realm: 
     everything = realm.access()
     keys = (realm.keys["here"].public, first.public, second.public)
     entry = Trusted(keys=keys, own=everything.trusted["here"].own)
-    keyring.write_access(realm.path("there"), format_access(broker.Access(trusted={"here": entry, "there": everything.trusted["there"]})))
+    keyring.write_access(
+        realm.path("there"), format_access(broker.Access(trusted={"here": entry, "there": everything.trusted["there"]}))
+    )
     with trio.fail_after(20):
         async with realm.endpoint("here", keys=realm.key_path("here")) as here, realm.endpoint("there") as there:
             await there.peer(await here.listen(f"ipc://{realm.folder}/socket"), key="here")

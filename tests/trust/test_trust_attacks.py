@@ -40,7 +40,6 @@ from broker.trust.judge import Judge
 from broker.testing import SimulatedEndpoint
 
 
-
 @broker.log_record("trust.Line")
 class Line:
     value: int
@@ -189,8 +188,7 @@ def change_kind(header: Header, address: Address, frame: bytes) -> bytes:
 
 def change_entry(address: Address, frame: bytes, flow: int, sequence: int) -> bytes:
     entries = [
-        entry_of(entry.id, entry.flow + flow, entry.sequence + sequence) + entry.raw[28:]
-        for entry in address.entries()
+        entry_of(entry.id, entry.flow + flow, entry.sequence + sequence) + entry.raw[28:] for entry in address.entries()
     ]
     return frame[:HEADER_BYTES] + address_of(address.origin, entries) + frame[HEADER_BYTES + address.size :]
 
@@ -657,5 +655,3 @@ def test_nobody_can_take_a_collectors_place() -> None:
         log.write(Line(value))
     mesh.run(3.0)
     assert [message.record.value for message in collector.messages] == [1, 2, 3]
-
-

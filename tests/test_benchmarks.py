@@ -300,7 +300,7 @@ def test_a_directory_on_disk_is_not_in_memory() -> None:
     assert not directory.exists()
 
 
-TABLES = {"scale", "store-snapshot", "store-container", "log-lag"}
+TABLES = {"scale", "hostile", "store-snapshot", "store-container", "log-lag"}
 COMPARISONS = [name for name in MODULES if name not in TABLES]
 
 

@@ -59,7 +59,7 @@ from broker.protocol.wires import Chance, Peering, Timing
 from broker.status import PeerAdded, PeerRefused
 from broker.stores.clone import Clone
 from broker.stores.master import Master
-from broker.stores.permission import reads_only
+from broker.stores.permission import needed_rights
 from broker.stores.proxy import Proxy
 from broker.stores.requests import Request
 from broker.stores.stores import Stores
@@ -115,6 +115,7 @@ class Node:
         self.exchange.delivering.refused = self.exchange.routes.refused = self.refusals.add
         self.interests = Interests(self.members, self.exchange.routes, self.transit, act)
         self.interests.refused = self.refusals.add
+        self.interests.suspect = self._mistrust
         self.publish = self.exchange.publish
         self.stores = Stores(self.members, self.transit, chance, act)
         self.logs = Logs(self.members, self.transit, chance, act)
@@ -469,11 +470,12 @@ class Node:
         renewed = secret.public.raw != self.guard.key
         self.guard.change(secret, judge)
         self.peerings.rejudge(now)
-        self.members.own.forward = self._forward and self.guard.own.relay
-        self.members.rules_changed(now)
+        forward = self._forward and self.guard.own.relay
+        announce, self.members.own.forward = forward != self.members.own.forward, forward
+        self.members.rules_changed(now, announce=announce)
         self.exchange.routes.rules_changed()
-        self.stores.rules_changed()
-        self.logs.rules_changed()
+        self.stores.rules_changed(now)
+        self.logs.rules_changed(now)
         if renewed:
             self.peerings.renew_wires(now)
         self._pump()
@@ -568,8 +570,9 @@ class Node:
     def submit(self, owner: Master | Clone | Proxy, request: Request, now: float) -> None:
         """Take a request; see to it that :meth:`flush_stores` is called when others have had their say, too."""
         self._now = now
-        if self.guard.closed and not (isinstance(owner, Master) or reads_only(request.commands)):
-            self.check_right("store write", owner.name)
+        if self.guard.closed and not isinstance(owner, Master):
+            for right in sorted(needed_rights(request.commands)):
+                self.check_right(right, owner.name)
         request.writer = self.name
         owner.submit(request, now)
 

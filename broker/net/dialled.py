@@ -154,8 +154,8 @@ class Dialled:
                     return "authentication", "it asks for keys, and this endpoint has none: give Endpoint(keys=...)"
                 return "authentication", "it has no keys, and we talk only to who has: start it with keys, too"
             return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
-        # A proxy whose program is away closes without a word, or one just dying; so does, half of the time, who has keys
-        # when we have none, or has none when we have: whichever end sees it first closes.
+        # A proxy whose program is away closes without a word, or one just dying; half of the time, so does one that has
+        # keys when we have none, or none when we have: whichever end sees it first closes.
         if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:
             if self._key is not None:
                 return (

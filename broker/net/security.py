@@ -132,7 +132,7 @@ def _handle(socket: zmq.Socket[bytes]) -> None:
             request = socket.recv_multipart()
             try:
                 answer = _answer(request)
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # Without an answer nobody would be let in any more, nor turned away.
                 _log.exception("a client could not be judged, and is turned away")
                 answer = _refusal(request, b"500", b"not judged")

@@ -90,9 +90,11 @@ class Handshake:
         refusal = guard.refusal(wire.key, peer.name)
         if refusal is not None:
             return Refusal(*refusal)
-        known = self._owner.observer.known_key(peer.id)
-        if known is not None and not guard.is_same(known, wire.key):
-            return Refusal("authentication", f"{peer.name!r:.100} claims to be a process that has another key")
+        # Its announcement binds an id to a key; until that has come, the key that its link was begun with.
+        link = self._owner.links.get(peer.id)
+        for known in (self._owner.observer.known_key(peer.id), link.key if link is not None else None):
+            if known is not None and not guard.is_same(known, wire.key):
+                return Refusal("authentication", f"{peer.name!r:.100} claims to be a process that has another key")
         return None
 
     def _judge(self, hello: Hello, now: float) -> Refusal | None:

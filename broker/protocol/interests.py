@@ -20,7 +20,7 @@ from broker.protocol.actions import Action, Changed
 from broker.protocol.frames import Interest, InterestUpdate, Kind, Known, Learned, Sync
 from broker.protocol.link import Link
 from broker.protocol.member import Member
-from broker.protocol.members import Members
+from broker.protocol.members import AHEAD_MAX, Members
 from broker.protocol.routes import INTERESTS_MAX, INTERESTS_TOTAL, Routes, weight_of
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit
@@ -82,6 +82,7 @@ class Interests:
         self._untold: dict[Member, None] = {}  # whose interests we know, and who could not be told so yet
         self._parts: dict[Link, _Parts] = {}  # what each peer has begun to tell; it tells one change after the other
         self.refused: Callable[[Member, str, str], None] = _nothing
+        self.suspect: Callable[[Member, Malformed], None] = _believe
 
     # -- ours ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +144,13 @@ class Interests:
     def take_learned(self, member: Member, learned: Learned) -> None:
         """Take note that an endpoint knows our interests up to a version."""
         if learned.version > self._own.interests_version:
-            raise Malformed(f"it knows version {learned.version} of our interests, of {self._own.interests_version}")
+            if not self._own.key:
+                told = f"it knows version {learned.version} of our interests, of {self._own.interests_version}"
+                raise Malformed(told)
+            # A relay has told it in our name; it is right to believe that.
+            if learned.version < self._own.interests_version + AHEAD_MAX:
+                self._overrule(learned.version)
+            return
         member.learned = max(member.learned, learned.version)
         if self._announced:
             self._act(Changed())
@@ -167,15 +174,26 @@ class Interests:
         link.charge(Kind.INTERESTS, update.origin, now)
         if update.origin != link.peer_id and not link.grants.relay:
             return  # what an endpoint wants is not signed: it is believed of who relays
-        if update.origin == self._own.id and update.version > self._own.interests_version:
+        own = self._own
+        if update.origin == own.id and own.interests_version < update.version < own.interests_version + AHEAD_MAX:
             self._overrule(update.version)
         member = self._members.members.get(update.origin)
         if member is None or update.version <= member.interests_version:
             return  # an endpoint is announced before its interests: this one has gone; or we have it
+        if update.version >= max(member.interests_promised, member.interests_version) + AHEAD_MAX:
+            return  # nobody changes its mind so often: this was made up, to be the last word of it
         if update.base and update.base != member.interests_version:
             known = Known(member.id, member.version, member.interests_version)
             self._members.send(link, Kind.SYNC, frames.encode(Sync(False, (known,))))
             return
+        try:
+            self._take_news(link, member, update, payload)
+        except Malformed as error:
+            if update.origin == link.peer_id:
+                raise
+            self.suspect(member, error)  # it may have told others something else: who passes it on is no liar
+
+    def _take_news(self, link: Link, member: Member, update: InterestUpdate, payload: bytes) -> None:
         self._check(update.added)
         parts = self._gather(link, member, update, payload)
         if not update.final:
@@ -301,4 +319,8 @@ def _whole(member: Member) -> Iterator[bytes]:
 
 
 def _nothing(member: Member, right: str, what: str) -> None:
+    pass
+
+
+def _believe(member: Member, error: Malformed) -> None:
     pass

@@ -243,7 +243,8 @@ class Node:
             return  # not for us, or from somebody who has gone
         body = frame[HEADER_BYTES + address.size :]
         if self.guard.closed and not self.transit.is_proved(member, link, address, own, header.kind, body):
-            self._refuse_relaying(link, address.origin, "speak for")
+            if not self.transit.is_outdated(member, address, own, header.kind, body):
+                self._refuse_relaying(link, address.origin, "speak for")
             return
         member.relayed |= link.peer_id != member.id
         try:

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 from msgspec import structs
-from trust_mesh import ALL, NOW, RELAY, Intruder, Mesh, Reading, Rights, secret_of, values
+from trust_mesh import ALL, NOW, RELAY, Intruder, Line, Mesh, Reading, Rights, secret_of, values
 
 from broker.protocol import frames
 from broker.protocol.addresses import Address, address_of, entry_of
@@ -39,11 +39,6 @@ from broker.trust.guard import Guard
 from broker.trust.judge import Judge
 from broker.testing import SimulatedEndpoint
 
-
-
-@broker.log_record("trust.Line")
-class Line:
-    value: int
 
 
 FEW = Rights(publish=("m/",), subscribe=("m/",))

@@ -9,6 +9,7 @@
 #   make soak              thousands of such lives (SEEDS=100000-104999)
 #   make kill-test         a million log records through 120 kills of writers, relay and collector, compared one by one
 #   make kill-test RECORDS=100000 KILLS=12 SEED=4      fewer, or one that failed again
+#   make fuzz              a million hostile inputs for everything that reads bytes from elsewhere (INPUTS=, ONLY=, SEED=)
 #   make bench             the benchmarks; names the peers that are missing and how to get them
 #   make check             lint, types, contracts and tests
 #   make dist              source archive, wheel, bill of materials (CycloneDX) and their SHA-256, in dist/
@@ -23,7 +24,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Tests start Python hundreds of times: without compiled modules each start takes four times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test simulation soak kill-test bench check lint types contracts constraints dist reproducible audit clean
+.PHONY: demo test simulation soak kill-test fuzz bench check lint types contracts constraints dist reproducible audit clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -45,7 +46,7 @@ demo: $(READY)
 # A fixed hash seed gives tests the same names in each worker; a file's tests stay in one.
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
-PURE := $(addprefix tests/,logs protocol schema simulation sinks stores testing trust values)
+PURE := $(addprefix tests/,fuzz logs protocol schema simulation sinks stores testing trust values)
 PURE += $(patsubst %,tests/test_%.py,endpoint events journaling log_records mesh readers store_proxy topics)
 # these for programs that start, more than for anything else;
 PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_examples.py test_readme.py test_release.py \
@@ -69,6 +70,11 @@ kill-test: $(READY)
 
 RECORDS ?= 1000000
 KILLS ?= 120
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/fuzz_main.py --inputs $(INPUTS) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
+
+INPUTS ?= 1000000
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all

@@ -21,6 +21,7 @@ MODULES = {
     "relay": "benchmarks.relay",
     "simulation": "benchmarks.simulation",
     "scale": "benchmarks.scale",
+    "hostile": "benchmarks.hostile",
     "store-put": "benchmarks.store_put",
     "store-batch": "benchmarks.store_batch",
     "store-read": "benchmarks.store_read",

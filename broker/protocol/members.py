@@ -16,7 +16,7 @@ It is long because all that is told of an endpoint is taken, kept, passed on and
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from msgspec import structs
@@ -58,6 +58,7 @@ _FOR_GOOD: Final = 1 << 64
 # Word of an endpoint comes a moment after word of its links; when it does not, it is asked for.
 _UNKNOWN_S: Final = 1.0
 _UNKNOWN_MAX: Final = 1000
+_TOO_MANY: Final = "it cannot be reached, and there are too many endpoints"
 
 
 class Watcher(Protocol):
@@ -240,6 +241,7 @@ class Members:
     def take(self, link: Link, payload: bytes, now: float) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(MemberUpdate, payload)
+        link.charge(Kind.MEMBER, update.id, now)
         if update.id == self.own.id:
             if not self._guard.closed:  # else nobody believes who speaks in our name
                 self._overrule(update.version, now)
@@ -393,9 +395,10 @@ class Members:
     def _crowded(self) -> bool:
         return len(self.members) > _PASSED_ON * MEMBERS_MAX or self._edges > _PASSED_ON * EDGES_MAX
 
-    def _forget_out_of_reach(self) -> None:
+    def forget_out_of_reach(self, reason: str) -> None:
+        """Make room: forget those who cannot be reached."""
         for member in [member for member in self.apart if member.distance == FAR]:
-            self.forget(member, "it cannot be reached, and there are too many endpoints")
+            self.forget(member, reason)
 
     def _bound(self, link: Link, now: float) -> None:
         """Keep the graph within its limits: cut off who brought most of one that is too large."""
@@ -403,13 +406,21 @@ class Members:
             return
         if now >= self._rest_until:
             self.compute(now)
-        self._forget_out_of_reach()
+        self.forget_out_of_reach(_TOO_MANY)
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
-        brought = Counter(member.via for member in self.members.values() if member.via and not member.via.ended)
+        ones = dict.fromkeys(self.members.values(), 1)
+        self.blame(link, ones, f"it announces more than {MEMBERS_MAX} endpoints or {EDGES_MAX} links")
+
+    def blame(self, link: Link, weights: Mapping[Member, int], reason: str) -> None:
+        """Cut off who brought most of what is too much: raises Malformed if that is the peer whose frame is at hand."""
+        brought: Counter[Link] = Counter()
+        for member, weight in weights.items():
+            if member.via is not None and not member.via.ended:
+                brought[member.via] += weight
         culprit = brought.most_common(1)[0][0] if brought else link
-        error = Malformed(f"it announces more than {MEMBERS_MAX} endpoints or {EDGES_MAX} links")
-        if culprit is link or culprit is None:
+        error = Malformed(reason)
+        if culprit is link:
             raise error
         self._condemn(culprit, error)
 
@@ -452,7 +463,7 @@ class Members:
                 self.apart.discard(member)
                 back.append(member)
         if self._crowded:
-            self._forget_out_of_reach()
+            self.forget_out_of_reach(_TOO_MANY)
         self._forget_replaced()
         self.apart.look()
         self._ask_for_unknown(now)

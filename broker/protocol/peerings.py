@@ -19,7 +19,7 @@ from broker.protocol.frames import ACK_NOW, HEADER_BYTES, Header, Hello, Kind, R
 from broker.protocol.handshake import Handshake
 from broker.protocol.link import Link
 from broker.protocol.wires import Chance, Observer, Peering, Timing, Wire
-from broker.status import PeeringFailed, PeerInterrupted, PeerLost, PeerRefused
+from broker.status import PeeringFailed, PeerInterrupted, PeerLost
 from broker.trust.guard import Guard
 
 __all__ = ["FINAL_CODES", "UNGREETED_WIRES_MAX", "Peerings"]
@@ -217,7 +217,7 @@ class Peerings:
         link = wire.link
         if link is None:
             if wire.peering is None:
-                self.act(Tell(PeerRefused("unknown", wire.address, "protocol", reason)))
+                self.observer.stranger_refused("unknown", wire.address, "protocol", reason)
             self.send_bare(wire, Kind.REFUSE, frames.encode(Refusal("protocol", str(error)[:500])))
         else:
             bye = link.unsequenced(Kind.BYE, frames.encode(Refusal("protocol", f"you {reason}"[:500])))

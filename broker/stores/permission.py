@@ -10,14 +10,25 @@ from broker.stores.commands import Expect, Fetch, Until
 from broker.stores.wire import Commands, NotHere, Outcome, Outcomes, StoreKind
 from broker.trust.judge import EVERYTHING
 
-__all__ = ["answer", "missing_right", "reads_only"]
+__all__ = ["answer", "missing_right", "needed_rights"]
 
 _READING: Final = (Fetch, Expect, Until)
 
 
-def reads_only(commands: tuple[object, ...]) -> bool:
+def _reads_only(commands: tuple[object, ...]) -> bool:
     """Whether commands change nothing, whatever comes of them."""
     return all(isinstance(command, _READING) for command in commands)
+
+
+def needed_rights(commands: tuple[object, ...]) -> set[str]:
+    """Return the rights that it takes to ask a store for these.
+
+    What a write depends on is part of the write; a condition alone, and a value that is asked for, is reading.
+    """
+    rights = set() if _reads_only(commands) else {"store write"}
+    if not rights or any(isinstance(command, Fetch | Until) for command in commands):
+        rights.add("store read")
+    return rights
 
 
 def missing_right(member: Member, store: str, kind: int, body: bytes) -> str:
@@ -25,13 +36,16 @@ def missing_right(member: Member, store: str, kind: int, body: bytes) -> str:
     grants = member.grants
     if grants is EVERYTHING:
         return ""
-    if kind == StoreKind.COMMANDS:
-        if grants.may_use_store("write", store):
-            return ""
-        reads = all(reads_only(item.commands) for item in wire.decode(Commands, body).items)
-        if not reads:
-            return "store write"
-    return "" if grants.may_use_store("read", store) else "store read"
+    may_read = grants.may_use_store("read", store)
+    if kind != StoreKind.COMMANDS:
+        return "" if may_read else "store read"
+    may_write = grants.may_use_store("write", store)
+    if may_read and may_write:
+        return ""
+    rights = {right for item in wire.decode(Commands, body).items for right in needed_rights(item.commands)}
+    if not may_write and "store write" in rights:
+        return "store write"
+    return "store read" if not may_read and "store read" in rights else ""
 
 
 def answer(store: str, right: str, kind: int, body: bytes, name: str) -> tuple[StoreKind, bytes] | None:

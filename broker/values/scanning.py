@@ -277,6 +277,8 @@ def fine_timestamps(data: bytes, suspects: list[int], max_depth: int, max_elemen
             unpacker.skip()
             end = unpacker.tell()
             elements_left -= 1
+        if end <= suspect:
+            break  # behind all elements: the decoder refuses that
         scanned_to = end
         found.extend(start + place for place in scan(data[start:end], max_depth, max_elements))
     return found

@@ -12,6 +12,7 @@ import pytest
 from msgspec import structs
 from trust_mesh import ALL, NOW, RELAY, Intruder, Line, Mesh, Reading, Rights, secret_of, values
 
+import broker
 from broker.protocol import frames
 from broker.protocol.addresses import Address, address_of, entry_of
 from broker.protocol.announcements import update_of, whole
@@ -33,12 +34,9 @@ from broker.protocol.frames import (
     Report,
     pack_header,
 )
-import broker
 from broker.status import AccessRefused, MessagesLost, PeerLost, PeerRefused
-from broker.trust.guard import Guard
-from broker.trust.judge import Judge
 from broker.testing import SimulatedEndpoint
-
+from broker.trust.judge import Judge
 
 
 FEW = Rights(publish=("m/",), subscribe=("m/",))
@@ -184,8 +182,7 @@ def change_kind(header: Header, address: Address, frame: bytes) -> bytes:
 
 def change_entry(address: Address, frame: bytes, flow: int, sequence: int) -> bytes:
     entries = [
-        entry_of(entry.id, entry.flow + flow, entry.sequence + sequence) + entry.raw[28:]
-        for entry in address.entries()
+        entry_of(entry.id, entry.flow + flow, entry.sequence + sequence) + entry.raw[28:] for entry in address.entries()
     ]
     return frame[:HEADER_BYTES] + address_of(address.origin, entries) + frame[HEADER_BYTES + address.size :]
 
@@ -652,5 +649,3 @@ def test_nobody_can_take_a_collectors_place() -> None:
         log.write(Line(value))
     mesh.run(3.0)
     assert [message.record.value for message in collector.messages] == [1, 2, 3]
-
-

@@ -62,5 +62,3 @@ def counting() -> Iterator[Counter[str]]:
 def look(scenario: Any, counts: Counter[str]) -> None:
     """Count what a life has come to."""
     counts["rotations begun"] += scenario.world.ring.rotations
-
-

@@ -1,7 +1,7 @@
 """Random lives of meshes with keys and access rules, which change in the middle of them.
 
-Of three seeds one is a life of a mesh of events, with rights given and taken, programs distrusted and trusted again, and
-keys changed; and one each of stores and of log streams, in which keys are changed.
+Of three seeds one is a life of a mesh of events, with rights given and taken, programs distrusted and trusted again,
+and keys changed; and one each of stores and of log streams, in which keys are changed.
 """
 
 from __future__ import annotations
@@ -169,5 +169,3 @@ class Scenario:
     def run(self) -> None:
         """Live, heal, settle, and check; raises Broken."""
         self.life.run()
-
-

@@ -200,7 +200,7 @@ def test_our_own_rules_hold_us_and_follow_changes() -> None:
         lambda: a.log("l", Line),
         lambda: a.collect("l", Line),
     ):
-        with pytest.raises(NotPermitted, match="'?a'?"):
+        with pytest.raises(NotPermitted, match="a"):
             refused()
     mesh.rule("a", own=Rights(publish=("y/",), stores={"s": ("read",)}))
     mesh.apply()
@@ -370,7 +370,7 @@ def test_a_collector_that_may_not_collect_any_more_gets_nothing_more_and_is_told
     assert refusals(mesh, "a") == refusals(mesh, "p") == {("p", "log collect", "l")}
     mesh.rule("p", own=ALL)
     mesh.apply("a")
-    mesh.run(12.0)
+    mesh.run(0.5)
     assert [message.record.value for message in collector.messages] == [1, 2]
 
 
@@ -391,5 +391,3 @@ def test_a_writer_that_may_not_write_any_more_is_collected_no_more_from_that_mom
     mesh.apply("p")
     mesh.run(5.0)
     assert [message.record.value for message in collector.messages] == [1]
-
-

@@ -391,3 +391,32 @@ def test_a_writer_that_may_not_write_any_more_is_collected_no_more_from_that_mom
     mesh.apply("p")
     mesh.run(5.0)
     assert [message.record.value for message in collector.messages] == [1]
+
+
+# -- who does not trust us ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beyond", [True, False])
+def test_who_does_not_trust_us_does_not_keep_us_from_publishing_to_others_for_ever(beyond: bool) -> None:
+    """Rules come to different hosts at different times; one that does not know our key gives no room either."""
+    mesh = everything("a", "r", "p")
+    a, r, p = mesh.line("a", "r", "p")
+    reader, other = a.subscribe(""), r.subscribe("")
+    mesh.run(1.0)
+    mesh.rule("p", revoked=True)
+    mesh.apply("a" if beyond else "r")
+    mesh.rule("p", revoked=False)
+    mesh.run(0.5)
+    number, blob = 0, "x" * 200
+    for _ in range(60):
+        for _ in range(400):
+            number += p.publish(f"x/{blob}", Reading(number))
+        mesh.run(1.0)
+    assert number == 24_000
+    assert len(other.messages) == (24_000 if beyond else 0)
+    assert not reader.messages
+    mesh.apply()
+    mesh.run(30.0)
+    assert p.publish("x/1", Reading(-1))
+    mesh.run(1.0)
+    assert values(reader)[-1] == values(other)[-1] == -1

@@ -278,7 +278,7 @@ class Node:
             self.refusals.add(relay, right, "an unknown endpoint" if other is None else other.name)
 
     def _tell_stranger(self, update: MemberUpdate, why: str) -> None:
-        self._act(Tell(PeerRefused(update.name, "", "authentication", f"not let into the mesh: {why}")))
+        self.refusals.add_stranger("", "authentication", f"not let into the mesh: {why}", update.name)
 
     def _take(self, member: Member, entry: Entry, kind: int, body: bytes) -> None:
         if STORES <= kind < STORES_END:

@@ -20,7 +20,7 @@ __all__ = ["Courier"]
 
 # After a change of the graph flows are asked after this: word of it takes a moment to be everywhere.
 _CHANGE_S: Final = 0.05
-# Who was given up because it did not answer, though it is there, is asked again this seldom: it may not have trusted us.
+# Who was given up because it did not answer, though it is there, is asked again this seldom: it may trust us by now.
 _SELDOM_S: Final = 5.0
 
 

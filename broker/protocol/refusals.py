@@ -61,7 +61,7 @@ class Refusals:
         self._accounts: OrderedDict[_Key, _Account] = OrderedDict()
         self._apart: Counter[tuple[str, str]] = Counter()  # accounts by who and refuser
         self._due = float("inf")
-        self._strangers: dict[tuple[str, str, str], int] = {}
+        self._strangers: dict[tuple[str, str, str, str], int] = {}
         self._strangers_told = float("-inf")
         self._strangers_due = float("inf")
         self._refused_since = float("-inf")
@@ -82,19 +82,20 @@ class Refusals:
         else:
             self.add_stranger(address, code, reason)
 
-    def add_stranger(self, address: str, code: str, reason: str) -> None:
+    def add_stranger(self, address: str, code: str, reason: str, name: str = "unknown") -> None:
         """Take note that somebody was not let in who is no endpoint that we know."""
-        if len(self._strangers) >= _REASONS_MAX and (address, code, reason) not in self._strangers:
-            code, reason = "protocol", "various reasons"  # who is not let in chooses words that are in them
-        self._strangers[address, code, reason] = self._strangers.get((address, code, reason), 0) + 1
+        stranger = (name, address, code, reason)
+        if stranger not in self._strangers and len(self._strangers) >= _APART_MAX:
+            stranger = ("unknown", "", code, "several others")
+        self._strangers[stranger] = self._strangers.get(stranger, 0) + 1
         if self._strangers_due == float("inf"):
             self._strangers_due = self._strangers_told + _TELL_S
             self._act(Changed())
 
     def _tell_strangers(self, now: float) -> None:
-        for (address, code, reason), count in self._strangers.items():
+        for (name, address, code, reason), count in self._strangers.items():
             times = f", {count} times" if count > 1 else ""
-            self._act(Tell(PeerRefused("unknown", address, code, reason + times)))
+            self._act(Tell(PeerRefused(name, address, code, reason + times)))
         self._strangers.clear()
         self._strangers_due, self._strangers_told = float("inf"), now
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from trust_mesh import ALL, Intruder, Mesh, Reading, Rights
+from trust_mesh import ALL, RELAY, Intruder, Mesh, Reading, Rights, secret_of
 
 from broker.protocol import frames
-from broker.protocol.frames import Denied, Kind
-from broker.status import AccessRefused
+from broker.protocol.frames import Denied, Kind, MemberUpdate
+from broker.status import AccessRefused, PeerRefused
 
 
 def flooding(rights: Rights) -> tuple[Mesh, Intruder]:
@@ -81,3 +81,18 @@ def test_nothing_is_kept_of_refusals_that_are_over() -> None:
         assert not refusals._accounts
         assert not refusals._apart
         assert refusals.next_deadline() == float("inf")
+
+
+def test_who_announces_one_stranger_after_the_other_does_not_flood_whom_it_tells() -> None:
+    mesh, intruder = flooding(RELAY)
+    a = mesh["a"]
+    for number in range(3000):
+        stranger = secret_of(f"stranger {number % 300}").public.raw
+        update = MemberUpdate(number.to_bytes(16, "big"), f"s{number}", 1, True, False, (), key=stranger)
+        intruder.say(a, Kind.MEMBER, frames.encode(update))
+    mesh.run(5.0)
+    told = mesh.told("a", PeerRefused)
+    assert 1 < len(told) <= 60
+    assert set(told[0].reason.split()[:2]) == {"not", "let"}
+    assert len(a.node.members.members) == 1
+    assert mesh.linked("a", "m")

@@ -257,7 +257,7 @@ class Members:
             member = self._add(update, link)
         member.announced = announced
         if member.key != update.key:
-            member.key, member.seal_keys = update.key, None
+            member.former_key, member.key, member.seal_keys = member.key, update.key, None
         growth = len(neighbours) - len(member.neighbours)
         grows = growth > 0 or not member.version
         self._edges += growth

@@ -78,6 +78,11 @@ class Judge:
         """Return who has a key; None for one that is not trusted (any more)."""
         return self._holders.get(key)
 
+    def keys_of(self, key: bytes) -> tuple[bytes, ...]:
+        """Return all keys of the entry that has a trusted one."""
+        holder = self._holders.get(key)
+        return () if holder is None else tuple(key.raw for key in self.access.trusted[holder.label].keys)
+
     def why_not(self, key: bytes) -> str:
         """Say why a key is not trusted."""
         return self._refused.get(key) or self.why_nobody or f"the key {text_of(key)} is not trusted here"

@@ -43,6 +43,8 @@ def _to_text(prefix: str, raw: bytes) -> str:
 
 def _from_text(prefix: str, text: str) -> bytes:
     letters = text[len(prefix) :]
+    if not letters.isascii():
+        raise BadKey(f"a key's text is {prefix} and {_LETTERS} letters a-z and digits 2-7, and nothing else")
     try:
         raw = base64.b32decode(letters.upper())
     except binascii.Error as error:

@@ -1,7 +1,7 @@
 """Random lives of meshes with keys and access rules, which change in the middle of them.
 
-Of three seeds one is a life of a mesh of events, with rights given and taken, programs distrusted and trusted again, and
-keys changed; and one each of stores and of log streams, in which keys are changed.
+Of three seeds one is a life of a mesh of events, with rights given and taken, programs distrusted and trusted again,
+and keys changed; and one each of stores and of log streams, in which keys are changed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import logged_scenarios
 import simulated_scenarios
 import stored_scenarios
 from simulated_promises import check_promises
-from simulated_world import TOPICS, Broken, Note, Program, Reader, World
-from trusted_rules import Policy, Ring
+from simulated_world import TOPICS, Broken, Program, Reader, World
+from trusted_rules import Ring
 
 from broker.status import AccessRefused, Status
 
-__all__ = ["OPERATIONS", "Scenario", "TrustedScenario"]
+__all__ = ["FAULTS_MIN", "OPERATIONS", "Scenario", "TrustedScenario"]
 
-OPERATIONS = simulated_scenarios.OPERATIONS
+OPERATIONS, FAULTS_MIN = simulated_scenarios.OPERATIONS, simulated_scenarios.FAULTS_MIN
 _PREFIXES = (("",), ("host/",), ("host/a/", "n"), ("net/", "host/ä"), ("host/a/disk",), ())
 
 
@@ -128,6 +128,9 @@ class TrustedScenario(simulated_scenarios.Scenario):
     def _check_told(self) -> None:
         """Check that of what was refused in peace both ends were told."""
         for one in self.world.now_alive.values():
+            for status in one.endpoint.status:
+                if isinstance(status, AccessRefused) and status.right == "speak for":
+                    raise Broken(f"{one.name} says that somebody has lied: {status}")
             for name in self.world.component_of(one.name):
                 other = self.world.now_alive[name]
                 policy = self.ring.policy
@@ -166,6 +169,3 @@ class Scenario:
     def run(self) -> None:
         """Live, heal, settle, and check; raises Broken."""
         self.life.run()
-
-
-_ = (Note, Policy)

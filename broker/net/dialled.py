@@ -28,7 +28,6 @@ from broker.trust.keys import PublicKey
 __all__ = ["Dialled"]
 
 
-
 class Dialled:
     """A wire that we dialled: a DEALER of its own, disposed of with the wire."""
 
@@ -147,11 +146,12 @@ class Dialled:
                     return "authentication", "it asks for keys, and this endpoint has none: give Endpoint(keys=...)"
                 return "authentication", "it has no keys, and we talk only to who has: start it with keys, too"
             return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
-        # A proxy whose program is away closes without a word, or one just dying; so does, half of the time, who has keys
-        # when we have none, or has none when we have: whichever end sees it first closes.
+        # A proxy whose program is away closes without a word, or one just dying; so does, half of the time, who has
+        # keys when we have none, or none when we have some: whichever end sees it first closes.
         if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:
             if self._key is not None:
-                return "key", f"it closed the connection: has it no key, or another than {self._key}, is the port right?"
+                why = f"has it no key, or another than {self._key}, is the port right?"
+                return "key", f"it closed the connection: {why}"
             why = "is the port right, does it ask for keys, and this endpoint has none?"
             return "cut", f"what listens there closed the connection without a word of ZeroMQ: {why}"
         if event == zmq.Event.HANDSHAKE_FAILED_AUTH:

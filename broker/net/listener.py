@@ -247,7 +247,8 @@ class Listener:
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             reason = self._gate.take_refused()
         elif value == OTHER_MECHANISM:
-            reason = "it shows no key" if self._gate.security is not None else "it asks for keys, this endpoint has none"
+            keyed = self._gate.security is not None
+            reason = "it shows no key" if keyed else "it asks for keys, this endpoint has none"
         elif self._gate.security is not None:
             reason = "it shows no key, expects another one than ours, or does not speak ZeroMQ"
         else:

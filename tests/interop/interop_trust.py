@@ -71,8 +71,8 @@ class Realm:
         """An endpoint with the key and the file of rules of a name."""
         if "access" not in options and not self.path(name).exists():
             self.write(name)
-        options = {"keys": self.keys[name], "access": self.path(name), "timing": BRISK, "linger_s": 1.0} | options
-        return Endpoint(called or name, **options)
+        usual: dict[str, Any] = {"keys": self.keys[name], "access": self.path(name), "timing": BRISK, "linger_s": 1.0}
+        return Endpoint(called or name, **usual | options)
 
 
 def addresses(folder: Path) -> dict[str, str]:
@@ -106,9 +106,7 @@ async def flow(source: Endpoint, messages: broker.Subscriber, topic: str = "x", 
 class CurvePeer:
     """A DEALER made by hand, that has a key and speaks frames as far as one likes."""
 
-    def __init__(
-        self, address: str, key: SecretKey | None, server: PublicKey | None, identity: bytes = b""
-    ) -> None:
+    def __init__(self, address: str, key: SecretKey | None, server: PublicKey | None, identity: bytes = b"") -> None:
         self.socket = context().socket(zmq.DEALER)
         self.socket.linger = 0
         self.id = os.urandom(16)
@@ -147,7 +145,7 @@ class CurvePeer:
 
     async def next(self) -> tuple[int, bytes]:
         """The next frame that comes: its kind and what is behind its header."""
-        while not self.socket.poll(0):
+        while not self.socket.poll(0):  # noqa: ASYNC110 - its descriptor tells of edges only
             await trio.sleep(0.005)
         frame = self.socket.recv()
         return frames.unpack_header(frame).kind, frame[HEADER_BYTES:]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from interop_programs import next_status
 from interop_trust import Realm, flow, pair
 
 import broker
+from broker import keyring
 from broker.handles import credentials
 
 
@@ -148,7 +149,7 @@ def no_text(path: Path) -> Iterator[None]:
     ],
 )
 async def test_a_file_that_cannot_be_trusted_any_more_leaves_the_former_rules(
-    realm: Realm, spoiled: type[contextmanager[None]], why: str
+    realm: Realm, spoiled: Callable[[Path], AbstractContextManager[None]], why: str
 ) -> None:
     async with pair(realm) as (here, there), here.status() as told, there.subscribe("x") as got:
         with spoiled(realm.path("here")):
@@ -163,7 +164,7 @@ async def test_a_file_that_cannot_be_trusted_any_more_leaves_the_former_rules(
 async def test_rules_changed_between_their_reading_and_the_first_look_are_taken_up(
     realm: Realm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_access = credentials.keyring.read_access
+    read_access = keyring.read_access
 
     def slow(path: Path) -> broker.Access:
         access = read_access(path)
@@ -173,7 +174,7 @@ async def test_rules_changed_between_their_reading_and_the_first_look_are_taken_
 
     realm.write("here")
     realm.write("there")
-    monkeypatch.setattr(credentials.keyring, "read_access", slow)
+    monkeypatch.setattr(keyring, "read_access", slow)
     async with realm.endpoint("here") as here, here.status() as told:
         with trio.fail_after(2):
             assert (await next_status(told, broker.AccessRules)).accepted

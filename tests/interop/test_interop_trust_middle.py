@@ -77,8 +77,10 @@ async def ends(realm: Realm, timing: Timing = BRISK) -> AsyncIterator[tuple[Endp
             yield here, there, middle
 
 
-SECRETS = [b"alpha-endpoint", b"omega-endpoint", b"payroll/salaries", b"a plain value", b"interop.Sample", b"hosts-of-all",
-           b"key-in-store", b"value-in-store"]  # fmt: skip
+SECRETS = [
+    *(b"alpha-endpoint", b"omega-endpoint", b"payroll/salaries", b"interop.Sample", b"a plain value"),
+    *(b"hosts-of-all", b"key-in-store", b"value-in-store"),
+]
 
 
 async def say_secrets(here: Endpoint, there: Endpoint) -> None:
@@ -175,47 +177,45 @@ async def test_bytes_that_are_left_out_end_the_connection(realm: Realm) -> None:
 
 
 async def test_bytes_of_one_connection_spliced_into_another_end_it(realm: Realm) -> None:
-    async with ends(realm, IMPATIENT) as (here, there, middle):
-        async with there.subscribe("x") as got, there.status() as told:
-            await flow(here, got)
-            await flow(here, got, number=2)
-            first = [bytes(piece) for piece in next(iter(middle.pieces["down"].values()))]
-            middle.cut("rst")
-            await next_status(told, broker.PeerResumed)
-            spliced = Meddler(lambda chunk: first[-1], 1)
-            middle.change = spliced
-            await flow(here, got, number=3)
-            assert spliced.is_done
-            interrupted = await next_status(told, broker.PeerInterrupted)
-            assert interrupted.peer == "alpha-endpoint"
-            await next_status(told, broker.PeerResumed)
+    async with ends(realm, IMPATIENT) as (here, there, middle), there.subscribe("x") as got, there.status() as told:
+        await flow(here, got)
+        await flow(here, got, number=2)
+        first = [bytes(piece) for piece in next(iter(middle.pieces["down"].values()))]
+        middle.cut("rst")
+        await next_status(told, broker.PeerResumed)
+        spliced = Meddler(lambda chunk: first[-1], 1)
+        middle.change = spliced
+        await flow(here, got, number=3)
+        assert spliced.is_done
+        interrupted = await next_status(told, broker.PeerInterrupted)
+        assert interrupted.peer == "alpha-endpoint"
+        await next_status(told, broker.PeerResumed)
 
 
 @pytest.mark.parametrize("whole", [True, False])
 async def test_a_recorded_connection_played_to_the_listener_later_is_nothing_to_it(realm: Realm, whole: bool) -> None:
-    async with ends(realm) as (here, there, middle):
-        async with here.subscribe("x") as got, here.status() as told:
-            await flow(there, got)
-            (recorded,) = middle.all("up")
-            peers = here.peers()
-            host, port = middle._target
-            stream = await trio.open_tcp_stream(host, port)
-            async with stream:
-                with suppress(trio.BrokenResourceError):
-                    if whole:
-                        await stream.send_all(recorded)
-                    else:  # as it went: each piece after the listener's answer to the one before
-                        for piece in next(iter(middle.pieces["up"].values())):
-                            await stream.send_all(piece)
-                            with trio.move_on_after(0.05):
-                                await stream.receive_some()
-                refused = await next_status(told, broker.PeerRefused, broker.PeerAdded, broker.PeerInterrupted)
-                assert isinstance(refused, broker.PeerRefused)
-                assert refused.code == "authentication"
-            assert [peer.name for peer in here.peers()] == [peer.name for peer in peers]
-            await flow(there, got, number=2)
-            with trio.move_on_after(0.05):
-                raise AssertionError(f"twice: {await got.receive()}")
+    async with ends(realm) as (here, there, middle), here.subscribe("x") as got, here.status() as told:
+        await flow(there, got)
+        (recorded,) = middle.all("up")
+        peers = here.peers()
+        host, port = middle._target
+        stream = await trio.open_tcp_stream(host, port)
+        async with stream:
+            with suppress(trio.BrokenResourceError):
+                if whole:
+                    await stream.send_all(recorded)
+                else:  # as it went: each piece after the listener's answer to the one before
+                    for piece in next(iter(middle.pieces["up"].values())):
+                        await stream.send_all(piece)
+                        with trio.move_on_after(0.05):
+                            await stream.receive_some()
+            refused = await next_status(told, broker.PeerRefused, broker.PeerAdded, broker.PeerInterrupted)
+            assert isinstance(refused, broker.PeerRefused)
+            assert refused.code == "authentication"
+        assert [peer.name for peer in here.peers()] == [peer.name for peer in peers]
+        await flow(there, got, number=2)
+        with trio.move_on_after(0.05):
+            raise AssertionError(f"twice: {await got.receive()}")
 
 
 @pytest.mark.parametrize("known", [True, False])

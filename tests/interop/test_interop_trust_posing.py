@@ -112,7 +112,7 @@ def listener_of(endpoint: Endpoint, address: str) -> Listener:
 
 
 async def test_who_chooses_its_routing_id_is_turned_away(realm: Realm) -> None:
-    async with attacked(realm) as (here, _, told, address):
+    async with attacked(realm) as (_, _, told, address):
         with mallory(realm, address, b"an id of mine") as posing:
             await posing.hello("mallory")
             refused = await next_status(told, broker.PeerRefused, broker.PeerAdded)
@@ -176,7 +176,9 @@ class Line:
         def recorded(header: Header, address: object, frame: bytes, by_hop: dict[Link, list[bytes]]) -> None:
             read = read_address(frame, HEADER_BYTES, header.flags)
             if header.kind == Kind.EVENTS:
-                self.passed.append((header, frame[HEADER_BYTES : HEADER_BYTES + read.size], frame[HEADER_BYTES + read.size :]))
+                self.passed.append(
+                    (header, frame[HEADER_BYTES : HEADER_BYTES + read.size], frame[HEADER_BYTES + read.size :])
+                )
             pass_on(header, address, frame, by_hop)  # type: ignore[arg-type]
 
         transit._pass_on = recorded  # type: ignore[method-assign]

@@ -44,7 +44,7 @@ async def publish_on_and_on(endpoint: Endpoint, tally: Tally, said: list[int]) -
 
 async def until_grown(tally: Tally, count: int) -> None:
     target = tally.count + count
-    while tally.count < target:
+    while tally.count < target:  # noqa: ASYNC110 - a count
         await trio.sleep(0.005)
 
 
@@ -133,7 +133,9 @@ async def test_a_key_is_changed_again_before_the_first_change_is_through(realm: 
     everything = realm.access()
     keys = (realm.keys["here"].public, first.public, second.public)
     entry = Trusted(keys=keys, own=everything.trusted["here"].own)
-    keyring.write_access(realm.path("there"), format_access(broker.Access(trusted={"here": entry, "there": everything.trusted["there"]})))
+    keyring.write_access(
+        realm.path("there"), format_access(broker.Access(trusted={"here": entry, "there": everything.trusted["there"]}))
+    )
     with trio.fail_after(20):
         async with realm.endpoint("here", keys=realm.key_path("here")) as here, realm.endpoint("there") as there:
             await there.peer(await here.listen(f"ipc://{realm.folder}/socket"), key="here")
@@ -168,7 +170,7 @@ async def test_an_address_that_is_taken_while_the_key_is_changed_is_tried_until_
                         else:
                             break
                     await next_status(told, broker.AccessRules)
-                    while "cannot be listened on with the new key yet" not in caplog.text:
+                    while "cannot be listened on with the new key yet" not in caplog.text:  # noqa: ASYNC110 - a log
                         await trio.sleep(0.01)
                 await next_status(told_there, broker.PeerResumed)
                 await flow(here, got)

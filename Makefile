@@ -2,12 +2,14 @@
 #
 #   make demo              a manager and three agents with this machine's figures, until Ctrl-C
 #   make demo SECONDS=10   the same for ten seconds
+#   make demo SECURE=1     the same with keys and access rules: all is encrypted, and an agent that poses as another is refused
 #   make test              the tests
 #   make simulation SEEDS=376      one simulated life of a mesh again, or several: SEEDS=1000-1099
 #   make simulation SEEDS=5 ONLY=stores      of one kind only: meshes (of events), stores or logs
 #   make soak              thousands of such lives (SEEDS=100000-104999)
 #   make kill-test         a million log records through 120 kills of writers, relay and collector, compared one by one
 #   make kill-test RECORDS=100000 KILLS=12 SEED=4      fewer, or one that failed again
+#   make fuzz              a million hostile inputs for everything that reads bytes from elsewhere (INPUTS=, ONLY=, SEED=)
 #   make bench             the benchmarks; names the peers that are missing and how to get them
 #   make check             lint, types, contracts and tests
 #   make dist              source archive, wheel, bill of materials (CycloneDX) and their SHA-256, in dist/
@@ -19,7 +21,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test simulation soak kill-test bench check lint types contracts constraints dist reproducible audit clean
+# Tests start Python hundreds of times: without compiled modules each start takes four times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test simulation soak kill-test fuzz bench check lint types contracts constraints dist reproducible audit clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -36,19 +41,23 @@ $(READY): pyproject.toml constraints.txt
 
 # In bash SECONDS is the age of the shell: make's own $(SECONDS) is meant, from its command line or environment.
 demo: $(READY)
-	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS))
+	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(filter-out 0,$(SECURE)),--secure)
 
 # A fixed hash seed gives tests the same names in each worker; a file's tests stay in one.
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
-PURE := $(addprefix tests/,logs protocol schema simulation sinks stores testing values)
-# and these for programs that start, more than for anything else.
-PROGRAMS := $(addprefix tests/,cli test_benchmarks.py test_examples.py test_readme.py test_release.py test_supply_chain.py)
+PURE := $(addprefix tests/,fuzz logs protocol schema simulation sinks stores testing trust values)
+PURE += $(patsubst %,tests/test_%.py,endpoint events journaling log_records mesh readers store_proxy topics)
+# these for programs that start, more than for anything else;
+PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_examples.py test_readme.py test_release.py \
+  test_stores_disk.py test_supply_chain.py)
+# and the others for real connections: two at a time, however many cores there are (tests/conftest.py halves them).
+IN_HALVES := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test: $(READY)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PURE)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PROGRAMS)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE) $(PROGRAMS))
+	PYTHONHASHSEED=0 $(IN_HALVES) $(addprefix --ignore=,$(PURE) $(PROGRAMS))
 
 simulation soak: $(READY)
 	$(BIN)/python tests/simulation/simulated_runs.py $(SEEDS) $(if $(ONLY),--only $(ONLY))
@@ -61,6 +70,11 @@ kill-test: $(READY)
 
 RECORDS ?= 1000000
 KILLS ?= 120
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/fuzz_main.py --inputs $(INPUTS) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
+
+INPUTS ?= 1000000
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all

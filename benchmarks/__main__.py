@@ -21,6 +21,7 @@ MODULES = {
     "relay": "benchmarks.relay",
     "simulation": "benchmarks.simulation",
     "scale": "benchmarks.scale",
+    "hostile": "benchmarks.hostile",
     "store-put": "benchmarks.store_put",
     "store-batch": "benchmarks.store_batch",
     "store-read": "benchmarks.store_read",
@@ -32,6 +33,10 @@ MODULES = {
     "log-volatile": "benchmarks.log_volatile",
     "log-replay": "benchmarks.log_replay",
     "log-lag": "benchmarks.log_lag",
+    "curve": "benchmarks.curve",
+    "rules": "benchmarks.rules",
+    "seals": "benchmarks.seals",
+    "secrecy": "benchmarks.secrecy",
 }
 
 

@@ -10,6 +10,7 @@ import trio
 
 import broker
 from benchmarks.child import Channel
+from benchmarks.identities import credentials
 from benchmarks.workload import HOST, MOUNT, USED, OutOfOrder
 
 __all__ = ["DiskUsage", "echo", "ping", "publish", "relay", "subscribe"]
@@ -28,12 +29,12 @@ class DiskUsage:
     sequence: int
 
 
-def publish(channel: Channel, address: str, readers: int = 1, topics: int = 1) -> None:
-    """``await endpoint.publish`` for each event, over ``topics`` topics in turn."""
+def publish(channel: Channel, address: str, readers: int = 1, topics: int = 1, trust: str = "") -> None:
+    """``await endpoint.publish`` for each event, over ``topics`` topics in turn; ``trust``: see identities.py."""
     names = [TOPIC] if topics == 1 else [f"{TOPIC}/{number}" for number in range(topics)]
 
     async def main() -> None:
-        async with broker.Endpoint("publisher") as endpoint:
+        async with broker.Endpoint("publisher", **credentials("publisher", trust)) as endpoint:
             channel.tell(address=await endpoint.listen(address))
             sequence = 0
             while (count := await _order(channel)) is not None:
@@ -51,16 +52,20 @@ def publish(channel: Channel, address: str, readers: int = 1, topics: int = 1) -
     trio.run(main)
 
 
-def subscribe(channel: Channel, address: str, others: int = 0) -> None:
-    """Read one subscription; ``others`` more stand beside it that no event matches."""
+def subscribe(channel: Channel, address: str, others: int = 0, trust: str = "", listener: str | None = None) -> None:
+    """Read one subscription; ``others`` more stand beside it that no event matches.
+
+    ``listener`` is whose key is expected at the address.
+    """
 
     async def main() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            endpoint = await stack.enter_async_context(broker.Endpoint(f"subscriber-{os.getpid()}"))
+            name = f"subscriber@{os.getpid()}"
+            endpoint = await stack.enter_async_context(broker.Endpoint(name, **credentials("subscriber", trust)))
             # Before peering: the peer then gets them all at once instead of one exchange each.
             for number in range(others):
                 await stack.enter_async_context(endpoint.subscribe(f"elsewhere/{number}/", DiskUsage))
-            await endpoint.peer(address, timeout=PEER_TIMEOUT_S)
+            await endpoint.peer(address, timeout=PEER_TIMEOUT_S, key=listener)
             messages = await stack.enter_async_context(endpoint.subscribe("host/", DiskUsage))
             channel.tell(ready=True)
             expected = 0
@@ -86,12 +91,12 @@ async def _receive(messages: broker.Subscriber, expected: int, end: int) -> list
     return [first, time.monotonic()]
 
 
-def relay(channel: Channel, address: str) -> None:
+def relay(channel: Channel, address: str, trust: str = "") -> None:
     """Stand between the publisher and the subscribers, and do nothing but be an endpoint."""
 
     async def main() -> None:
-        async with broker.Endpoint("relay") as endpoint:
-            await endpoint.peer(address, timeout=PEER_TIMEOUT_S)
+        async with broker.Endpoint("relay", **credentials("relay", trust)) as endpoint:
+            await endpoint.peer(address, timeout=PEER_TIMEOUT_S, key="publisher" if trust else None)
             channel.tell(address=await endpoint.listen("tcp://127.0.0.1:0"))
             while await _order(channel) is not None:
                 pass
@@ -99,11 +104,11 @@ def relay(channel: Channel, address: str) -> None:
     trio.run(main)
 
 
-def echo(channel: Channel, address: str) -> None:
+def echo(channel: Channel, address: str, trust: str = "") -> None:
     """Publish on ``pong`` whatever comes on ``ping``."""
 
     async def main() -> None:
-        async with broker.Endpoint("echo") as endpoint:
+        async with broker.Endpoint("echo", **credentials("echo", trust)) as endpoint:
             address_bound = await endpoint.listen(address)
             async with endpoint.subscribe("ping", DiskUsage) as messages:
                 channel.tell(address=address_bound)
@@ -115,12 +120,12 @@ def echo(channel: Channel, address: str) -> None:
     trio.run(main)
 
 
-def ping(channel: Channel, address: str) -> None:
+def ping(channel: Channel, address: str, trust: str = "") -> None:
     """Round trips of one event: made, published, received, published back, received."""
 
     async def main() -> None:
-        async with broker.Endpoint("ping") as endpoint:
-            await endpoint.peer(address, timeout=PEER_TIMEOUT_S)
+        async with broker.Endpoint("ping", **credentials("ping", trust)) as endpoint:
+            await endpoint.peer(address, timeout=PEER_TIMEOUT_S, key="echo" if trust else None)
             async with endpoint.subscribe("pong", DiskUsage) as messages:
                 await endpoint.subscribers("ping", at_least=1)
                 channel.tell(ready=True)

@@ -14,7 +14,7 @@ from benchmarks.harness import Options, Result, in_turns
 from benchmarks.peers import NATS, OURS, PYZMQ, Side
 from benchmarks.processes import Child
 
-__all__ = ["run"]
+__all__ = ["pair", "run"]
 
 COUNT = 2_000
 # A ratio is the peer's time by ours: at most 2.2 times pyzmq's time, and less than that of nats.
@@ -39,7 +39,7 @@ def compare(sides: tuple[Side, ...], options: Options) -> Result:
     with contextlib.ExitStack() as stack:
         takes: dict[str, Callable[[], float]] = {}
         for side in present:
-            round_trips = stack.enter_context(_pair(side))
+            round_trips = stack.enter_context(pair(side))
             round_trips(max(1, count // 4))  # warm-up
 
             def take(name: str = side.name, round_trips: Callable[[int], list[float]] = round_trips) -> float:
@@ -65,13 +65,16 @@ def compare(sides: tuple[Side, ...], options: Options) -> Result:
 
 
 @contextlib.contextmanager
-def _pair(side: Side) -> Iterator[Callable[[int], list[float]]]:
-    """Start a side's two processes; give a function that does so many round trips and returns their seconds."""
+def pair(side: Side, **options: object) -> Iterator[Callable[[int], list[float]]]:
+    """Start a side's two processes; give a function that does so many round trips and returns their seconds.
+
+    ``options`` go to both roles.
+    """
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(side.serve())
-        echo = stack.enter_context(Child(side.module, "echo", address=address))
+        echo = stack.enter_context(Child(side.module, "echo", address=address, **options))
         address = echo.told("address")
-        ping = stack.enter_context(Child(side.module, "ping", address=address))
+        ping = stack.enter_context(Child(side.module, "ping", address=address, **options))
         ping.told("ready")
 
         def round_trips(count: int) -> list[float]:

@@ -80,7 +80,8 @@ def stream(
             Child(side.module, "publish", address=address, readers=subscribers, **(publish or {}))
         )
         address = publisher.told("address")
-        relays = [stack.enter_context(Child(side.module, "relay", address=address))] if relay else []
+        trust = {"trust": publish["trust"]} if publish and "trust" in publish else {}
+        relays = [stack.enter_context(Child(side.module, "relay", address=address, **trust))] if relay else []
         for child in relays:
             address = child.told("address")
         children = [

@@ -12,7 +12,7 @@ import os
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from time import time_ns
+from time import perf_counter, time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -244,6 +244,10 @@ class EndpointLife:
         """Take a frame."""
         self._node.receive(wire, frame, trio.current_time())
 
+    def flooded(self, wire: int, reason: str) -> None:
+        """Cut off a peer that sends more than can be acted on."""
+        self._node.flooded(wire, reason, trio.current_time())
+
     def lost(self, wire: int, code: str, reason: str) -> None:
         """Take note of the loss of a wire."""
         self._node.wire_lost(wire, code, reason, trio.current_time())
@@ -262,6 +266,7 @@ class EndpointLife:
         self._carrying = True
         node, network, stores = self._node, self._network, self._store_driver
         changed = False
+        began = perf_counter()
         try:
             while True:
                 for action in node.take_actions():
@@ -280,7 +285,7 @@ class EndpointLife:
                         self._log_driver.carry_out(action)
                     else:
                         self._carry_out_rare(action)
-                if not network.settle() and not node.has_actions:
+                if not network.settle(began) and not node.has_actions:
                     break
         finally:
             self._carrying = False

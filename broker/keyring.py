@@ -35,6 +35,7 @@ __all__ = [
     "alone_at",
     "directory",
     "key_path",
+    "load_access",
     "read_access",
     "read_key",
     "replace_key",
@@ -185,10 +186,15 @@ def _key_text(name: str, secret: SecretKey, created: datetime) -> str:
 
 def read_access(path: AnyPath) -> Access:
     """Read access rules; raises :class:`~broker.errors.AccessError` that begins with the path."""
+    return load_access(path)[0]
+
+
+def load_access(path: AnyPath) -> tuple[Access, str]:
+    """Read access rules with their text, for who is to change it; raises as :func:`read_access` does."""
     path = Path(path)
     try:
         text = _read(path, _OTHERS_WRITE, TEXT_MAX).decode()
-        return parse_access(text)
+        return parse_access(text), text
     except (_Refused, AccessError) as error:
         raise AccessError(f"{path}: {error}") from None
     except UnicodeDecodeError as error:
@@ -199,8 +205,8 @@ def read_access(path: AnyPath) -> Access:
         raise AccessError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def write_access(path: AnyPath, text: str) -> Access:
-    """Replace access rules by a text, in one step, if it makes sense; returns what it says.
+def write_access(path: AnyPath, text: str, wanted: Access | None = None) -> Access:
+    """Replace access rules by a text, in one step, if it makes sense, and says what is ``wanted``; returns that.
 
     Raises :class:`~broker.errors.AccessError`, and leaves what there is, when it does not or cannot be written.
     """
@@ -209,6 +215,8 @@ def write_access(path: AnyPath, text: str) -> Access:
         access = parse_access(text)
     except AccessError as error:
         raise AccessError(f"{path}: left as it was: {error}") from None
+    if wanted is not None and access != wanted:
+        raise AccessError(f"{path}: left as it was: the text does not say what it is to say")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         before = _stat(path)

@@ -46,7 +46,7 @@ from broker.protocol.frames import (
     Sync,
 )
 from broker.protocol.interests import Interests
-from broker.protocol.link import ACK_DELAY_S, Link, OutFrame
+from broker.protocol.link import ACK_DELAY_S, UNACKNOWLEDGED_BYTES_MAX, Link, OutFrame
 from broker.protocol.losses import Losses
 from broker.protocol.member import Member
 from broker.protocol.members import Members
@@ -74,6 +74,9 @@ __all__ = ["Node"]
 # Members of an enumeration take several times as long to look up: these are what a storm of announcements consists of.
 _MEMBER: Final = int(Kind.MEMBER)
 _INTERESTS: Final = int(Kind.INTERESTS)
+
+# What answers to questions may be under way to a peer: a quarter of what a new one may be told.
+_ANSWERS_BYTES_MAX: Final = UNACKNOWLEDGED_BYTES_MAX // 4
 
 
 class Node:
@@ -112,6 +115,7 @@ class Node:
         self.exchange.delivering.refused = self.exchange.routes.refused = self.refusals.add
         self.interests = Interests(self.members, self.exchange.routes, self.transit, act)
         self.interests.refused = self.refusals.add
+        self.interests.suspect = self._mistrust
         self.publish = self.exchange.publish
         self.stores = Stores(self.members, self.transit, chance, act)
         self.logs = Logs(self.members, self.transit, chance, act)
@@ -152,6 +156,12 @@ class Node:
         """Take note that a wire is gone, or could not be opened: code is refused, unreachable, foreign or cut."""
         self._now = now
         self.peerings.wire_lost(wire, code, reason, now)
+        self._pump()
+
+    def flooded(self, wire: int, reason: str, now: float) -> None:
+        """Cut off a peer that sends more than can be acted on, however right each frame may be."""
+        self._now = now
+        self.peerings.break_off(wire, Malformed(reason), now)
         self._pump()
 
     def receive(self, wire_number: int, frame: bytes, now: float) -> None:
@@ -204,6 +214,9 @@ class Node:
             if link.wire is not None:
                 wire = link.wire
                 actions += [Send(wire, frame) for frame in link.pump()]
+                if link.unacknowledged_bytes > UNACKNOWLEDGED_BYTES_MAX:
+                    limit = f"{UNACKNOWLEDGED_BYTES_MAX >> 20} MiB"
+                    self._condemn(link, Malformed(f"it has not acknowledged {limit} of what it was sent"))
 
     # -- frames ------------------------------------------------------------------------------------------------------
 
@@ -212,7 +225,7 @@ class Node:
         if header.kind == _MEMBER:
             self.members.take(link, payload, self._now)
         elif header.kind == _INTERESTS:
-            self.interests.take(link, payload)
+            self.interests.take(link, payload, self._now)
         elif header.kind == Kind.SYNC:
             self._take_sync(link, frames.decode(Sync, payload))
         elif header.kind == Kind.SYNCED:
@@ -221,6 +234,10 @@ class Node:
             raise Malformed(f"frames of kind {header.kind} are not known in this version")
 
     def _take_sync(self, link: Link, sync: Sync) -> None:
+        if sync.complete and link.synced_frame is not None:
+            raise Malformed("it asks a second time for all that we know")
+        if link.unacknowledged_bytes > _ANSWERS_BYTES_MAX and not sync.complete:
+            raise Malformed(f"it asks for more, and has not acknowledged {_ANSWERS_BYTES_MAX >> 20} MiB")
         members, interested = self.members.newer_than(sync)
         for member in members:
             self.members.send(link, Kind.MEMBER, announcement_of(member))
@@ -368,6 +385,10 @@ class Node:
         member = self.members.members.get(id_)
         return member.key if member is not None else None
 
+    def stranger_refused(self, name: str, address: str, code: str, reason: str) -> None:
+        """Tell of somebody who dialled us and was turned away."""
+        self.refusals.refuse(name, address, code, reason, self._now)
+
     def link_started(self, link: Link) -> None:
         """Tell a new peer what we know."""
         self.members.greet(link)
@@ -449,11 +470,12 @@ class Node:
         renewed = secret.public.raw != self.guard.key
         self.guard.change(secret, judge)
         self.peerings.rejudge(now)
-        self.members.own.forward = self._forward and self.guard.own.relay
-        self.members.rules_changed(now)
+        forward = self._forward and self.guard.own.relay
+        announce, self.members.own.forward = forward != self.members.own.forward, forward
+        self.members.rules_changed(now, announce=announce)
         self.exchange.routes.rules_changed()
-        self.stores.rules_changed()
-        self.logs.rules_changed()
+        self.stores.rules_changed(now)
+        self.logs.rules_changed(now)
         if renewed:
             self.peerings.renew_wires(now)
         self._pump()

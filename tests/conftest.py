@@ -16,6 +16,15 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let tests in processes go side by side in two halves that take equally long: those of stores, and all others.
+
+    So the stores' long partition is begun by one worker only, and no test has more than one other beside it.
+    """
+    stores = item.path.name.startswith("test_interop_stores")
+    item.add_marker(pytest.mark.xdist_group("stores" if stores else "others"))
+
+
 @pytest.fixture(scope="session")
 def partition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Partition]:
     """A store's long partition, which goes on beside the tests that follow."""

@@ -347,4 +347,8 @@ EXPECTED_PEERS = {
     "log-buffered": {"jetstream", "jetstream, push", "redis"},
     "log-volatile": {"nats", "redis", "events"},
     "log-replay": {"jetstream", "jetstream, push", "redis"},
+    "curve": {"plain"},
+    "rules": {"ten", "unasked"},
+    "seals": {"plain"},
+    "secrecy": {"plain"},
 }

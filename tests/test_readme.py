@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from broker.cli.keysapp import COMMANDS as KEYS_COMMANDS
 from broker.cli.logapp import COMMANDS
+from broker.trust.keys import SecretKey
+from broker.trust.toml import parse_access
 
 ROOT = Path(__file__).parent.parent
 
@@ -108,6 +111,26 @@ async def main():
 trio.run(main)
 """
     assert pasted(program, tmp_path) == "['ada\\n', 'ada\\n']\n"
+
+
+def test_the_readme_s_keys_work_when_pasted(tmp_path: Path) -> None:
+    allowed, refused = pasted(snippets()[5], tmp_path).splitlines()
+    assert allowed == "host/web-01/up"
+    assert refused.startswith("web-01 has no right to publish 'host/web-02/up'")
+
+
+def test_the_readme_s_access_rules_make_sense() -> None:
+    (rules,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    key = str(SecretKey(b"r" * 32).public)
+    access = parse_access(rules.replace('key = "bk1..."', f'key = "{key}"', 1))
+    assert access.trusted["web-01"].groups == ("agents",)
+    assert access.groups["agents"].publish == ("host/{name}/",)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^broker keys .*$", (ROOT / "README.md").read_text(), re.MULTILINE))
+def test_the_readme_s_commands_of_keys_are_understood(line: str) -> None:
+    name, *arguments = shlex.split(line, comments=True)[2:]
+    KEYS_COMMANDS[name].make_context(name, arguments)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^broker log .*$", (ROOT / "README.md").read_text(), re.MULTILINE))

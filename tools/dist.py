@@ -102,10 +102,10 @@ def check(root: Path, date: int) -> dict[str, str]:
         with tarfile.open(archive) as members:
             members.extractall(scratch, filter="data")
         unpacked = Path(scratch, archive.name.removesuffix(".tar.gz"))
-        told = (unpacked / "PKG-INFO").stat().st_mtime
+        told = source_date(unpacked)
         if told != date:
             raise BuildError(f"the source archive bears the date {told}, not {date}")
-        build(unpacked, outs[2], int(told), umask=0o027)
+        build(unpacked, outs[2], told, umask=0o027)
         first, *others = map(digests, outs)
         for number, found in enumerate(others, 1):
             if found != first:

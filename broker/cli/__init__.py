@@ -1,7 +1,8 @@
-"""The command line: ``broker listen``, ``pub``, ``sub``, ``mesh``, ``store``, ``log``, ``journal`` and ``demo``.
+"""The command line: ``broker listen``, ``pub``, ``sub``, ``mesh``, ``store``, ``log``, ``journal``, ``keys`` and
+``demo``.
 
-It stands on the public names of :mod:`broker` alone.  click and rich come with the extra ``cli``, psutil with ``demo``;
-nothing here imports them before it is known whether they are there.
+It stands on the public names of :mod:`broker`, but for ``journal`` and ``keys``.  click and rich come with the extra
+``cli``, psutil with ``demo``; nothing here imports them before it is known whether they are there.
 
 Exit codes: 0 all is well; 1 the mesh or the machine said no (a peer that is not there, a port in use, messages lost);
 2 the command line or its input is wrong; 130 stopped with Ctrl-C (128 and the signal's number for others).

@@ -274,7 +274,8 @@ def mesh(
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the agents' spools and the file of what they logged there.",
 )
-def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None) -> int:
+@click.option("--secure", is_flag=True, help="With keys and access rules, made for it; one agent breaks the rules.")
+def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, secure: bool) -> int:
     """Watch this machine: a manager and agents, as separate processes.
 
     The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a
@@ -284,12 +285,15 @@ def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None) -
     a live table; elsewhere each message is a JSON object on a line and the last line is {"summary": ...}.  It stops
     after the seconds given or with Ctrl-C, which is no failure here: the exit code is 1 if an event, a write or a
     record was lost or an agent died, else 0.
+
+    With --secure all of it is encrypted, each process has a key and rules say what it may do.  One agent publishes in
+    the name of another; both ends tell that it was refused.
     """
     import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
 
     from broker.cli.demo.run import Demo
 
-    watch = Demo(seconds, agents, as_json, logs)
+    watch = Demo(seconds, agents, as_json, logs, secure)
     return run(watch, at_first_signal=watch.stop)
 
 

@@ -69,6 +69,7 @@ def identity_options(name_option: str = "--name") -> Callable[[Callable[..., Any
             metavar="FILE",
             type=click.Path(dir_okay=False, path_type=Path),
             envvar="BROKER_ACCESS",
+            show_envvar=True,
             help="Whom we trust; by default access.toml beside the key.",
         ),
         click.option(

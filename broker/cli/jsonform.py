@@ -22,6 +22,7 @@ import ipaddress
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -63,8 +64,7 @@ def loads(text: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise FormError(f"the key {twice!r} stands twice in one object")
     return made
 
@@ -146,15 +146,22 @@ _TAGS_OF: Final[dict[type, tuple[str, Callable[[Any], Any]]]] = {
 
 def from_json(form: Any) -> Any:
     """The value that a JSON form stands for; raises :class:`FormError`, which names the tag that is wrong."""
+    try:
+        return _from_json(form)
+    except RecursionError:
+        raise FormError("nested too deep") from None
+
+
+def _from_json(form: Any) -> Any:
     if type(form) is list:
-        return [from_json(item) for item in form]
+        return [_from_json(item) for item in form]
     if type(form) is not dict:
         return form
     if len(form) == 1:
         ((tag, inner),) = form.items()
         if tag.startswith("$"):
             return _tagged(tag, inner)
-    return {key: from_json(item) for key, item in form.items()}
+    return {key: _from_json(item) for key, item in form.items()}
 
 
 def _tagged(tag: str, inner: Any) -> Any:
@@ -173,7 +180,7 @@ def _tagged(tag: str, inner: Any) -> Any:
 
 
 def _set(form: list[Any]) -> set[Any]:
-    members = [from_json(item) for item in form]
+    members = [_from_json(item) for item in form]
     made = set(members)
     if len(made) != len(members):
         raise FormError("a member stands twice (1, 1.0 and true are equal)")
@@ -185,10 +192,10 @@ def _dict(form: list[Any]) -> dict[Any, Any]:
     for pair in form:
         if type(pair) is not list or len(pair) != 2:
             raise FormError(f"$dict: expected [key, value], found {dumps(pair):.60}")
-        key = from_json(pair[0])
+        key = _from_json(pair[0])
         if key in made:
             raise FormError(f"$dict: the key {dumps(pair[0]):.60} stands twice (1, 1.0 and true are equal)")
-        made[key] = from_json(pair[1])
+        made[key] = _from_json(pair[1])
     return made
 
 
@@ -229,7 +236,7 @@ def _special_float(text: str) -> float:
 _JSON_NAMES: Final = {str: "text", list: "a list", int: "an integer"}
 _READERS: Final[dict[str, tuple[type, Callable[[Any], Any]]]] = {
     "$bytes": (str, lambda text: base64.b64decode(text, validate=True)),
-    "$tuple": (list, lambda form: tuple(map(from_json, form))),
+    "$tuple": (list, lambda form: tuple(map(_from_json, form))),
     "$set": (list, _set),
     "$frozenset": (list, lambda form: frozenset(_set(form))),
     "$dict": (list, _dict),

@@ -28,6 +28,7 @@ _access_option = click.option(
     metavar="FILE",
     type=_FILE,
     envvar="BROKER_ACCESS",
+    show_envvar=True,
     help="The file of access rules; by default access.toml in the folder of keys.",
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
@@ -216,7 +217,12 @@ def _list(as_json: bool, access: Path | None) -> int:
 @click.option("--finish", "step", flag_value="finish", help="Use the key that was prepared.")
 @click.option("--forget-old", "step", flag_value="forget", help="Trust the old key no more.")
 @click.option(
-    "--access", metavar="FILE", type=_FILE, envvar="BROKER_ACCESS", help="The rules; by default access.toml beside it."
+    "--access",
+    metavar="FILE",
+    type=_FILE,
+    envvar="BROKER_ACCESS",
+    show_envvar=True,
+    help="The rules; by default access.toml beside it.",
 )
 def _rotate(keys: str, step: str | None, access: Path | None) -> int:
     """Change the key of NAME, or in the key file PATH, while its endpoints run.

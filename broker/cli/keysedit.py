@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from broker.errors import AccessError
-from broker.keyring import read_access, write_access
+from broker.keyring import load_access, write_access
 from broker.trust.access import Access, Trusted
 from broker.trust.layout import Statement, statements, value_end
 from broker.trust.rights import Rights
@@ -61,8 +61,7 @@ class Rules:
             self._text = _NEW
             self.access = parse_access(_NEW)
         else:
-            self.access = read_access(path)
-            self._text = path.read_text(encoding="utf-8")
+            self.access, self._text = load_access(path)
 
     def trust(self, label: str, entry: Trusted) -> None:
         """Let an entry be so, a new one or one that is there, and write the file."""
@@ -92,12 +91,13 @@ class Rules:
 
     def _write(self, wanted: Access, text: str, table: str) -> None:
         try:
-            fits = parse_access(text) == wanted
-        except AccessError:
-            fits = False
-        if not fits:
-            raise AccessError(f"{self.path}: its layout is beyond this command; nothing was changed. Write:\n{table}")
-        self.access = write_access(self.path, text)
+            self.access = write_access(self.path, text, wanted)
+        except AccessError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            raise AccessError(
+                f"{self.path}: its layout is beyond this command; nothing was changed. Write:\n{table}"
+            ) from None
         self._text = text
 
 

@@ -44,14 +44,17 @@ _ENVELOPE: Final = frozenset(
 def record_class(name: str, columns: Sequence[broker.Column]) -> type:
     """Make a log record class with these columns; raises FormError for a type that is none."""
     annotations: dict[str, Any] = {}
-    body: dict[str, Any] = {"__annotations__": annotations, "__module__": __name__, "__qualname__": name}
+    body: dict[str, Any] = {"__annotations__": annotations, "__module__": __name__, "__qualname__": "Record"}
     for number, column in enumerate(columns, 1):
         field = re.sub(r"\W", "_", column.name)
-        if field in annotations or keyword.iskeyword(field) or not field.isidentifier():
+        # attrs takes leading underscores from arguments, names between two of them mean something to classes, and
+        # nothing else may be called self.
+        taken = field in annotations or field[0] == "_" or field == "self"
+        if taken or keyword.iskeyword(field) or not field.isidentifier():
             field = f"field_{number}"
         annotations[field] = _annotation(column.type)
         body[field] = broker.column(column.name, description=column.description, unit=column.unit)
-    return broker.log_record(name)(type(name, (), body))
+    return broker.log_record(name)(type("Record", (), body))
 
 
 def _annotation(type_: str) -> Any:

@@ -55,6 +55,8 @@ def value_of(form: Any, type_: str) -> Any:
         if isinstance(error, ValueWrong):
             raise
         raise ValueWrong(f"{error}, for {type_}") from None
+    except RecursionError:
+        raise ValueWrong(f"nested too deep, for {type_}") from None
 
 
 def _value_of(form: Any, type_: str) -> Any:
@@ -175,13 +177,16 @@ class TsvForm:
         self.unset = "-"
 
     def header(self, line: str) -> None:
-        """Take note of a header line that says so: ``#separator``, ``#set_separator``, ``#empty_field``..."""
+        """Take note of a header line that says so: ``#separator``, ``#set_separator``, ``#empty_field``...
+
+        Raises ValueWrong for a separator that separates nothing.
+        """
         if line.startswith("#separator "):
-            self.separator = _plain(line.removeprefix("#separator ")).decode()
+            self.separator = _separator(_plain(line.removeprefix("#separator ")).decode(errors="replace"), line)
             return
         name, _, value = line.partition(self.separator)
         if name == "#set_separator":
-            self.set_separator = value
+            self.set_separator = _separator(value, line)
         elif name == "#empty_field":
             self.empty = value
         elif name == "#unset_field":
@@ -197,6 +202,8 @@ class TsvForm:
         if base in {"vector", "set"}:
             texts = [] if text == self.empty else text.split(self.set_separator)
             items = [self.value(item, inner[0] if inner else "str") for item in texts]
+            if base == "set" and any(type(item) in {list, set} for item in items):
+                raise ValueWrong(f"{type_}: containers cannot be members of a set")
             return items if base == "vector" else set(items)
         text = "" if text == self.empty else _plain(text).decode(errors="replace")
         try:
@@ -217,6 +224,12 @@ class TsvForm:
         if base == "interval":
             return timedelta(microseconds=int(Decimal(text) * 1_000_000))
         return _value_of(text, type_)
+
+
+def _separator(text: str, line: str) -> str:
+    if not text:
+        raise ValueWrong(f"the header line {line!r:.60} names no separator")
+    return text
 
 
 def _plain(text: str) -> bytes:

@@ -14,13 +14,14 @@ import trio
 from msgspec import Struct
 
 from broker import events
-from broker.errors import EventDefinitionError, LogClosed, LogError, NotCarried
+from broker.errors import EventDefinitionError, LogClosed, LogError
 from broker.journaling import Position
 from broker.log_records import columns_of
 from broker.logs.spool import TABLES
 from broker.logs.wire import Schema
 from broker.logs.writer import Options, Writer
-from broker.protocol.exchange import EVENT_BYTES_MAX
+from broker.protocol.exchange import check_size
+from broker.values import SMALL_BYTES
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
@@ -208,8 +209,8 @@ class LogWriter:
                 f"log stream {self.name!r} has records of {self.record.__qualname__}, not {type(record).__qualname__}"
             )
         data = self._encode(record, now)
-        if len(data) > EVENT_BYTES_MAX:
-            raise NotCarried(f"{len(data)} bytes, a record has at most {EVENT_BYTES_MAX}", self._record_name)
+        if len(data) > SMALL_BYTES:
+            check_size(data, "a record", self._record_name)
         return machine.append(data, now)
 
     async def write(self, record: object, *, durable: bool | None = None) -> int:

@@ -57,7 +57,7 @@ class Identity(Struct, frozen=True):
         """Read them; raises :class:`FactsDamaged`."""
         try:
             return msgspec.msgpack.decode(_checked(data, "identity"), type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             raise FactsDamaged(f"its identity cannot be read: {error}") from None
 
 

@@ -389,6 +389,6 @@ def _row_of(key: bytes, value: bytes) -> tuple[int | None, Any]:
     ]
     for table, fits, kind in kinds:
         if fits:
-            with suppress(msgspec.MsgspecError):
+            with suppress(msgspec.MsgspecError, ValueError):  # the latter: a text that is not UTF-8
                 return table, msgspec.msgpack.decode(value, type=kind)
     return None, None

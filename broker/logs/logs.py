@@ -164,13 +164,14 @@ class Logs(Post):
         else:
             raise Malformed(f"frames of kind {kind} are not known in this version")
 
-    def rules_changed(self) -> None:
-        """Let go of collectors that may not collect any more."""
+    def rules_changed(self, now: float) -> None:
+        """Let go of collectors that may not collect any more, and of writers that may not write any more, at once."""
+        self._now = now
         self._look = True
         for writer in self.writers.values():
-            for member in self._members.members.values():
-                if not member.grants.may_use_log("collect", writer.name):
-                    writer.serving.member_forgotten(member)
+            for member in writer.serving.shut_out(f"the access rules no longer let you collect {writer.name!r}"):
+                self.refused(member, "log collect", writer.name)
+        self.settle(now)
 
     def streams_changed(self) -> None:
         """Take note that endpoints write other streams than before, or can be reached or not."""

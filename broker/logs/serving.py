@@ -96,6 +96,10 @@ class Serving:
         if not member.grants.may_use_log("collect", writer.name):
             return "the access rules do not give its key the right to collect this stream"
         group = writer.groups.get(collect.name)
+        former = self._members.get(collect.member)
+        if former is not None and former[0].member.grants is not member.grants:
+            # Relays see the ids of members.  A database that has moved is let in once its former place is silent.
+            return f"that member is attached at {former[0].member.name}, which has another key"
         if collect.member not in self._members and len(self._sessions) >= SESSIONS_MAX:
             return f"{SESSIONS_MAX} collectors are attached already"
         if group is None:
@@ -212,6 +216,18 @@ class Serving:
         for session, _ in [*self._sessions.values()]:
             if session.member is member:
                 self._end(session)
+
+    def shut_out(self, reason: str) -> list[Member]:
+        """End with those who have no right to collect, tell them why, and return who that is."""
+        gone = [
+            session
+            for session, _ in self._sessions.values()
+            if not session.member.grants.may_use_log("collect", self._writer.name)
+        ]
+        for session in gone:
+            self._end(session)
+            self._say_no(session.member, session.serial, reason)
+        return list(dict.fromkeys(session.member for session in gone))
 
     def forget(self, name: str) -> bool:
         """Let a name no longer hold records; False: there is none."""
@@ -371,9 +387,15 @@ class Serving:
             return max(float("-inf"), self._rest_until)
         due = _NEVER
         for session, _ in self._sessions.values():
-            due = min(due, session.sign_at, session.heard + LEASE_S)
-            if not session.stalled:
-                due = min(due, session.held_since + STALL_S)
+            sign_at = session.sign_at
+            if sign_at < due:
+                due = sign_at
+            if session.heard + LEASE_S < due:
+                due = session.heard + LEASE_S
+            if not session.stalled and session.held_since + STALL_S < due:
+                due = session.held_since + STALL_S
         for group in self._groups():
-            due = min(due, group.next_deadline())
+            expires = group.next_deadline()
+            if expires < due:
+                due = expires
         return due

@@ -113,7 +113,7 @@ class Spool:
     def _decoded(self, kind: type[Struct], row: bytes) -> Any:
         try:
             return _decoders[kind].decode(row)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             raise JournalDamaged(str(self.journal), f"not a {kind.__name__} of a spool: {error}") from error
 
     def cursors(self) -> dict[str, Cursor]:

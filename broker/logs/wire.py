@@ -16,6 +16,8 @@ from msgspec import Meta, Struct
 
 from broker.errors import Malformed
 from broker.log_records import Column
+from broker.protocol.frames import UNCHECKED_BYTES_MAX
+from broker.values import check_received
 
 __all__ = [
     "LOGS",
@@ -201,6 +203,8 @@ encode = msgspec.msgpack.Encoder().encode
 
 def decode(kind: type[Payload], payload: bytes) -> Payload:
     """Read a payload of that class; raises Malformed with the reason."""
+    if len(payload) > UNCHECKED_BYTES_MAX:
+        check_received(payload)
     try:
         found: Payload = _decoders[kind].decode(payload)
         return found

@@ -21,8 +21,8 @@ from broker.net.sockets import (
     new_socket,
     read_loop,
     readable,
-    skip_parts,
 )
+from broker.net.turns import Turns
 from broker.trust.keys import PublicKey
 
 __all__ = ["Dialled"]
@@ -32,9 +32,16 @@ class Dialled:
     """A wire that we dialled: a DEALER of its own, disposed of with the wire."""
 
     def __init__(
-        self, sink: Sink, number: int, address: Address, security: Security | None = None, key: PublicKey | None = None
+        self,
+        sink: Sink,
+        turns: Turns,
+        number: int,
+        address: Address,
+        security: Security | None = None,
+        key: PublicKey | None = None,
     ) -> None:
         self.sink = sink
+        self.turns = turns
         self.number = number
         self.address = address
         self._key = key  # the one that is expected there
@@ -45,6 +52,7 @@ class Dialled:
         self._monitor = new_monitor(self.socket, zmq.EVENT_ALL)
         self._early: list[bytes] | None = []  # frames that wait for connect()
         self.closed = False
+        self.draining = False  # a task drains it as long as there is anything
         self.scope = trio.CancelScope()
 
     def send(self, frame: bytes) -> None:
@@ -110,11 +118,11 @@ class Dialled:
         end = perf_counter() + TURN_S
         for _ in range(FRAMES_PER_TURN):
             if self.closed or not readable(socket):
+                self.turns.rest()
                 return False
             frame = socket.recv(NOBLOCK)
-            if socket.get(zmq.RCVMORE):
-                frame = skip_parts(socket)
-            self.sink.received(self.number, frame)
+            # No frame of ours has parts: the first one of several breaks the protocol, so the others do not matter.
+            self.turns.take(self.number, b"" if socket.get(zmq.RCVMORE) else frame)
             if perf_counter() >= end:
                 break
         return True
@@ -132,7 +140,7 @@ class Dialled:
             if loss is not None:
                 while self.drain():
                     pass
-                self.sink.lost(self.number, *loss)
+                self.turns.lost(self.number, *loss)
                 lost = True
         return lost
 
@@ -146,12 +154,14 @@ class Dialled:
                     return "authentication", "it asks for keys, and this endpoint has none: give Endpoint(keys=...)"
                 return "authentication", "it has no keys, and we talk only to who has: start it with keys, too"
             return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
-        # A proxy whose program is away closes without a word, or one just dying; so does, half of the time, who has
-        # keys when we have none, or none when we have some: whichever end sees it first closes.
+        # A proxy whose program is away closes without a word, or one just dying; half of the time, so does one that has
+        # keys when we have none, or none when we have: whichever end sees it first closes.
         if event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:
             if self._key is not None:
-                why = f"has it no key, or another than {self._key}, is the port right?"
-                return "key", f"it closed the connection: {why}"
+                return (
+                    "key",
+                    f"it closed the connection: has it no key, or another than {self._key}, is the port right?",
+                )
             why = "is the port right, does it ask for keys, and this endpoint has none?"
             return "cut", f"what listens there closed the connection without a word of ZeroMQ: {why}"
         if event == zmq.Event.HANDSHAKE_FAILED_AUTH:

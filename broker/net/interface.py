@@ -22,6 +22,9 @@ class Sink(Protocol):
     def received(self, wire: int, frame: bytes) -> None:
         """A frame came."""
 
+    def flooded(self, wire: int, reason: str) -> None:
+        """More came by a wire than could be acted on: its peer is to be cut off."""
+
     def lost(self, wire: int, code: str, reason: str) -> None:
         """A wire is gone."""
 
@@ -50,8 +53,11 @@ class NetworkDriver(Protocol):
     def hangup(self, number: int) -> None:
         """Close a wire."""
 
-    def settle(self) -> bool:
-        """Hand over the frames whose arrival sending may have hidden; returns whether there were any."""
+    def settle(self, began: float) -> bool:
+        """Hand over the frames whose arrival sending may have hidden; returns whether there were any.
+
+        ``began`` is when this round of sending and settling did, by perf_counter.
+        """
 
     def close(self) -> None:
         """Close everything."""

@@ -1,23 +1,22 @@
 """A listening address: a ROUTER, on which every identity is a wire that somebody dialled.
 
 A ROUTER does not tell when one of its peers goes, its monitor does: by the number of the connection's descriptor, which
-the first frame of a wire tells too.  Numbers are used again, in order; where a connection that never said anything held
-one before, the wrong wire may be given up, and its peer dials again and goes on in the same session.
+the first frame of a wire tells too.  Numbers are used again, in order; :mod:`broker.net.connections` keeps them apart,
+and closes those that take more than their share.
 
 A ROUTER cannot close one of its connections either, and the other end of one that was hung up may be out of reach and
-never close it.  So it is shut down by its descriptor, once the last frames have had time to leave; to ZeroMQ that looks
-like a connection closed by its peer.  ZeroMQ's own heartbeats would close it too, but abort the process when a
-connection breaks while more frames wait than its socket holds (``Assertion failed: !_io_error``, libzmq 4.3.5).
+never close it.  So it is shut down by its descriptor, once the last frames have had time to leave, or at once when its
+peer goes on talking.  ZeroMQ's own heartbeats would close it too, but abort the process when a connection breaks while
+more frames wait than its socket holds (``Assertion failed: !_io_error``, libzmq 4.3.5).
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import socket as stdlib_socket
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ import zmq
 
 from broker.errors import ListenError
 from broker.net.address import Address
+from broker.net.connections import STRANGER_S, UNSEEN_BYTES_MAX, Connection, Connections, Growth, shut_down
 from broker.net.interface import Sink
 from broker.net.security import Gate, Security, guard_listening, set_own_key
 from broker.net.sockets import (
@@ -41,6 +41,7 @@ from broker.net.sockets import (
     readable,
     skip_parts,
 )
+from broker.net.turns import Turns
 
 __all__ = ["Listener"]
 
@@ -48,6 +49,10 @@ _log = logging.getLogger("broker")
 
 # Closed wires whose late frames are ignored; older ones are forgotten.
 _CLOSED_MAX: Final = 4096
+# Who is hung up and sends more than this has not heard of it, or does not care.
+_LATE_BYTES_MAX: Final = 64 << 10
+# How often connections are looked after, as long as there are any.
+_LOOK_S: Final = 0.2
 
 # How long to wait before a port is tried again that somebody took while we were not bound to it.
 _BIND_AGAIN_S: Final = 0.1
@@ -69,23 +74,29 @@ class Listener:
     def __init__(
         self,
         sink: Sink,
+        turns: Turns,
         address: Address,
         attach: Callable[[Listener, int, bytes], None],
         security: Security | None = None,
     ) -> None:
         self.sink = sink
+        self.turns = turns
         self._gate = Gate(security)
         self.socket = new_socket(zmq.ROUTER)
         self.socket.set(zmq.ROUTER_MANDATORY, 1)
         self.socket.set(zmq.IPV6, int(address.is_ipv6))
         self.closed = False
+        self.draining = False  # a task drains it as long as there is anything
         self._attach = attach
         self._wires: dict[bytes, int] = {}
-        self._by_descriptor: dict[int, deque[int]] = {}
-        self._connections: dict[int, tuple[int, object]] = {}  # of each wire: its descriptor and its ends
-        self._hung_up: deque[tuple[float, int]] = deque()  # when to shut down which wire
-        self._hangups = trio.lowlevel.ParkingLot()
-        self._gone: OrderedDict[bytes, None] = OrderedDict()
+        self._connections = Connections()
+        self._by_number: dict[int, Connection] = {}
+        self._growth = Growth()
+        self._skipping = False  # the rest of a message of many parts
+        self._hung_up: deque[tuple[float, Connection]] = deque()  # when to shut down which
+        self._ended: deque[tuple[float, int]] = deque()  # wires whose connections are gone: when to tell at the latest
+        self._any = trio.lowlevel.ParkingLot()
+        self._gone: OrderedDict[bytes, Connection | None] = OrderedDict()
         self._names: dict[bytes, str] = {}  # of each identity: the name that the gate gave its connection
         self._rekeyed = trio.Event()  # there is another key than the one that we were bound with
         self._unbound = trio.Event()
@@ -98,7 +109,9 @@ class Listener:
             number = error.errno or 0
             why = _WHY_NOT_LISTEN.get(number, f"cannot be listened on: {error.strerror}")
             raise ListenError(number, f"{address.text} {why}") from error
-        self._monitor = new_monitor(self.socket, zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | _FAILED)
+        self._monitor = new_monitor(
+            self.socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | _FAILED
+        )
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
 
     @trio.lowlevel.enable_ki_protection
@@ -108,7 +121,7 @@ class Listener:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read_loop, self.socket, self._read)
                 nursery.start_soon(read_loop, self._monitor, self._watch)
-                nursery.start_soon(self._shut_down_what_was_hung_up)
+                nursery.start_soon(self._look_after_connections)
                 nursery.start_soon(self._bind_with_other_keys)
         finally:
             self.closed = True
@@ -162,8 +175,12 @@ class Listener:
         """Hand over the frames that are there; returns whether some are left."""
         socket = self.socket
         end = perf_counter() + TURN_S
+        if self._skipping and not self._skip(end):
+            return True
         for _ in range(FRAMES_PER_TURN):
             if self.closed or not readable(socket):
+                self._tell_ended()
+                self.turns.rest()
                 return False
             identity = socket.recv(NOBLOCK)
             number = self._wires.get(identity)
@@ -176,13 +193,34 @@ class Listener:
                 frame = socket.recv(NOBLOCK)  # there always is one behind an identity
             else:
                 number, frame = self._authenticated(identity, number)
-            if socket.get(zmq.RCVMORE):
-                frame = skip_parts(socket)
+            broken = socket.get(zmq.RCVMORE)
             if number is not None:
-                self.sink.received(number, frame)
+                connection = self._by_number.get(number)
+                if connection is not None:
+                    connection.take(len(frame))
+                self.turns.take(number, b"" if broken else frame)  # no frame of ours has parts
+            else:
+                self._take_late(identity, frame, broken=bool(broken))
+            if broken and not self._skip(end):
+                break
             if perf_counter() >= end:
                 break
         return True
+
+    def _skip(self, end: float) -> bool:
+        """Drop the rest of a message of many parts; returns whether that is done, or goes on in the next turn."""
+        self._skipping = not skip_parts(self.socket, end)
+        return not self._skipping
+
+    def _take_late(self, identity: bytes, frame: bytes, *, broken: bool) -> None:
+        """Shut a connection down at once whose peer goes on talking after it was hung up."""
+        connection = self._gone.get(identity)
+        if connection is not None:
+            connection.take(len(frame))
+            connection.late += len(frame) + 1
+            if broken or connection.late > _LATE_BYTES_MAX:
+                self._gone[identity] = None
+                connection.shut_down()
 
     def _accept(self, identity: bytes) -> tuple[int, bytes]:
         first = self.socket.recv(NOBLOCK, copy=False)
@@ -195,8 +233,8 @@ class Listener:
         except zmq.ZMQError:  # in-process
             pass
         else:
-            self._by_descriptor.setdefault(descriptor, deque()).append(number)
-            self._connections[number] = (descriptor, _ends_of(descriptor))
+            self._by_number[number] = self._connections.spoke(descriptor, number, trio.current_time())
+            self._any.unpark()
         return number, first.bytes
 
     def _refuse_identity(self, identity: bytes) -> None:
@@ -205,10 +243,10 @@ class Listener:
         It could choose that of one that is just going, and be sent what is meant for that one.
         """
         first = self.socket.recv(NOBLOCK, copy=False)
-        skip_parts(self.socket)
-        self._forget(identity)
+        self._skip(perf_counter() + TURN_S)
+        self._forget(identity, None)
         descriptor: Any = first.get(zmq.SRCFD)
-        _shut_down(descriptor, _ends_of(descriptor))
+        shut_down(descriptor)
         self.sink.turned_away(self.bound, "authentication", "it asks for a routing id of its own choice")
 
     def _authenticated(self, identity: bytes, number: int | None) -> tuple[int | None, bytes]:
@@ -222,33 +260,56 @@ class Listener:
         return number, frame.bytes
 
     def _watch(self) -> bool:
+        """Read what the monitor tells; returns whether it has more to tell."""
+        end = perf_counter() + TURN_S
+        more = False
         while not self.closed and readable(self._monitor):
             event, value = monitor_event(self._monitor)
-            if event == zmq.EVENT_CLOSED:
+            if event == zmq.EVENT_ACCEPTED:
+                self._take_accepted(value)
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._take_disconnected(value)
+            elif event == zmq.EVENT_CLOSED:
                 self._unbound.set()
-                continue
-            if event != zmq.EVENT_DISCONNECTED:
+            else:
                 self._tell_turned_away(event, value)
-                continue
-            wires = self._by_descriptor.get(value)  # a descriptor
-            if not wires:
-                continue
-            number = wires.popleft()
-            if not wires:
-                del self._by_descriptor[value]
-            del self._connections[number]
-            while self.drain():
-                pass
-            self.sink.lost(number, "cut", "the connection was closed")
+            if perf_counter() >= end:
+                more = True
+                break
         self.sink.round_done()
-        return False
+        return more
+
+    def _take_accepted(self, descriptor: int) -> None:
+        victim = self._connections.opened(descriptor, trio.current_time())
+        self._any.unpark()
+        if victim is not None:
+            victim.shut_down()
+            reason = (
+                "it said nothing, and its descriptor was wanted: three quarters of all that there may be are in use"
+            )
+            self.sink.turned_away(self.bound, "full", reason)
+
+    def _take_disconnected(self, descriptor: int) -> None:
+        connection = self._connections.closed(descriptor)
+        if connection is None or connection.number is None:
+            return
+        self._by_number.pop(connection.number, None)
+        if not connection.hung_up:
+            self._ended.append((trio.current_time() + LINGER_MS / 1000, connection.number))
+            self.drain()
+
+    def _tell_ended(self, now: float = math.inf) -> None:
+        """Tell whose connections are gone: all that they sent has been received, or it takes too long."""
+        while self._ended and self._ended[0][0] <= now:
+            self.turns.lost(self._ended.popleft()[1], "cut", "the connection was closed")
 
     def _tell_turned_away(self, event: int, value: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             reason = self._gate.take_refused()
         elif value == OTHER_MECHANISM:
-            keyed = self._gate.security is not None
-            reason = "it shows no key" if keyed else "it asks for keys, this endpoint has none"
+            reason = (
+                "it shows no key" if self._gate.security is not None else "it asks for keys, this endpoint has none"
+            )
         elif self._gate.security is not None:
             reason = "it shows no key, expects another one than ours, or does not speak ZeroMQ"
         else:
@@ -259,28 +320,49 @@ class Listener:
         """Ignore what still comes from a wire; close its connection soon, unless its other end does before."""
         self._wires.pop(identity, None)
         self._names.pop(identity, None)
-        self._forget(identity)
-        if number in self._connections:
-            self._hung_up.append((trio.current_time() + LINGER_MS / 1000, number))
-            self._hangups.unpark()
+        connection = self._by_number.get(number)
+        self._forget(identity, connection)
+        if connection is not None:
+            connection.hung_up = True
+            self._hung_up.append((trio.current_time() + LINGER_MS / 1000, connection))
 
-    def _forget(self, identity: bytes) -> None:
+    def _forget(self, identity: bytes, connection: Connection | None) -> None:
         """Ignore what still comes from an identity."""
-        self._gone[identity] = None
+        self._gone[identity] = connection
         if len(self._gone) > _CLOSED_MAX:
             self._gone.popitem(last=False)
 
     @trio.lowlevel.enable_ki_protection
-    async def _shut_down_what_was_hung_up(self) -> None:
+    async def _look_after_connections(self) -> None:
         while True:
-            while not self._hung_up:
-                await self._hangups.park()
-            due, number = self._hung_up.popleft()
-            await trio.sleep_until(due)
+            while not self._connections:
+                await self._any.park()
+            await trio.sleep(_LOOK_S)
             self._watch()
-            if number in self._connections:
-                descriptor, ends = self._connections[number]
-                _shut_down(descriptor, ends)
+            now = trio.current_time()
+            self._tell_ended(now)
+            while self._hung_up and self._hung_up[0][0] <= now:
+                connection = self._hung_up.popleft()[1]
+                if connection.number in self._by_number:
+                    connection.shut_down()
+            for stranger in self._connections.overdue(now):
+                stranger.shut_down()
+                self.sink.turned_away(self.bound, "silent", f"it connected, and said nothing for {STRANGER_S:g} s")
+            if self._growth.looked():
+                self._find_flood()
+            self.sink.round_done()
+
+    def _find_flood(self) -> None:
+        """Cut off who has sent so much that does not come out of ZeroMQ."""
+        for connection in list(self._connections):
+            if connection.unseen() <= UNSEEN_BYTES_MAX:
+                continue
+            reason = f"it has sent {UNSEEN_BYTES_MAX >> 20} MiB more than could be received: a message without an end?"
+            connection.shut_down()
+            if connection.number is None:
+                self.sink.turned_away(self.bound, "protocol", reason)
+            else:
+                self.sink.flooded(connection.number, reason)
 
 
 def _is_given(identity: bytes) -> bool:
@@ -292,24 +374,3 @@ def _name_of(frame: Any) -> str:
     """Return the name that the gate gave the connection that a frame came by."""
     name: str = frame.get("User-Id")
     return name
-
-
-def _copy_of(descriptor: int) -> stdlib_socket.socket:
-    """Return a copy of a connection that ZeroMQ may close at any time; its family is whatever it is."""
-    return stdlib_socket.fromfd(descriptor, stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM)
-
-
-def _ends_of(descriptor: int) -> object:
-    """Return what a connection links; None when it is closed."""
-    try:
-        with _copy_of(descriptor) as connection:
-            return connection.getsockname(), connection.getpeername()
-    except OSError:
-        return None
-
-
-def _shut_down(descriptor: int, ends: object) -> None:
-    """Shut a connection down, unless somebody else has its number now."""
-    with suppress(OSError), _copy_of(descriptor) as connection:
-        if (connection.getsockname(), connection.getpeername()) == ends:
-            connection.shutdown(stdlib_socket.SHUT_RDWR)

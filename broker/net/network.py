@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Final
 
 import trio
@@ -13,7 +14,8 @@ from broker.net.dialled import Dialled
 from broker.net.interface import Sink
 from broker.net.listener import Listener
 from broker.net.security import Security
-from broker.net.sockets import NOBLOCK, NOBLOCK_MORE, readable
+from broker.net.sockets import NOBLOCK, NOBLOCK_MORE, TURN_S, readable
+from broker.net.turns import Turns
 
 __all__ = ["NO_KEY", "Network"]
 
@@ -39,12 +41,14 @@ class Network:
         self._dialled: dict[int, Dialled] = {}
         self._accepted: dict[int, tuple[Listener, bytes]] = {}
         self._touched: set[Dialled | Listener] = set()
+        self._turns = Turns(sink)
+        nursery.start_soon(self._turns.run)
 
     async def listen(self, text: str, *, insecure: bool = False) -> str:
         """Listen on an address; returns the bound one (a port for port 0).  Raises AddressError, ListenError."""
         address = self._checked(text, to_dial=False, insecure=insecure)
         try:
-            listener = Listener(self._sink, address, self._attach, self._security)
+            listener = Listener(self._sink, self._turns, address, self._attach, self._security)
         except zmq.ZMQError as error:  # no more descriptors, no more sockets
             raise ListenError(error.errno or 0, f"{text}: no socket to listen with: {error.strerror}") from error
         self._listeners[listener.bound] = listener
@@ -88,7 +92,7 @@ class Network:
                 return b""
             key = keys[number % len(keys)]  # while it is being changed there are two: each attempt takes another
         try:
-            wire = Dialled(self._sink, number, parse_address(text, to_dial=True), security, key)
+            wire = Dialled(self._sink, self._turns, number, parse_address(text, to_dial=True), security, key)
         except zmq.ZMQError as error:  # no more descriptors, no more sockets
             self._sink.lost(number, "unreachable", f"no socket to dial with: {error.strerror}")
             return b""
@@ -115,10 +119,11 @@ class Network:
         except zmq.ZMQError:  # a ROUTER no longer knows the identity
             if accepted is not None:
                 accepted[0].drain()  # what the peer said before it went, a goodbye perhaps, counts
-            self._sink.lost(number, "cut", "the connection was closed")
+            self._turns.lost(number, "cut", "the connection was closed")
 
     def hangup(self, number: int) -> None:
         """Close a wire."""
+        self._turns.drop(number)
         wire = self._dialled.pop(number, None)
         if wire is not None:
             self._touched.discard(wire)
@@ -128,24 +133,30 @@ class Network:
             listener, identity = accepted
             listener.hangup(number, identity)
 
-    def settle(self) -> bool:
-        """Look at every socket that was sent on for frames whose edge that consumed; returns whether there were any."""
+    def settle(self, began: float) -> bool:
+        """Look at every socket that was sent on for frames whose edge that consumed; returns whether any were taken.
+
+        Answers to what is taken here are sent on the same sockets, and so on: when that has gone on for a turn, since
+        ``began`` (perf_counter), the rest is left to tasks, so that others get their turn.
+        """
         found = False
         while self._touched:
             socket = self._touched.pop()
-            if not socket.closed and readable(socket.socket):
-                found = True
-                if socket.drain():
-                    self._nursery.start_soon(self._drain_rest, socket)
+            if socket.closed or socket.draining or not readable(socket.socket):
+                continue
+            late = perf_counter() >= began + TURN_S
+            found |= not late
+            if late or socket.drain():
+                socket.draining = True
+                self._nursery.start_soon(self._drain_rest, socket)
         return found
 
     @trio.lowlevel.enable_ki_protection
     async def _drain_rest(self, socket: Dialled | Listener) -> None:
-        more = True
-        while more and not socket.closed:
+        while not socket.closed and socket.drain():
             self._sink.round_done()
             await trio.lowlevel.checkpoint()
-            more = socket.drain()
+        socket.draining = False
         self._sink.round_done()
 
     def close(self) -> None:

@@ -132,7 +132,8 @@ def _handle(socket: zmq.Socket[bytes]) -> None:
             request = socket.recv_multipart()
             try:
                 answer = _answer(request)
-            except Exception:  # noqa: BLE001  # without an answer nobody would be let in any more, nor turned away
+            except Exception:  # noqa: BLE001
+                # Without an answer nobody would be let in any more, nor turned away.
                 _log.exception("a client could not be judged, and is turned away")
                 answer = _refusal(request, b"500", b"not judged")
             socket.send_multipart(answer)
@@ -159,7 +160,7 @@ def _refusal(request: list[bytes], code: bytes, why: bytes) -> list[bytes]:
 
 def _begin_anew() -> None:
     """Be without a handler in a forked process, whose only thread may have been forked while another one began."""
-    global _starting, _handler, _handled
+    global _starting, _handler, _handled  # as in _run_handler
     _starting, _handler, _handled = threading.Lock(), None, None
     _gates.clear()
 

@@ -12,6 +12,7 @@ import atexit
 import itertools
 import os
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import trio
@@ -47,8 +48,9 @@ NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 # millisecond each, and a write that waits for its turn four times is not to wait for 32 of them each time.
 FRAMES_PER_TURN = 32
 TURN_S = 0.003
-# One socket holds this many received frames when the program is too busy to take them; then TCP holds the peer.
-_RECEIVE_FRAMES_MAX = 128
+# Of each connection so many received frames are held when the program is too busy to take them; TCP holds the others.
+# As many as one turn takes: a peer may send nothing but frames of 8 MiB, and most are told after the first.
+_RECEIVE_FRAMES_MAX = FRAMES_PER_TURN
 # A link's window is 4,096 frames: a peer for which twice as many wait has asked for answers and does not read them, and
 # its wire is given up.
 _SEND_FRAMES_MAX = 8192
@@ -119,11 +121,13 @@ def monitor_event(monitor: zmq.Socket[bytes]) -> tuple[int, int]:
     return int(message["event"]), int(message["value"])
 
 
-def skip_parts(socket: zmq.Socket[bytes]) -> bytes:
-    """Drop the rest of a message of several parts; returns what to take it for: no frame of ours has parts."""
+def skip_parts(socket: zmq.Socket[bytes], end: float) -> bool:
+    """Drop the rest of a message of several parts; returns whether all was dropped before ``end`` (perf_counter)."""
     while socket.get(zmq.RCVMORE):
         socket.recv(NOBLOCK)
-    return b""
+        if perf_counter() >= end:
+            return not socket.get(zmq.RCVMORE)
+    return True
 
 
 @trio.lowlevel.enable_ki_protection

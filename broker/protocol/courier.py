@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from broker.protocol import frames
-from broker.protocol.actions import Action, Tell
-from broker.protocol.flows import PROBE_S, OutFlow, Parcel
+from broker.protocol.actions import Action, Changed, Tell
+from broker.protocol.flows import PROBE_S, UNANSWERED_MAX, OutFlow, Parcel
 from broker.protocol.frames import Kind, Report
 from broker.protocol.losses import Losses
 from broker.protocol.member import Member
@@ -55,7 +55,9 @@ class Courier:
                 self._congestion(member)
             if member not in self._pending:
                 self._pending[member] = None
-                self._due = min(self._due, self._now + PROBE_S)
+                if self._now + PROBE_S < self._due:
+                    self._due = self._now + PROBE_S
+                    self._act(Changed())  # there is a deadline
         self._transit.send(parcel.kind, parcel.body, targets)
 
     def take_report(self, member: Member, number: int, report: Report, now: float) -> None:
@@ -64,6 +66,8 @@ class Courier:
         if number != flow.number:
             return
         self._now = now
+        if flow.away and member.reachable:  # it was given up because it did not answer
+            self.come_back(member)
         outcome = flow.take_report(report)
         for sequence, parcel in outcome.send:
             self._transit.send(parcel.kind, parcel.body, ((member, number, sequence),))
@@ -111,6 +115,9 @@ class Courier:
             elif member.reachable:
                 if flow.probe_at is None:
                     flow.probe_at = now + PROBE_S
+                elif now >= flow.probe_at and flow.unanswered >= UNANSWERED_MAX:
+                    self.give_up(member, f"it answered none of {UNANSWERED_MAX} questions")
+                    continue
                 elif now >= flow.probe_at:
                     self._ask(member, flow)
                     flow.probe_at = now + PROBE_S

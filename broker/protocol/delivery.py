@@ -124,8 +124,11 @@ class Delivering:
             lost = frames.decode(LostEvents, body).topics
             flow.advance(kind, len(body), sum([topic.count for topic in lost]))
             for topic in lost:
-                for subscription in self._routes.readers(topic.topic, topic.name):
-                    subscription.lose(topic.count)
+                if topic.topic and not member.grants.may_publish(topic.topic):
+                    self.refused(member, "publish", topic.topic, topic.count)
+                else:
+                    for subscription in self._routes.readers(topic.topic, topic.name):
+                        subscription.lose(topic.count)
                 self._losses.add(member.name, "in", "it could not keep them", topic.count, [topic.topic])
         else:
             raise Malformed(f"frames of kind {kind} are not known in this version")

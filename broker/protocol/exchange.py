@@ -25,11 +25,20 @@ from broker.protocol.routes import ROUTES_MAX, Route, Routes
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit
 from broker.topics import normalize_topic
+from broker.values import SMALL_BYTES, check_memory
 
-__all__ = ["EVENT_BYTES_MAX", "Exchange", "Outgoing", "Published"]
+__all__ = ["EVENT_BYTES_MAX", "Exchange", "Outgoing", "Published", "check_size"]
 
 # Enough for a listing of a large machine, small enough that a frame with one in it stays below FRAME_BYTES_MAX.
 EVENT_BYTES_MAX: Final = 4 << 20
+
+
+def check_size(data: bytes, what: str, name: str) -> None:
+    """Raise NotCarried if an event or record of that name is too large, or would be in a receiver's memory."""
+    if len(data) > EVENT_BYTES_MAX:
+        reason = f"{len(data)} bytes, {what} has at most {EVENT_BYTES_MAX}: send a reference, or parts"
+        raise NotCarried(reason, name)
+    check_memory(data, name)
 
 
 class Published(IntEnum):
@@ -99,9 +108,8 @@ class Exchange:
         if self._obstacles and self._blocked(route):
             return BLOCKED
         data = outgoing.encode(event, time_ns)
-        if len(data) > EVENT_BYTES_MAX:
-            reason = f"{len(data)} bytes, an event has at most {EVENT_BYTES_MAX}: send a reference, or parts"
-            raise NotCarried(reason, outgoing.name)
+        if len(data) > SMALL_BYTES:
+            check_size(data, "an event", outgoing.name)
         if not route.lane.anyone:
             return GATHERED
         first = not self._outbox.runs

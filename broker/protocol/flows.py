@@ -25,10 +25,10 @@ what a relay may have to hold is bounded by the room of the flows through it.  C
 from hop to hop, because a relay that held back a whole link for one slow endpoint would hold back everybody behind
 it, and relays that wait for each other in a circle wait for ever.
 
-**Away.**  Who cannot be reached for ``Timing.resume_s`` is given up: its parcels are counted as lost and only their
-topics and numbers are kept, as LOST parcels in their place; from then on what is for it is counted, not kept, and
-holds up nobody.  If the same process is heard of again, both ends settle exactly: the publisher learns what had
-arrived after all, the receiver gets the LOST parcels for the rest.
+**Away.**  Who cannot be reached for ``Timing.resume_s``, or answers none of :data:`UNANSWERED_MAX` questions, is given
+up: its parcels are counted as lost and only their topics and numbers are kept, as LOST parcels in their place; from
+then on what is for it is counted, not kept, and holds up nobody.  If the same process is heard of again, both ends
+settle exactly: the publisher learns what had arrived after all, the receiver gets the LOST parcels for the rest.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ __all__ = [
     "ROOM_MAX",
     "ROOM_MIN",
     "ROOM_TOTAL",
+    "UNANSWERED_MAX",
     "InFlow",
     "OutFlow",
     "Outcome",
@@ -72,6 +73,9 @@ REPORT_PARCELS: Final = 256
 # A report is not urgent unless room runs out: a thousand receivers of a rare event are not to answer at once.
 REPORT_DELAY_S: Final = 0.25
 PROBE_S: Final = 1.0
+# Questions without any answer after which a receiver that can be reached is given up all the same: an endpoint answers
+# at once, and a line so slow that an answer takes longer brings reports of other parcels meanwhile.
+UNANSWERED_MAX: Final = 10
 # Lost messages are told apart by topic and name up to so many of them.
 LOST_TOPICS_MAX: Final = 1000
 
@@ -141,6 +145,7 @@ class OutFlow:
         self.away = False  # given up: what is for it is only counted
         self.probe_at: float | None = None  # when to ask; None: not thought of yet
         self.probe_number = 0
+        self.unanswered = 0  # questions since the last report
         self._probe_last = 0  # the last message that went before the question
         self._outstanding = 0
         self._serial = 0
@@ -195,6 +200,7 @@ class OutFlow:
     def probe(self) -> Probe:
         """Return the question that tells what was lost."""
         self.probe_number += 1
+        self.unanswered += 1
         self._probe_last = self.next_sequence - 1
         return Probe(self.probe_number, self.sent[0][0] if self.sent else self.next_sequence, self._told)
 
@@ -205,6 +211,7 @@ class OutFlow:
         if report.serial <= self._serial or self.away:
             return Outcome([])
         self._serial = report.serial
+        self.unanswered = 0
         self.room = report.room
         recovered = self._forget_until(report.received)
         outcome = Outcome([], recovered=recovered if self._settling else 0)
@@ -271,6 +278,7 @@ class OutFlow:
     def come_back(self) -> None:
         """Be heard of again: what passed meanwhile is told behind what was lost before."""
         self.away = False
+        self.unanswered = 0
         passed = self._passing.total()
         if passed:
             self.sent.append((self.next_sequence - passed, lost_parcel(self._passing)))

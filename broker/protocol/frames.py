@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from broker.errors import Malformed
+from broker.values import check_received
 
 __all__ = [
     "ACK_NOW",
@@ -37,8 +38,10 @@ __all__ = [
     "MESSAGE_CHARGE",
     "PROTOCOL_VERSION",
     "ROUTED",
+    "RUN_EVENTS",
     "TTL_DEFAULT",
     "SEALED",
+    "UNCHECKED_BYTES_MAX",
     "Batch",
     "Denied",
     "Header",
@@ -78,6 +81,12 @@ HEADER_BYTES: Final = _HEADER.size
 FRAME_BYTES_MAX: Final = 8 << 20
 # What a message costs in credit beyond its bytes: about what its Python objects take beyond them.
 MESSAGE_CHARGE: Final = 64
+# Longer payloads are looked at (broker.values) before they are read: of many small arrays each byte takes up to 45 in
+# memory.  Honest ones are long because of long bytes in them, which cost nothing to look at.
+UNCHECKED_BYTES_MAX: Final = 512 << 10
+# A reader decodes a run at a time: few enough objects at once that they come and go between two collections of
+# Python's garbage collector (threshold 700), which would cost half as much again as decoding them.
+RUN_EVENTS: Final = 256
 # More hops than any sensible mesh has.  A frame that claims more breaks the protocol.
 TTL_DEFAULT: Final = 32
 # Flags: the receiver is to acknowledge at once; the entries of the address have seals.
@@ -333,7 +342,7 @@ class Run(Struct, frozen=True, array_like=True, gc=False):
 
     topics: Annotated[list[str], Meta(min_length=1, max_length=256)]
     name: str
-    count: Annotated[int, Meta(ge=1, le=FRAME_BYTES_MAX)]  # an event takes more than a byte
+    count: Annotated[int, Meta(ge=1, le=RUN_EVENTS)]
     which: bytes
     body: bytes
 
@@ -368,6 +377,8 @@ _decoders: dict[type[Struct], msgspec.msgpack.Decoder[Any]] = {
 
 def decode(kind: type[Payload], payload: bytes | memoryview) -> Payload:
     """Read a payload of that class; raises Malformed with the reason."""
+    if len(payload) > UNCHECKED_BYTES_MAX:
+        check_received(payload)
     try:
         found: Payload = _decoders[kind].decode(payload)
         return found

@@ -23,7 +23,7 @@ from broker.protocol.actions import Changed, Send, Tell
 from broker.protocol.frames import Hello, Kind, Refusal, Welcome
 from broker.protocol.link import Link
 from broker.protocol.wires import Peering, Wire
-from broker.status import PeerRefused, PeerResumed
+from broker.status import PeerResumed
 
 if TYPE_CHECKING:
     from broker.protocol.peerings import Peerings
@@ -81,7 +81,7 @@ class Handshake:
     def _turn_away(self, wire: Wire, name: str, refusal: Refusal) -> None:
         self._owner.send_bare(wire, Kind.REFUSE, frames.encode(refusal))
         if refusal.code != "linked":
-            self._owner.act(Tell(PeerRefused(name, wire.address, refusal.code, refusal.text)))
+            self._owner.observer.stranger_refused(name, wire.address, refusal.code, refusal.text)
         self._owner.drop_wire(wire)
 
     def _judge_key(self, wire: Wire, peer: Hello | Welcome) -> Refusal | None:
@@ -90,9 +90,11 @@ class Handshake:
         refusal = guard.refusal(wire.key, peer.name)
         if refusal is not None:
             return Refusal(*refusal)
-        known = self._owner.observer.known_key(peer.id)
-        if known is not None and not guard.is_same(known, wire.key):
-            return Refusal("authentication", f"{peer.name!r:.100} claims to be a process that has another key")
+        # Its announcement binds an id to a key; until that has come, the key that its link was begun with.
+        link = self._owner.links.get(peer.id)
+        for known in (self._owner.observer.known_key(peer.id), link.key if link is not None else None):
+            if known is not None and not guard.is_same(known, wire.key):
+                return Refusal("authentication", f"{peer.name!r:.100} claims to be a process that has another key")
         return None
 
     def _judge(self, hello: Hello, now: float) -> Refusal | None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from broker.errors import Malformed, TopicError
 from broker.protocol import frames
@@ -20,8 +20,8 @@ from broker.protocol.actions import Action, Changed
 from broker.protocol.frames import Interest, InterestUpdate, Kind, Known, Learned, Sync
 from broker.protocol.link import Link
 from broker.protocol.member import Member
-from broker.protocol.members import Members
-from broker.protocol.routes import INTERESTS_MAX, Routes, weight_of
+from broker.protocol.members import AHEAD_MAX, Members
+from broker.protocol.routes import INTERESTS_MAX, INTERESTS_TOTAL, Routes, weight_of
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit
 from broker.topics import normalize_prefix
@@ -31,6 +31,9 @@ __all__ = ["ASKS_MAX", "ASK_S", "Interests"]
 
 # Interests in one frame: with prefixes of 255 bytes still below FRAME_BYTES_MAX.
 _INTERESTS_PER_FRAME: Final = 8_192
+# A million interests take 123 frames; with prefixes of a hundred bytes they take so much.
+_PARTS_MAX: Final = 256
+_PARTS_BYTES_MAX: Final = 128 << 20
 # Who has not said that it knows a subscription is asked so often: its word may be lost with a relay.
 ASK_S: Final = 1.0
 # So often; then it is not waited for any more: a peer that keeps silent must not keep a program from subscribing.
@@ -44,6 +47,17 @@ class _Pending(Struct, eq=False):
     lacking: dict[Member, None]
     beginning: list[Link]
     asked: int = 0
+
+
+class _Parts(Struct, eq=False):
+    """A change that comes in several frames, as far as it has come."""
+
+    origin: bytes
+    version: int
+    added: list[Interest] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
+    weight: int = 0
+    bytes: int = 0
 
 
 class Interests:
@@ -66,8 +80,9 @@ class Interests:
         self._ask_at = float("inf")
         self._ask_due = False
         self._untold: dict[Member, None] = {}  # whose interests we know, and who could not be told so yet
-        self._parts: dict[tuple[Link, bytes], tuple[list[Interest], list[bytes]]] = {}
+        self._parts: dict[Link, _Parts] = {}  # what each peer has begun to tell; it tells one change after the other
         self.refused: Callable[[Member, str, str], None] = _nothing
+        self.suspect: Callable[[Member, Malformed], None] = _believe
 
     # -- ours ----------------------------------------------------------------------------------------------------
 
@@ -84,6 +99,7 @@ class Interests:
         if lacking or beginning:
             self._announced[subscription] = _Pending(own.interests_version, lacking, beginning)
             self._ask_due = True
+            self._act(Changed())  # there is a deadline
 
     def remove(self, subscription: Subscription) -> None:
         """Announce that a subscription has ended."""
@@ -128,7 +144,13 @@ class Interests:
     def take_learned(self, member: Member, learned: Learned) -> None:
         """Take note that an endpoint knows our interests up to a version."""
         if learned.version > self._own.interests_version:
-            raise Malformed(f"it knows version {learned.version} of our interests, of {self._own.interests_version}")
+            if not self._own.key:
+                told = f"it knows version {learned.version} of our interests, of {self._own.interests_version}"
+                raise Malformed(told)
+            # A relay has told it in our name; it is right to believe that.
+            if learned.version < self._own.interests_version + AHEAD_MAX:
+                self._overrule(learned.version)
+            return
         member.learned = max(member.learned, learned.version)
         if self._announced:
             self._act(Changed())
@@ -146,39 +168,72 @@ class Interests:
         for payload in _whole(self._own):
             self._members.flood(Kind.INTERESTS, payload, None)
 
-    def take(self, link: Link, payload: bytes) -> None:
+    def take(self, link: Link, payload: bytes, now: float) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(InterestUpdate, payload)
+        link.charge(Kind.INTERESTS, update.origin, now)
         if update.origin != link.peer_id and not link.grants.relay:
             return  # what an endpoint wants is not signed: it is believed of who relays
-        if update.origin == self._own.id and update.version > self._own.interests_version:
+        own = self._own
+        if update.origin == own.id and own.interests_version < update.version < own.interests_version + AHEAD_MAX:
             self._overrule(update.version)
         member = self._members.members.get(update.origin)
         if member is None or update.version <= member.interests_version:
             return  # an endpoint is announced before its interests: this one has gone; or we have it
+        if update.version >= max(member.interests_promised, member.interests_version) + AHEAD_MAX:
+            return  # nobody changes its mind so often: this was made up, to be the last word of it
         if update.base and update.base != member.interests_version:
             known = Known(member.id, member.version, member.interests_version)
             self._members.send(link, Kind.SYNC, frames.encode(Sync(False, (known,))))
             return
+        try:
+            self._take_news(link, member, update, payload)
+        except Malformed as error:
+            if update.origin == link.peer_id:
+                raise
+            self.suspect(member, error)  # it may have told others something else: who passes it on is no liar
+
+    def _take_news(self, link: Link, member: Member, update: InterestUpdate, payload: bytes) -> None:
         self._check(update.added)
-        key = (link, update.origin)
-        added, payloads = self._parts.pop(key, ([], []))
-        added += update.added
-        payloads.append(payload)
-        if sum(map(weight_of, added)) > INTERESTS_MAX:
-            raise Malformed(f"{member.name} wants more than {INTERESTS_MAX} topics and names")
+        parts = self._gather(link, member, update, payload)
         if not update.final:
-            self._parts[key] = (added, payloads)
             return
         if not update.base:
             self._routes.forget(member)
-        self._routes.change(member, added, update.removed)
-        self._refuse_hopeless(member, added)
+        self._routes.change(member, parts.added, update.removed)
+        self._refuse_hopeless(member, parts.added)
         member.interests_version = update.version
-        for part in payloads:
+        self._bound(link)
+        for part in parts.payloads:
             self._members.flood(Kind.INTERESTS, part, link)
         self.tell_learned(member)
         self._act(Changed())
+
+    def _gather(self, link: Link, member: Member, update: InterestUpdate, payload: bytes) -> _Parts:
+        """Put a part to those that came before it; raises Malformed when they are too much."""
+        parts = self._parts.pop(link, None)
+        if parts is None or (parts.origin, parts.version) != (update.origin, update.version):
+            parts = _Parts(update.origin, update.version)
+        parts.added += update.added
+        parts.payloads.append(payload)
+        parts.weight += sum(map(weight_of, update.added))
+        parts.bytes += len(payload)
+        if parts.weight > INTERESTS_MAX:
+            raise Malformed(f"{member.name} wants more than {INTERESTS_MAX} topics and names")
+        if len(parts.payloads) > _PARTS_MAX or parts.bytes > _PARTS_BYTES_MAX:
+            raise Malformed(f"a change of what {member.name} wants has too many parts")
+        if not update.final:
+            self._parts[link] = parts
+        return parts
+
+    def _bound(self, link: Link) -> None:
+        """Keep what everybody together wants within its limit: cut off who brought most of it."""
+        if self._routes.weight > INTERESTS_TOTAL:
+            self._members.forget_out_of_reach("it cannot be reached, and there are too many interests")
+        if self._routes.weight <= INTERESTS_TOTAL:
+            return
+        weights = {member: member.interests_weight for member in self._members.members.values()}
+        self._members.blame(link, weights, f"those whom it brought want more than {INTERESTS_TOTAL} topics and names")
 
     @staticmethod
     def _check(interests: Iterable[Interest]) -> None:
@@ -220,8 +275,7 @@ class Interests:
 
     def link_ended(self, link: Link) -> None:
         """Forget what a link has begun to send."""
-        for key in [key for key in self._parts if key[0] is link]:
-            del self._parts[key]
+        self._parts.pop(link, None)
 
     def forget(self, member: Member) -> None:
         """Forget an endpoint that is no longer part of the mesh."""
@@ -265,4 +319,8 @@ def _whole(member: Member) -> Iterator[bytes]:
 
 
 def _nothing(member: Member, right: str, what: str) -> None:
+    pass
+
+
+def _believe(member: Member, error: Malformed) -> None:
     pass

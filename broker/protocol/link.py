@@ -28,11 +28,21 @@ from typing import Final
 from msgspec import Struct
 
 from broker.errors import Malformed
+from broker.protocol.budget import INTERESTS_PACE, MEMBER_PACE, OTHERS_PACE, Budget
 from broker.protocol.frames import ACK_NOW, DATA, HEADER_BYTES, TTL_DEFAULT, Header, Kind, pack_header
 from broker.trust.judge import EVERYTHING
 from broker.trust.rights import Grants
 
-__all__ = ["ACK_DELAY_S", "ACK_FRAMES", "QUEUE_BYTES", "WINDOW_BYTES", "WINDOW_FRAMES", "Link", "OutFrame"]
+__all__ = [
+    "ACK_DELAY_S",
+    "ACK_FRAMES",
+    "QUEUE_BYTES",
+    "UNACKNOWLEDGED_BYTES_MAX",
+    "WINDOW_BYTES",
+    "WINDOW_FRAMES",
+    "Link",
+    "OutFrame",
+]
 
 WINDOW_BYTES: Final = 8 << 20
 WINDOW_FRAMES: Final = 4096
@@ -40,6 +50,8 @@ WINDOW_FRAMES: Final = 4096
 QUEUE_BYTES: Final = 64 << 20
 # Reports for endpoints further on that wait for a connection: a thousand flows' for all the time that a link waits.
 CONTROL_FRAMES: Final = 65_536
+# What tells a new peer of the largest mesh that there may be; who has not acknowledged so much reads nothing.
+UNACKNOWLEDGED_BYTES_MAX: Final = 256 << 20
 # Acknowledge at the latest after so many frames or bytes: a fraction of the window, so that it never stands still.
 ACK_FRAMES: Final = 256
 ACK_BYTES: Final = 1 << 20
@@ -84,6 +96,7 @@ class Link:
         self.waiting_bytes = 0
         self.sent: deque[OutFrame] = deque()  # not acknowledged yet, in sequence
         self._sent_bytes = 0
+        self._control_bytes = 0
         self._next_sequence = 1
         # what we receive
         self.received = 0
@@ -98,6 +111,8 @@ class Link:
         self.interruption = ("", "")  # why it has lost its wire: a code and words
         # measured
         self.rtt_s: float | None = None
+        # what the peer may tell of the mesh
+        self.budgets = (Budget(MEMBER_PACE), Budget(INTERESTS_PACE), Budget(OTHERS_PACE))
         self.duplicates = 0
 
     # -- sending -------------------------------------------------------------------------------------------------
@@ -110,6 +125,11 @@ class Link:
     def drained(self) -> bool:
         """Whether the peer has acknowledged all data there was to send."""
         return not self.waiting and not any(frame.kind >= DATA for frame in self.sent)
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """How much the peer has been sent, or is about to be, of what it has not acknowledged."""
+        return self._sent_bytes + self._control_bytes
 
     @property
     def is_beginning(self) -> bool:
@@ -129,6 +149,7 @@ class Link:
             self.waiting_bytes += frame.size
         else:
             self.control.append(frame)
+            self._control_bytes += frame.size
 
     def pump(self) -> list[bytes]:
         """Return the bytes of all frames that may leave now, in order."""
@@ -137,6 +158,7 @@ class Link:
         out = []
         while self.control:
             out.append(self._first_time(self.control.popleft()))
+        self._control_bytes = 0
         while self.waiting and self._sent_bytes < WINDOW_BYTES and len(self.sent) < WINDOW_FRAMES:
             frame = self.waiting.popleft()
             self.waiting_bytes -= frame.size
@@ -203,7 +225,13 @@ class Link:
         self.sent.clear()
         self.control.clear()
         self.waiting.clear()
-        self._sent_bytes = self.waiting_bytes = 0
+        self._sent_bytes = self.waiting_bytes = self._control_bytes = 0
+
+    def charge(self, kind: int, origin: bytes, now: float) -> None:
+        """Count a frame about the mesh against what the peer may tell; raises Malformed when it is too much."""
+        members, interests, others = self.budgets
+        budget = others if origin != self.peer_id else members if kind == Kind.MEMBER else interests
+        budget.take(now)
 
     # -- receiving -----------------------------------------------------------------------------------------------
 

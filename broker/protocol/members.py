@@ -16,7 +16,7 @@ It is long because all that is told of an endpoint is taken, kept, passed on and
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from msgspec import structs
@@ -32,7 +32,7 @@ from broker.protocol.topology import BROKEN, shortest_ways
 from broker.trust.guard import Guard
 from broker.trust.judge import EVERYTHING
 
-__all__ = ["EDGES_MAX", "FORGET_S", "MEMBERS_MAX", "Members", "Watcher"]
+__all__ = ["AHEAD_MAX", "EDGES_MAX", "FORGET_S", "MEMBERS_MAX", "Members", "Watcher"]
 
 # Ten times the mesh for which flooding everything to everybody is sensible; about 50 MB.
 MEMBERS_MAX: Final = 10_000
@@ -51,10 +51,14 @@ _REMEASURE_S: Final = 30.0
 COMPUTE_S: Final = 0.01
 _REST_S: Final = 10e-6
 _FORGOTTEN_MAX: Final = 10_000
+# Versions grow by one each time.  Who is ahead of us by more in what it says in our name is not answered with more yet:
+# there would be an end to it.
+AHEAD_MAX: Final = 1 << 32
 _FOR_GOOD: Final = 1 << 64
 # Word of an endpoint comes a moment after word of its links; when it does not, it is asked for.
 _UNKNOWN_S: Final = 1.0
 _UNKNOWN_MAX: Final = 1000
+_TOO_MANY: Final = "it cannot be reached, and there are too many endpoints"
 
 
 class Watcher(Protocol):
@@ -237,6 +241,7 @@ class Members:
     def take(self, link: Link, payload: bytes, now: float) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(MemberUpdate, payload)
+        link.charge(Kind.MEMBER, update.id, now)
         if update.id == self.own.id:
             if not self._guard.closed:  # else nobody believes who speaks in our name
                 self._overrule(update.version, now)
@@ -245,7 +250,9 @@ class Members:
         if not self._is_news(link, update, member):
             return
         neighbours = merged(member.neighbours if member else {}, update)
-        announced = self._prove(update, neighbours)
+        announced = self._prove(link, update, neighbours)
+        if announced is None:
+            return
         if member is None:
             member = self._add(update, link)
         member.announced = announced
@@ -279,13 +286,16 @@ class Members:
             raise Malformed(f"an endpoint's name is not printable text: {update.name!r:.100}")
         if self._is_strange(link, update, member):
             return False
-        if member is not None and member.name != update.name:
+        if not self._guard.closed and member is not None and member.name != update.name:
             raise Malformed(f"the endpoint {member.name!r} is said to be called {update.name!r:.100}")
         if update.base and (member is None or member.version != update.base):
-            have = (0, 0) if member is None else (member.version, member.interests_version)
-            self.send(link, Kind.SYNC, frames.encode(Sync(False, (Known(update.id, *have),))))
+            self._ask_for_whole(link, update.id, member)
             return False
         return member is not None or not update.gone
+
+    def _ask_for_whole(self, link: Link, id_: bytes, member: Member | None) -> None:
+        have = (0, 0) if member is None else (member.version, member.interests_version)
+        self.send(link, Kind.SYNC, frames.encode(Sync(False, (Known(id_, *have),))))
 
     # -- what is believed, and allowed -----------------------------------------------------------------------------
 
@@ -299,8 +309,11 @@ class Members:
         if update.id == link.peer_id and not self._guard.is_same(update.key, link.key):
             raise Malformed(f"it announces the key {self._guard.label(update.key)}, and has shown another one")
         refusal = self._guard.refusal(update.key, update.name)
-        if refusal is None and member is not None and not self._guard.is_same(update.key, member.key):
-            refusal = "authentication", f"it takes the id of {member.name}, which has another key"
+        if refusal is None and member is not None:
+            if not self._guard.is_same(update.key, member.key):
+                refusal = "authentication", f"it takes the id of {member.name}, which has another key"
+            elif member.name != update.name:
+                refusal = "authentication", f"it was called {member.name}: a process has one name as long as it lives"
         if refusal is None:
             return False
         if self._strangers.get(update.id) != refusal[1]:
@@ -310,13 +323,20 @@ class Members:
             self.strange(update, refusal[1])
         return True
 
-    def _prove(self, update: MemberUpdate, neighbours: dict[bytes, Neighbour]) -> bytes:
-        """Return an announcement in whole, as it is passed on; raises Malformed when its signature is not right."""
+    def _prove(self, link: Link, update: MemberUpdate, neighbours: dict[bytes, Neighbour]) -> bytes | None:
+        """Return an announcement in whole, as it is passed on; raises Malformed when its signature is not right.
+
+        None: it is a change of what we have otherwise, and asked for in whole.  Somebody may have told us and who
+        passes this on different things of itself; then both of us were right to believe it, and the other is no liar.
+        """
         if not self._guard.closed:
             return b""
-        if not self._guard.is_signed(update.key, whole(update, neighbours), update.signature):
-            raise Malformed(f"an announcement of {update.name!r:.100} that {update.name!r:.100} has not signed")
-        return whole(update, neighbours, update.signature)
+        if self._guard.is_signed(update.key, whole(update, neighbours), update.signature):
+            return whole(update, neighbours, update.signature)
+        if update.base and update.id != link.peer_id:
+            self._ask_for_whole(link, update.id, self.members.get(update.id))
+            return None
+        raise Malformed(f"an announcement of {update.name!r:.100} that {update.name!r:.100} has not signed")
 
     def _allow(self, member: Member, update: MemberUpdate) -> bool:
         """Let an endpoint have what it announces and its rights allow; returns whether it relays."""
@@ -334,27 +354,33 @@ class Members:
             self._watcher.roles_changed()
         return update.forward and grants.relay
 
-    def rules_changed(self, now: float) -> None:
-        """Judge everybody anew: the access rules have changed, or our own key has."""
+    def rules_changed(self, now: float, *, announce: bool) -> None:
+        """Judge everybody anew: the access rules have changed, or our own key has; ``announce``: tell of ourselves."""
+        for id_ in self._strangers:  # they may be let in now: others are asked for them at once
+            self._forgotten.pop(id_, None)
+            self._unknown[id_] = now
         self._strangers.clear()
         own_key = self.own.key
         self.own.key = self._guard.key
         for member in list(self.members.values()):
             refusal = self._guard.refusal(member.key, member.name)
             if refusal is not None:
+                member.grants = self._guard.grants(member.key)  # what of it waits for its turn is not let in either
                 self.forget(member, refusal[1])
+                self._strangers[member.id] = refusal[1]
                 continue
             if own_key != self.own.key:
                 member.seal_keys = None
             update = frames.decode(MemberUpdate, member.announced)
             member.forward = self._allow(member, update)
         self._graph_changed(now)
-        self._announce_at = now
+        if announce or own_key != self.own.key:  # else nothing that others know of us has changed
+            self._announce_at = now
         self._changed()
 
     def _overrule(self, version: int, now: float) -> None:
         """Have the last word where somebody speaks in our name."""
-        if version > self.own.version:
+        if self.own.version < version < self.own.version + AHEAD_MAX:
             self.own.version, self._told_version = version, 0
             self.links_changed(now)
 
@@ -369,9 +395,10 @@ class Members:
     def _crowded(self) -> bool:
         return len(self.members) > _PASSED_ON * MEMBERS_MAX or self._edges > _PASSED_ON * EDGES_MAX
 
-    def _forget_out_of_reach(self) -> None:
+    def forget_out_of_reach(self, reason: str) -> None:
+        """Make room: forget those who cannot be reached."""
         for member in [member for member in self.apart if member.distance == FAR]:
-            self.forget(member, "it cannot be reached, and there are too many endpoints")
+            self.forget(member, reason)
 
     def _bound(self, link: Link, now: float) -> None:
         """Keep the graph within its limits: cut off who brought most of one that is too large."""
@@ -379,13 +406,21 @@ class Members:
             return
         if now >= self._rest_until:
             self.compute(now)
-        self._forget_out_of_reach()
+        self.forget_out_of_reach(_TOO_MANY)
         if len(self.members) <= MEMBERS_MAX and self._edges <= EDGES_MAX:
             return
-        brought = Counter(member.via for member in self.members.values() if member.via and not member.via.ended)
+        ones = dict.fromkeys(self.members.values(), 1)
+        self.blame(link, ones, f"it announces more than {MEMBERS_MAX} endpoints or {EDGES_MAX} links")
+
+    def blame(self, link: Link, weights: Mapping[Member, int], reason: str) -> None:
+        """Cut off who brought most of what is too much: raises Malformed if that is the peer whose frame is at hand."""
+        brought: Counter[Link] = Counter()
+        for member, weight in weights.items():
+            if member.via is not None and not member.via.ended:
+                brought[member.via] += weight
         culprit = brought.most_common(1)[0][0] if brought else link
-        error = Malformed(f"it announces more than {MEMBERS_MAX} endpoints or {EDGES_MAX} links")
-        if culprit is link or culprit is None:
+        error = Malformed(reason)
+        if culprit is link:
             raise error
         self._condemn(culprit, error)
 
@@ -428,7 +463,7 @@ class Members:
                 self.apart.discard(member)
                 back.append(member)
         if self._crowded:
-            self._forget_out_of_reach()
+            self.forget_out_of_reach(_TOO_MANY)
         self._forget_replaced()
         self.apart.look()
         self._ask_for_unknown(now)

@@ -12,18 +12,15 @@ from typing import Final
 from msgspec import Struct, field
 
 from broker.protocol.flows import Parcel
-from broker.protocol.frames import Batch, Kind, Run, charge_of, encode
+from broker.protocol.frames import RUN_EVENTS, Batch, Kind, Run, charge_of, encode
 from broker.protocol.member import Member
 from broker.protocol.routes import Lane
 
-__all__ = ["BATCH_BYTES", "RUN_EVENTS", "Outbox", "PendingRun"]
+__all__ = ["BATCH_BYTES", "Outbox", "PendingRun"]
 
 # Measured with events of 25 bytes: from 16 KiB on the cost per frame is below 2 % of the whole; at 64 KiB a batch is
 # about 2,000 events, 2 ms of a publisher that does nothing else.
 BATCH_BYTES: Final = 64 << 10
-# A reader decodes a run at a time: few enough objects at once that they come and go between two collections of
-# Python's garbage collector (threshold 700), which would cost half as much again as decoding them.
-RUN_EVENTS: Final = 256
 # The indexes of a run's topics are single bytes.
 _RUN_TOPICS: Final = 256
 

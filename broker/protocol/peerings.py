@@ -19,13 +19,15 @@ from broker.protocol.frames import ACK_NOW, HEADER_BYTES, Header, Hello, Kind, R
 from broker.protocol.handshake import Handshake
 from broker.protocol.link import Link
 from broker.protocol.wires import Chance, Observer, Peering, Timing, Wire
-from broker.status import PeeringFailed, PeerInterrupted, PeerLost, PeerRefused
+from broker.status import PeeringFailed, PeerInterrupted, PeerLost
 from broker.trust.guard import Guard
 
 __all__ = ["FINAL_CODES", "UNGREETED_WIRES_MAX", "Peerings"]
 
 FINAL_CODES: Final = frozenset({"version", "self", "authentication", "authorisation", "foreign"})
 
+# What access rules and keys decide: other ones may decide otherwise.
+_JUDGED_CODES: Final = frozenset({"authentication", "authorisation"})
 # A listener must bear strangers that connect and say nothing.
 UNGREETED_WIRES_MAX: Final = 1024
 _CLOCK = struct.Struct(">d")
@@ -215,7 +217,7 @@ class Peerings:
         link = wire.link
         if link is None:
             if wire.peering is None:
-                self.act(Tell(PeerRefused("unknown", wire.address, "protocol", reason)))
+                self.observer.stranger_refused("unknown", wire.address, "protocol", reason)
             self.send_bare(wire, Kind.REFUSE, frames.encode(Refusal("protocol", str(error)[:500])))
         else:
             bye = link.unsequenced(Kind.BYE, frames.encode(Refusal("protocol", f"you {reason}"[:500])))
@@ -244,6 +246,11 @@ class Peerings:
         for wire in list(self.wires.values()):
             if wire.link is None and wire.key and self.guard.holder(wire.key) is None:
                 self._lose_wire(wire, "authentication", "its key is no longer trusted", now)
+        for peering in self.peerings.values():
+            if peering.final and peering.failure is not None and peering.failure.code in _JUDGED_CODES:
+                peering.final, peering.attempts = False, 0  # it may have been for our rules, or for our key
+                self._restless[peering] = None
+                self.act(Changed())
 
     def renew_wires(self, now: float) -> None:
         """Give up all connections, to make them anew with another key; sessions go on over the new ones."""

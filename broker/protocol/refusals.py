@@ -24,6 +24,9 @@ __all__ = ["Refusals"]
 _TELL_S: Final = 1.0
 # Accounts that are kept apart; beyond them the oldest is told early and forgotten.
 _ACCOUNTS_MAX: Final = 1000
+# Refusals that are told at once in a second; what more there are is counted, for so many reasons.
+_AT_ONCE_MAX: Final = 16
+_REASONS_MAX: Final = 16
 
 
 class _Account(Struct, eq=False):
@@ -46,17 +49,29 @@ class Refusals:
         self._strangers: dict[tuple[str, str, str], int] = {}
         self._strangers_told = float("-inf")
         self._strangers_due = float("inf")
+        self._refused_since = float("-inf")
+        self._refused = 0  # since then
         self.count = 0
 
     def add(self, member: Member, right: str, what: str, count: int = 1) -> None:
         """Take note that we refused something to an endpoint."""
         self._add((member.name, self._guard.label(member.key), right, what, self._name), member, count)
 
+    def refuse(self, name: str, address: str, code: str, reason: str, now: float) -> None:
+        """Tell that somebody was turned away: at once, unless there are many; then they are counted, and told later."""
+        if now >= self._refused_since + _TELL_S:
+            self._refused_since, self._refused = now, 0
+        self._refused += 1
+        if self._refused <= _AT_ONCE_MAX:
+            self._act(Tell(PeerRefused(name, address, code, reason)))
+        else:
+            self.add_stranger(address, code, reason)
+
     def add_stranger(self, address: str, code: str, reason: str) -> None:
         """Take note that somebody was not let in who is no endpoint that we know."""
+        if len(self._strangers) >= _REASONS_MAX and (address, code, reason) not in self._strangers:
+            code, reason = "protocol", "various reasons"  # who is not let in chooses words that are in them
         self._strangers[address, code, reason] = self._strangers.get((address, code, reason), 0) + 1
-        if len(self._strangers) > _ACCOUNTS_MAX:
-            del self._strangers[next(iter(self._strangers))]
         if self._strangers_due == float("inf"):
             self._strangers_due = self._strangers_told + _TELL_S
             self._act(Changed())

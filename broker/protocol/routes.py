@@ -17,13 +17,15 @@ from broker.protocol.member import Member
 from broker.protocol.subscriptions import Subscription
 from broker.topics import TopicTable
 
-__all__ = ["INTERESTS_MAX", "ROUTES_MAX", "Lane", "Route", "Routes"]
+__all__ = ["INTERESTS_MAX", "INTERESTS_TOTAL", "ROUTES_MAX", "Lane", "Route", "Routes"]
 
 # Topics that are kept routed; past it the table is emptied, which costs one look-up per topic in use.
 ROUTES_MAX: Final = 65_536
 # How many interests one endpoint may have, those that list several event names counted for each: 100,000 are measured
 # to work well, more than a million is a flood.
 INTERESTS_MAX: Final = 1_000_000
+# And all of them together.
+INTERESTS_TOTAL: Final = 4_000_000
 
 Names = tuple[str, ...] | None
 
@@ -52,6 +54,7 @@ class Routes:
         self._local: TopicTable[Subscription, Names] = TopicTable()
         self._routes: dict[tuple[str, str], Route] = {}
         self._lanes: dict[tuple[str, tuple[Member, ...], tuple[Subscription, ...]], Lane] = {}
+        self.weight = 0  # of the interests of all others
         self.invalidated: Callable[[], None] = _nothing
         self.refused: Callable[[Member, str, str], None] = _not_told
 
@@ -72,12 +75,12 @@ class Routes:
         for interest in removed:
             if interest in held:
                 held.remove(interest)
-                member.interests_weight -= weight_of(interest)
+                self._weigh(member, -weight_of(interest))
                 self._remove(member, interest)
         for interest in added:
             if interest in held:
                 continue
-            member.interests_weight += weight_of(interest)
+            self._weigh(member, weight_of(interest))
             if member.interests_weight > INTERESTS_MAX:
                 raise Malformed(f"{member.name} wants more than {INTERESTS_MAX} topics and names")
             held.add(interest)
@@ -87,6 +90,10 @@ class Routes:
             else:
                 wanted.add(interest.names)
         self._invalidate()
+
+    def _weigh(self, member: Member, change: int) -> None:
+        member.interests_weight += change
+        self.weight += change
 
     def _remove(self, member: Member, interest: Interest) -> None:
         wanted = self._remote.get(interest.prefix, member)
@@ -100,7 +107,7 @@ class Routes:
         for interest in member.interests:
             self._remove(member, interest)
         member.interests.clear()
-        member.interests_weight = 0
+        self._weigh(member, -member.interests_weight)
         self._invalidate()
 
     # -- our own ---------------------------------------------------------------------------------------------------

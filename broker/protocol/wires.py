@@ -106,6 +106,9 @@ class Observer(Protocol):
     def known_key(self, id_: bytes) -> bytes | None:
         """Return the key of the endpoint with that id; None when there is none that we know."""
 
+    def stranger_refused(self, name: str, address: str, code: str, reason: str) -> None:
+        """Somebody who dialled us was turned away."""
+
     def link_started(self, link: Link) -> None:
         """A session has begun; its peer knows nothing of us yet."""
 

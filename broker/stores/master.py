@@ -12,11 +12,12 @@ itself (deciding, drafts, followers, writers) is in modules of its own.
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from broker.errors import (
     BrokerError,
@@ -104,7 +105,7 @@ class Master:
         self._now = now
         self._wall_ns = time_ns - round(now * 1e9)
         self._writers = Writers(journal)
-        self._members: dict[bytes, Member] = {}  # who forwards as which writer
+        self._asking: dict[bytes, tuple[Member, bytes]] = {}  # by writer: who asks, and as which it calls itself that
         self._outcomes: dict[bytes, list[Outcome]] = {}
         self._flying: tuple[Draft, _Batch] | None = None
         self._draft = Draft(journal)
@@ -243,9 +244,9 @@ class Master:
             self._commit()
         self.followers.pump(now)
         for writer, outcomes in self._outcomes.items():
-            member = self._members.get(writer)
-            if member is not None:
-                body = wire.encode(Outcomes(self.name, writer, outcomes))
+            if writer in self._asking:
+                member, own_name = self._asking[writer]
+                body = wire.encode(Outcomes(self.name, own_name, outcomes))
                 self._sender.send(StoreKind.OUTCOMES, body, ((member, 0, 0),))
         self._outcomes.clear()
 
@@ -404,23 +405,21 @@ class Master:
             return  # it asks again
         for item in commands.items:
             admit(item.commands)
-        known = self._members.get(commands.writer)
-        if known is not None and known.key != member.key:
-            raise Malformed("it asks in the name of a writer that has another key")
-        self._members[commands.writer] = member
-        taken = self._writers.take(commands, self._time_ns(now))
+        writer = _writer_of(member, commands.writer)
+        self._asking[writer] = member, commands.writer
+        taken = self._writers.take(structs.replace(commands, writer=writer), self._time_ns(now))
         for row in taken.settled:
             self._draft.set_row(WRITERS, row, None)
         if taken.again:
-            self._outcomes.setdefault(commands.writer, []).extend(taken.again)
+            self._outcomes.setdefault(writer, []).extend(taken.again)
         for item, outcome in taken.unconfirmed:
             assert outcome.position is not None
-            request = self._request(member, commands.writer, item, now)
+            request = self._request(member, writer, item, now)
             request.position, request.results = outcome.position.position(), outcome.results
             self._unconfirmed.append(request)
         self._confirm()
         for item in taken.fresh:
-            self.submit(self._request(member, commands.writer, item, now), now)
+            self.submit(self._request(member, writer, item, now), now)
 
     def _request(self, member: Member, writer: bytes, item: Item, now: float) -> Request:
         deadline = now + item.patience_ms / 1000 if item.replicas > DURABLE else float("inf")
@@ -429,8 +428,8 @@ class Master:
     def member_forgotten(self, member: Member) -> None:
         """Let go of an endpoint that is no longer part of the mesh."""
         self.followers.forget(member)
-        for writer in [writer for writer, known in self._members.items() if known is member]:
-            del self._members[writer]
+        for writer in [writer for writer, (known, _) in self._asking.items() if known is member]:
+            del self._asking[writer]
 
     # -- conflicts and the end -------------------------------------------------------------------------------------
 
@@ -463,3 +462,11 @@ class Master:
         self._draft, self._batch = Draft(self.journal), _Batch([])  # what was answered so is not written after all
         self.pump(self._now)
         self.followers.close()
+
+
+def _writer_of(member: Member, writer: bytes) -> bytes:
+    """Return by which id a writer is known here: nobody else has one that follows from this endpoint's.
+
+    Relays see what a writer calls itself; who asked as that writer would take its place, and its numbers.
+    """
+    return hashlib.blake2b(writer, key=member.id, digest_size=16).digest()

@@ -167,8 +167,9 @@ class Stores:
             self._transit.send(told[0], told[1], ((member, 0, 0),))
             self.refused(member, right, store)
 
-    def rules_changed(self) -> None:
-        """Let go of clones that may not read any more."""
+    def rules_changed(self, now: float) -> None:
+        """Let go of clones that may not read any more, and of masters that may not be any more, at once."""
+        self._now = now
         self._look = True
         for store, master in self.masters.items():
             for member in {follower.member for follower in master.followers.followers.values()}:
@@ -177,6 +178,7 @@ class Stores:
                     notice = NotHere(store, "the access rules no longer give you the right to read it")
                     self._transit.send(StoreKind.NOT_HERE, wire.encode(notice), ((member, 0, 0),))
                     self.refused(member, "store read", store)
+        self.settle(now)
 
     def masters_changed(self) -> None:
         """Take note that endpoints are master of other stores than before, or can be reached or not."""

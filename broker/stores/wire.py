@@ -16,7 +16,9 @@ from msgspec import Meta, Struct
 
 from broker.errors import Malformed
 from broker.journaling import Position
+from broker.protocol.frames import UNCHECKED_BYTES_MAX
 from broker.stores.commands import COMMANDS_MAX, Command
+from broker.values import check_received
 
 __all__ = [
     "STORES",
@@ -225,6 +227,8 @@ encode = msgspec.msgpack.Encoder().encode
 
 def decode(kind: type[Payload], payload: bytes) -> Payload:
     """Read a payload of that class; raises Malformed with the reason."""
+    if len(payload) > UNCHECKED_BYTES_MAX:
+        check_received(payload)
     try:
         found: Payload = _decoders[kind].decode(payload)
         return found

@@ -28,6 +28,7 @@ from broker.protocol.actions import (
     Action,
     Answered,
     CarryOut,
+    Changed,
     Dial,
     Hangup,
     LogChanged,
@@ -318,16 +319,26 @@ class SimulatedEndpoint:
         """Carry out what the node wants, and see to its next tick."""
         if self._carrying:
             return  # what a reader caused is carried out after what woke it
-        fabric = self.cluster.fabric
+        if self._carry_out():
+            self._schedule_tick(self.node.next_deadline())
+        else:
+            self._schedule_tick(self.node.next_acknowledgement())
+
+    def _carry_out(self) -> bool:
+        """Carry out what the node wants; returns whether a deadline may have changed, as for a real driver."""
+        node, send, changed = self.node, self.cluster.fabric.send, False
         self._carrying = True
-        while self.node.has_actions and self.alive:
-            for action in self.node.take_actions():
-                if type(action) is Send:  # nearly always
-                    fabric.send(self, action.wire, action.frame)
+        while node.has_actions and self.alive:
+            for action in node.take_actions():
+                kind = type(action)
+                if kind is Send:  # nearly always
+                    send(self, action.wire, action.frame)  # type: ignore[union-attr]
+                elif kind is Changed:
+                    changed = True
                 else:
                     self._carry_out_rare(action)
         self._carrying = False
-        self._schedule_tick()
+        return changed
 
     def _carry_out_rare(self, action: Action) -> None:
         match action:
@@ -352,8 +363,7 @@ class SimulatedEndpoint:
             case StoreChanged(store) if store in self._stores:
                 self._stores[store].changed()
 
-    def _schedule_tick(self) -> None:
-        due = self.node.next_deadline()
+    def _schedule_tick(self, due: float) -> None:
         if due < self._tick_at:
             self._tick_at = due
             self.cluster.call_at(due, lambda: self._tick(due))
@@ -365,7 +375,8 @@ class SimulatedEndpoint:
         if self.paused:
             return  # unpause() looks at the clock again
         self.node.tick(self.cluster.now())
-        self.round_done()
+        self._carry_out()
+        self._schedule_tick(self.node.next_deadline())
 
     def pause(self) -> None:
         """Stop, as by SIGSTOP: nothing is received, time does not act.  Ask nothing of it before :meth:`unpause`."""
@@ -376,4 +387,4 @@ class SimulatedEndpoint:
         """Go on."""
         self.paused = False
         self.cluster.fabric.unpause(self.name)
-        self._schedule_tick()
+        self._schedule_tick(self.node.next_deadline())

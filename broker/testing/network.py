@@ -104,7 +104,7 @@ class _Driver:
     def hangup(self, number: int) -> None:
         self._fabric.hangup(self, number)
 
-    def settle(self) -> bool:
+    def settle(self, _began: float) -> bool:
         return False
 
     def close(self) -> None:

@@ -9,20 +9,23 @@ No I/O here: no sockets, threads, clocks or chance.
 
 from __future__ import annotations
 
-from broker.values.decoding import unpack
+from broker.values.decoding import check_received, unpack
 from broker.values.limits import DEFAULT_LIMITS, Limits
-from broker.values.lowering import lower, pack, packer
+from broker.values.lowering import SMALL_BYTES, check_memory, lower, pack, packer
 from broker.values.timestamps import Timestamp
 from broker.values.types import Count, EnumValue, Port, Protocol
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "SMALL_BYTES",
     "Count",
     "EnumValue",
     "Limits",
     "Port",
     "Protocol",
     "Timestamp",
+    "check_memory",
+    "check_received",
     "lower",
     "pack",
     "packer",

@@ -35,6 +35,13 @@ class Limits:
     # integer: 4 bytes there, over 200 here), so half a million are at most about 60 MB.
     max_elements: int = 512 * 1024
 
+    # Bytes of memory that a value takes where it is received, by the table in scanning.py: so many, and so many more
+    # for each packed byte.  Text and numbers need less than memory_per_byte; a list of empty dicts needs 73 bytes for
+    # each, dicts inside dicts 120.  A value of up to 64 KiB is thus never refused, whatever is in it, nor is any of
+    # ordinary records; a megabyte of empty dicts (73 MB) is.
+    memory_per_byte: int = 24
+    max_memory: int = 6 * 1024 * 1024
+
     # Bytes of an EnumValue's name in UTF-8: names are identifiers, with their scope.
     max_enum_name_bytes: int = 255
 
@@ -47,6 +54,9 @@ class Limits:
 
     # What a receiver grants beyond max_bytes: what shares a frame with one value at its limit.
     spare_bytes: int = 1024 * 1024
+
+    # What a receiver grants beyond max_memory: up to 64 KiB of anything share a batch with one value at its limit.
+    spare_memory: int = 6 * 1024 * 1024
 
     @property
     def max_bytes_received(self) -> int:
@@ -62,6 +72,11 @@ class Limits:
     def max_elements_received(self) -> int:
         """Elements that :func:`broker.values.unpack` accepts."""
         return self.max_elements + self.spare_elements
+
+    @property
+    def max_memory_received(self) -> int:
+        """Memory that :func:`broker.values.unpack` grants, beyond that for each byte."""
+        return self.max_memory + self.spare_memory
 
 
 DEFAULT_LIMITS = Limits()

@@ -13,21 +13,26 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from msgpack import ExtType, Packer
 
 from broker.errors import NotCarried
 from broker.values import ext
+from broker.values.decoding import fits_frugally
 from broker.values.limits import DEFAULT_LIMITS, Limits
 from broker.values.refusals import Refusal, brief, refusal_of
+from broker.values.scanning import MEMORY_PER_BYTE_MAX, measure
 from broker.values.timestamps import Timestamp
 from broker.values.types import COUNT_MAX, PROTOCOLS, Count, EnumValue, Port
 
-__all__ = ["lower", "pack", "packer"]
+__all__ = ["SMALL_BYTES", "check_memory", "lower", "pack", "packer"]
 
 _INT_MIN = -(2**63)
+
+SMALL_BYTES: Final = DEFAULT_LIMITS.max_memory // (MEMORY_PER_BYTE_MAX - DEFAULT_LIMITS.memory_per_byte)
+"""So many packed bytes, and fewer, take less memory than a receiver grants, whatever they are."""
 _AS_THEY_ARE = frozenset({type(None), bool, float})
 
 
@@ -73,9 +78,29 @@ def lower(value: Any, path: str = "", limits: Limits = DEFAULT_LIMITS) -> Any:
 def pack(value: Any) -> bytes:
     """The bytes of a value.  Raises NotCarried, with the path to the part that is not carried or too large."""
     data: bytes = packer().pack(lower(value))
-    if len(data) > DEFAULT_LIMITS.max_bytes:
-        raise NotCarried(f"{len(data)} bytes packed, more than {DEFAULT_LIMITS.max_bytes}: send it in parts")
+    if len(data) > SMALL_BYTES:
+        if len(data) > DEFAULT_LIMITS.max_bytes:
+            raise NotCarried(f"{len(data)} bytes packed, more than {DEFAULT_LIMITS.max_bytes}: send it in parts")
+        check_memory(data)
     return data
+
+
+def check_memory(data: bytes, path: str = "") -> None:
+    """Raise NotCarried if what was packed would take more memory at a receiver than is granted there.
+
+    Nothing up to :data:`SMALL_BYTES` does, so ask only for what is longer: it costs about as much as to decode it.
+    """
+    if fits_frugally(data, DEFAULT_LIMITS.max_memory):
+        return
+    # The values inside were within their limits; what is packed around them adds to these, as receivers expect.
+    memory, _ = measure(data, DEFAULT_LIMITS.max_depth_received, DEFAULT_LIMITS.max_elements_received)
+    granted = DEFAULT_LIMITS.max_memory + DEFAULT_LIMITS.memory_per_byte * len(data)
+    if memory > granted:
+        raise NotCarried(
+            f"{len(data)} bytes packed, which a receiver needs {memory} bytes of memory for, more than {granted}, "
+            "because they are many small containers: send it in parts, or the containers packed into bytes",
+            path,
+        )
 
 
 def packer(*, autoreset: bool = True) -> Packer:

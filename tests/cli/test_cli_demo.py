@@ -109,6 +109,25 @@ async def test_every_process_that_agents_saw_start_or_stop_is_in_the_file_once_t
     assert all(0 < lived < 5 for lived in stopped.values())
 
 
+async def test_with_keys_an_agent_that_poses_as_another_is_refused_and_both_ends_say_so() -> None:
+    code, output, errors = await finished(*broker("demo", "--secure", "--seconds", "1"))
+    assert code == 0, errors
+    summary = summary_of(output.splitlines())
+    assert summary["security"] == {
+        "encrypted": True,
+        "keys": 5,
+        "tampered": "agent-1",
+        "posed_as": "agent-2",
+        "refused": 1,
+        "told": 1,
+    }
+    assert (summary["lost"], summary["hosts"]["unlike"], summary["logs"]["unlike"]) == (0, 0, 0)
+    refusal = r"agent-1 \(key {}\): has no right to publish 'host/agent-2/cpu': refused 1 times by manager"
+    assert re.search("^" + refusal.format("agent-1"), errors, re.MULTILINE)
+    assert re.search("^agent-1: .*" + refusal.format("bk1[a-z2-7]{56}"), errors, re.MULTILINE)
+    assert "All of it encrypted, with 5 keys: agent-1, which published in the name of agent-2, was refused" in errors
+
+
 async def test_figures_are_those_of_this_machine() -> None:
     async with started(*broker("demo")) as manager:
         latest: dict[str, dict[str, Any]] = {}

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+from processes import TIMEOUT_S, broker, finished, started
 
+from broker import AccessRules, Endpoint, Event, PeerResumed, StatusReader
 from broker.cli.app import run_app
 from broker.keyring import read_access, read_key, write_access, write_key
 from broker.trust.access import Trusted
@@ -370,3 +373,52 @@ def test_commands_with_an_endpoint_tell_what_is_wrong_with_keys(
     write_key(folder / "a.key", "a", SECRETS[0])
     assert run_app(arguments) == 2
     assert told in capfd.readouterr().err
+
+
+async def test_two_commands_with_keys_talk_and_are_held_to_their_rights(keys: Keys) -> None:
+    keys("trust", keys("new", "manager")[1].strip(), "--name", "manager", "--group", "operators")
+    keys("trust", keys("new", "web-01")[1].strip(), "--name", "web-01", "--group", "agents")
+    sub = broker("sub", "host/", "--listen", "tcp://127.0.0.1:0", "--keys", "manager", "--count", "1")
+    async with started(*sub) as manager:
+        dial: tuple[str, ...] = ("--connect", await manager.listening(), "--keys", "web-01", "--timeout", "20")
+        # Nobody says whose key is to be expected there; the name of another host is not ours to use.
+        code, _, err = await finished(*broker("pub", "host/web-01/up", "Up", *dial))
+        assert (code, "not known which key is to be expected there" in err) == (1, True)
+        dial += ("--peer-key", "manager")
+        code, _, err = await finished(*broker("pub", "host/web-02/up", "Up", "1", *dial))
+        assert (code, "web-01 has no right to publish 'host/web-02/up'" in err) == (1, True)
+        code, _, err = await finished(*broker("pub", "host/web-01/up", "Up", "2", *dial))
+        assert code == 0, err
+        message = json.loads(await manager.out.next())
+        assert (message["topic"], message["args"]) == ("host/web-01/up", [2])
+        assert message["origin"].startswith("web-01@")
+        assert await manager.end() == 0
+
+
+async def taken_up(*readers: StatusReader) -> None:
+    """Wait until each end has read the access rules anew."""
+    for reader in readers:
+        async for status in reader:
+            if isinstance(status, AccessRules) and status.source.endswith("access.toml"):
+                break
+
+
+async def test_both_ends_change_their_keys_while_they_run_and_no_event_is_lost(keys: Keys) -> None:
+    keys("trust", keys("new", "manager")[1].strip(), "--name", "manager", "--group", "operators")
+    keys("trust", keys("new", "web-01")[1].strip(), "--name", "web-01", "--group", "agents")
+    manager, agent = Endpoint(keys="manager"), Endpoint(keys="web-01")
+    with trio.fail_after(TIMEOUT_S):
+        async with manager, agent, manager.status() as here, agent.status() as there, manager.subscribe("") as messages:
+            await agent.peer(await manager.listen("tcp://127.0.0.1:0"), key="manager")
+            for number, name in enumerate(("manager", "web-01")):
+                new = keys("rotate", name)[1]
+                await taken_up(here, there)  # copied, and taken up
+                assert keys("rotate", name, "--finish")[1] == new
+                await agent.publish("host/web-01/up", Event("Up", (number,)))
+                while not isinstance(await there.receive(), PeerResumed):
+                    pass
+                assert (await messages.receive()).event.args == (number,)
+                assert keys("rotate", name, "--forget-old")[1] == new
+                await taken_up(here, there)
+            await agent.publish("host/web-01/up", Event("Up", ("last",)))
+            assert (await messages.receive()).event.args == ("last",)

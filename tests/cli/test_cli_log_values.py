@@ -150,3 +150,9 @@ def test_since_is_a_word_a_time_ago_a_time_or_a_position() -> None:
     assert before <= since_of("2h") + timedelta(hours=2) <= datetime.now(UTC)
     with pytest.raises(ValueError, match="is not earliest, now"):
         since_of("yesterday")
+
+
+@pytest.mark.parametrize("name", ["_", "__", "_1", "self", "__init__", "__annotations__", "__slots__", "__module__"])
+def test_a_column_may_be_called_as_no_field_of_a_class_can_be(name: str) -> None:
+    made = record_class(f"cli odd {name}", [broker.Column(name, "str"), broker.Column("b", "str")])
+    assert [column.name for column in broker.log_records.columns_of(made)] == [name, "b"]

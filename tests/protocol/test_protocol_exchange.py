@@ -11,8 +11,7 @@ from broker.protocol import frames
 from broker.protocol.addresses import read_address
 from broker.protocol.exchange import EVENT_BYTES_MAX, Published
 from broker.protocol.flows import REPORT_DELAY_S, ROOM_MAX
-from broker.protocol.frames import Batch, Kind
-from broker.protocol.outbox import RUN_EVENTS
+from broker.protocol.frames import RUN_EVENTS, Batch, Kind
 from broker.protocol.wires import Timing
 from broker.status import EventMisfitted, MessagesLost, PeerLost
 

@@ -134,6 +134,7 @@ def _check_complete(reader: Reader, received: dict[Publisher, list[int]], lives:
             for number, line in program.log.items()
             if number < first and number not in got
         )
+        early += len(reader.optional[publisher].difference(got))
         member = reader.program.member_of(program)
         if not program.endpoint.alive or (program is not reader.program and (member is None or not member.reachable)):
             # It took with it what it had not sent; or there is no way by which we could be told.
@@ -160,7 +161,7 @@ def _check_both_ends_agree(world: World) -> None:
     single = [program for program in world.now_alive.values() if lives[program.name] == 1]
     for one in single:
         for other in single:
-            if one is other:
+            if one is other or (world.ring is not None and world.ring.at_odds(one, other)):
                 continue
             member = one.member_of(other)
             if member is None or not member.reachable:

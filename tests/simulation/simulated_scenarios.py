@@ -74,9 +74,12 @@ class Scenario:
         self._check_alive()
         self.world.cluster.run(3.0)  # the last losses are told within a second, at the other end within two
         check_bounds(self.world)
-        check_promises(self.world)
+        self._check_promises()
         if self.gentle:
             self._check_nothing_lost()
+
+    def _check_promises(self) -> None:
+        check_promises(self.world)
 
     def _begin(self) -> None:
         """Start programs, each linked with an earlier one, some twice: a tree with a few circles."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 from simulated_graph import reachable
+from trusted_rules import Ring
 
 import broker
 from broker.protocol.addresses import Address, Entry
@@ -78,6 +79,7 @@ class Line:
 
     topic: str
     event: Any
+    at: float
 
 
 @attrs.define(eq=False)
@@ -92,6 +94,7 @@ class Reader:
     open: bool = True
     known_to: set[Publisher] = attrs.field(factory=set)  # who has acknowledged it
     expected: dict[Publisher, list[int]] = attrs.field(factory=lambda: defaultdict(list))
+    optional: dict[Publisher, set[int]] = attrs.field(factory=lambda: defaultdict(set))  # may come, or be lost
 
     @property
     def subscription(self) -> Any:
@@ -140,6 +143,7 @@ class World:
         self.leaves: set[str] = set()
         self.wishes: dict[str, set[str]] = defaultdict(set)  # by name: the addresses it wants to be linked with
         self.blocked = 0  # publishes that were not taken
+        self.ring: Ring | None = None  # keys and access rules, where there are any
 
     def start(self, name: str) -> Program:
         """Start a program, or start it again; it peers with whom its former life wanted to.
@@ -147,7 +151,10 @@ class World:
         It can be dialled at two addresses: ``sim://NAME``, and ``sim://NAME/again``.
         """
         life = sum(program.name == name for program in self.lives)
-        program = Program(name, life, self.cluster.add(name, forward=name not in self.leaves))
+        options = self.ring.options_of(name) if self.ring else {}
+        program = Program(name, life, self.cluster.add(name, forward=name not in self.leaves, **options))
+        if self.ring:
+            self.ring.begun(program)
         self.cluster.fabric.listen(program.endpoint, f"sim://{name}/again")
         self.lives.append(program)
         self.now_alive[name] = program
@@ -207,7 +214,7 @@ class World:
         if not program.endpoint.publish(topic, event):
             self.blocked += 1
             return False
-        program.log[number] = Line(topic, event)
+        program.log[number] = Line(topic, event, self.cluster.now())
         for reader in expecting:
             reader.expected[program.key].append(number)
         return True
@@ -219,6 +226,7 @@ class World:
             member = program.member_of(other)
             if other is program or member is None:
                 continue
+            excused = self.ring is not None and self.ring.at_odds(program, other)  # it may have been forgotten
             back = other.member_of(program)
             for reader in other.readers:
                 if not reader.open:
@@ -227,6 +235,8 @@ class World:
                     known.append(reader)
                     if back is not None and reader.handle.announced:
                         reader.known_to.add(program.key)
+                elif excused:
+                    reader.known_to.discard(program.key)
                 elif program.key in reader.known_to:
                     raise Broken(f"{program.name} has forgotten that {other.name} wants {reader.prefix!r}")
                 elif (

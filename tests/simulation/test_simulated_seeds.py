@@ -10,6 +10,8 @@ from simulated_reach import LEAST
 from simulated_runs import Tally, kept_seeds, live, live_all
 from simulated_scenarios import FAULTS_MIN, OPERATIONS, Scenario
 
+from broker.testing import SimulatedEndpoint
+
 ORDINARY = range(1000, 1220)
 
 
@@ -69,3 +71,18 @@ def test_a_seed_lives_the_same_life_in_another_process() -> None:
         for hashseed in ("1", "2")
     }
     assert len(said) == 1
+
+
+def test_a_node_tells_of_each_deadline_that_comes_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its drivers look at all deadlines only then: what it does not tell of is done with the next heartbeat."""
+    missed: list[str] = []
+    schedule = SimulatedEndpoint._schedule_tick
+
+    def scheduling(endpoint: SimulatedEndpoint, due: float) -> None:
+        schedule(endpoint, due)
+        if (first := endpoint.node.next_deadline()) < endpoint._tick_at:
+            missed.append(f"{endpoint.name} at {endpoint.cluster.now()}: {first}, not {endpoint._tick_at}")
+
+    monkeypatch.setattr(SimulatedEndpoint, "_schedule_tick", scheduling)
+    Scenario(ORDINARY[1]).run()
+    assert not missed

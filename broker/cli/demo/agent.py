@@ -1,8 +1,8 @@
-"""One agent: ``python -m broker.cli.demo.agent NAME ADDRESS SHARE SHARES BURST DIRECTORY``.
+"""One agent: ``python -m broker.cli.demo.agent NAME ADDRESS SHARE SHARES BURST DIRECTORY [KEY VICTIM]``.
 
 It publishes figures, keeps an entry in the store ``hosts`` and logs which processes start and stop, until its standard
 input ends: the manager closes it to stop the agent, and the system closes it when the manager dies, so no agent
-outlives its manager.
+outlives its manager.  With a VICTIM it also publishes in the name of that one, which it has no right to.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from broker.cli.demo.events import AgentReport
 from broker.cli.demo.figures import Figures
 from broker.cli.demo.hosts import EXPIRES_S, RENEW_S, STORE
 from broker.cli.demo.processes import COLLECTOR, STREAM, ProcessChange, ProcessWatch, spool_path
+from broker.cli.demo.secure import MANAGER
 from broker.cli.demo.tally import NOT_BEGUN
 from broker.cli.running import FAILED
 
@@ -33,13 +34,28 @@ _SLOW_EVERY = 10
 _STOP_S = 5.0
 # Of that, how long the collector may take for the last records; it may have been started again a moment ago.
 _COLLECTED_S = 3.0
+# How long the word may take that an event was refused.
+_TOLD_S = 3.0
 
 
 class Agent:
     """Publishes this machine's figures and counts what it publishes."""
 
-    def __init__(self, name: str, figures: Figures, watch: ProcessWatch, burst: int, directory: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        figures: Figures,
+        watch: ProcessWatch,
+        burst: int,
+        directory: Path,
+        keys: str | None = None,
+        victim: str = "",
+    ) -> None:
         self._name = name
+        self._keys = keys
+        self._victim = victim
+        self._refused = 0
+        self._told = trio.Event()
         self._figures = figures
         self._watch = watch
         self._spool = spool_path(directory, name)
@@ -55,25 +71,28 @@ class Agent:
 
         Returns the exit code: 0 when the manager has everything.
         """
-        endpoint = broker.Endpoint(self._name, linger_s=_STOP_S)
+        endpoint = broker.Endpoint(self._name, keys=self._keys, linger_s=_STOP_S)
         with self._life:
             # The status is read until the endpoint has closed: the manager may go while the last events leave.
             async with trio.open_nursery() as nursery, AsyncExitStack() as stack, endpoint:
                 changes = await stack.enter_async_context(endpoint.status())
                 nursery.start_soon(self._watch_stdin, endpoint)
                 nursery.start_soon(self._watch_manager, changes)
-                await endpoint.peer(address, timeout=_LINK_S)
+                await endpoint.peer(address, timeout=_LINK_S, key=MANAGER if self._keys else None)
                 await endpoint.subscribers(self._topic("report"))
                 began = trio.current_time()
                 log = endpoint.log(STREAM, ProcessChange, path=self._spool, collectors=(COLLECTOR,))
                 async with log, endpoint.clone(STORE) as hosts:
+                    if self._victim:
+                        await self._pose(endpoint)
                     await self._sample(endpoint, hosts, log)
                     await self._erase_entry(hosts)
                     with trio.move_on_after(_COLLECTED_S):
                         await log.collected()
                 await self._publish_burst(endpoint)
                 seconds = trio.current_time() - began
-                report = AgentReport(self._figures.host, dict(self._published), seconds, self._writes)
+                published = dict(self._published)
+                report = AgentReport(self._figures.host, published, seconds, self._writes, self._refused)
                 await endpoint.publish(self._topic("report"), report)
                 stack.callback(nursery.cancel_scope.cancel)
         if not self._life.cancelled_caught:
@@ -88,10 +107,19 @@ class Agent:
         if not any(peer.connected for peer in endpoint.peers()):
             self._life.cancel()
 
+    async def _pose(self, endpoint: broker.Endpoint) -> None:
+        """Publish in another's name, and wait for the word that it was refused."""
+        await endpoint.publish(f"host/{self._victim}/cpu", self._figures.cpu())
+        with trio.move_on_after(_TOLD_S):
+            await self._told.wait()
+
     async def _watch_manager(self, changes: broker.StatusReader) -> None:
         """Give up when its connection breaks while we stop; before, it may come back."""
         with suppress(broker.EndpointClosed):
             async for change in changes:
+                if isinstance(change, broker.AccessRefused):
+                    self._refused += change.count
+                    self._told.set()
                 if self._stop.is_set() and isinstance(change, broker.PeerInterrupted):
                     self._life.cancel()
 
@@ -147,10 +175,19 @@ class Agent:
             await self._publish(endpoint, "burst", samples[number % len(samples)])
 
 
-def main(name: str, address: str, share: str, shares: str, burst: str, directory: str) -> None:
+def main(
+    name: str,
+    address: str,
+    share: str,
+    shares: str,
+    burst: str,
+    directory: str,
+    keys: str | None = None,
+    victim: str = "",
+) -> None:
     """Run one agent and leave with its exit code; standard error says why it could not go on."""
     watch = ProcessWatch(name, int(share), int(shares))
-    agent = Agent(name, Figures(int(share), int(shares)), watch, int(burst), Path(directory))
+    agent = Agent(name, Figures(int(share), int(shares)), watch, int(burst), Path(directory), keys, victim)
     code = FAILED
     try:
         code = trio.run(agent.run, address)

@@ -55,10 +55,12 @@ class ProcessSample:
 class AgentReport:
     """The last event of an agent: how many it has published before it on each topic, in how many seconds.
 
-    ``writes`` is how many writes to the store were acknowledged to it.
+    ``writes`` is how many writes to the store were acknowledged to it, ``refused`` how many events it was told that
+    it had no right to publish.
     """
 
     host: str
     published: dict[str, int]
     seconds: float
     writes: int = 0
+    refused: int = 0

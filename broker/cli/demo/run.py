@@ -20,6 +20,7 @@ import trio
 
 import broker
 from broker.cli.demo.hosts import STORE
+from broker.cli.demo.secure import MANAGER, Security
 from broker.cli.demo.shipping import Shipping
 from broker.cli.demo.show import Show, show_for
 from broker.cli.demo.tally import AgentTally, Tally
@@ -41,10 +42,14 @@ _BATCH_MESSAGES: Final = 1000
 class Demo:
     """One run: ``stop()`` ends it early, in order."""
 
-    def __init__(self, seconds: float | None, agents: int, as_json: bool, logs: Path | None = None) -> None:
+    def __init__(
+        self, seconds: float | None, agents: int, as_json: bool, logs: Path | None = None, secure: bool = False
+    ) -> None:
         self._seconds = math.inf if seconds is None else seconds
         self._as_json = as_json
         self._logs = logs
+        self._secure = secure
+        self._security: Security | None = None
         self._tally = Tally(f"agent-{number}" for number in range(1, agents + 1))
         self._processes: dict[str, trio.Process] = {}
         self._stopping = False
@@ -57,19 +62,22 @@ class Demo:
 
     async def __call__(self, output: Output) -> int:
         """Run the agents; returns the exit code: whether all that they published has come."""
-        if self._logs is not None:
-            await trio.Path(self._logs).mkdir(parents=True, exist_ok=True)
-            return await self._run(output, self._logs)
         with TemporaryDirectory(prefix="broker-demo-") as directory:
-            return await self._run(output, Path(directory))
+            if self._secure:
+                self._security = Security(Path(directory) / "keys", list(self._tally.agents))
+            if self._logs is not None:
+                await trio.Path(self._logs).mkdir(parents=True, exist_ok=True)
+            return await self._run(output, self._logs or Path(directory))
 
     async def _run(self, output: Output, directory: Path) -> int:
         tally = self._tally
         show = show_for(output, tally, as_json=self._as_json)
-        note(f"starting {len(tally.agents)} agents")
-        self._shipping = shipping = Shipping(directory, self._seconds)
+        security = self._security
+        note(f"starting {len(tally.agents)} agents{f', with {security.keys} keys' if security else ''}")
+        self._shipping = shipping = Shipping(directory, self._seconds, security)
         async with AsyncExitStack() as stack:
-            endpoint = await stack.enter_async_context(broker.Endpoint("manager", linger_s=0))
+            keys = security.key_file(MANAGER) if security else None
+            endpoint = await stack.enter_async_context(broker.Endpoint(MANAGER, keys=keys, linger_s=0))
             changes = await stack.enter_async_context(endpoint.status())
             messages = await stack.enter_async_context(endpoint.subscribe("host/"))
             hosts = await stack.enter_async_context(endpoint.master(STORE))
@@ -98,6 +106,8 @@ class Demo:
                     tally.hosts.take(entries.receive_nowait(), hosts)
             tally.end_hosts(hosts)
         tally.logs = await trio.to_thread.run_sync(shipping.summary, list(tally.agents), tally.died)
+        if security is not None:
+            tally.end_security(security)
         await show.finish(seconds)
         if output.is_stuck:
             note("nobody reads standard output: the agents had to wait, and the summary is not there")
@@ -110,6 +120,8 @@ class Demo:
         agents = list(self._tally.agents)
         arguments = [name, address, str(agents.index(name)), str(len(agents)), str(BURST_EVENTS)]
         arguments.append(str(self._shipping.directory))
+        if self._security is not None:
+            arguments += self._security.arguments(name)
         process = await trio.lowlevel.open_process(
             [sys.executable, "-m", "broker.cli.demo.agent", *arguments],
             stdin=subprocess.PIPE,
@@ -168,6 +180,8 @@ class Demo:
     async def _follow_status(self, changes: broker.StatusReader) -> None:
         """Say what should not happen: that agents are linked, and leave at the end, is expected."""
         async for change in changes:
+            if self._security is not None and isinstance(change, broker.AccessRefused):
+                self._security.take(change)
             expected = isinstance(change, broker.PeerAdded)
             expected |= bool(self._shipping.kills) and getattr(change, "peer", "") == "collector"
             expected |= self._stopping and isinstance(change, (broker.PeerLost, broker.PeerInterrupted))

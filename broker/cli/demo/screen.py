@@ -174,9 +174,17 @@ def summary_text(summary: dict[str, Any]) -> str:
         text += f"{counted(hosts['unlike'], 'difference')}"
     if summary["logs"]:
         text += f". {_logs_text(summary['logs'])}"
+    if summary["security"]:
+        text += f". {_security_text(summary['security'])}"
     if summary["died"]:
         text += f". Died: {', '.join(summary['died'])}; what they had published is not known"
     return text + "."
+
+
+def _security_text(security: dict[str, Any]) -> str:
+    text = f"All of it encrypted, with {security['keys']} keys: {security['tampered']}, which published in the name of "
+    text += f"{security['posed_as']}, was refused {counted(security['refused'], 'time')} by the manager"
+    return f"{text}, and told so {counted(security['told'] or 0, 'time')}"
 
 
 def _logs_text(logs: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import trio
 
 from broker.cli.demo.processes import STREAM, spool_path
+from broker.cli.demo.secure import COLLECTOR_NAME, Security
 from broker.cli.logspool import spool_form
 from broker.cli.standard import note
 from broker.errors import JournalError
@@ -33,10 +34,11 @@ _STOP_S: Final = 8.0
 class Shipping:
     """Runs the collector's process; ``directory`` is for its file and the agents' spools."""
 
-    def __init__(self, directory: Path, seconds: float) -> None:
+    def __init__(self, directory: Path, seconds: float, security: Security | None) -> None:
         self.directory = directory
         self.file = directory / f"{STREAM}.log"
         self.kills = 0
+        self._keys = [str(security.key_file(COLLECTOR_NAME))] if security is not None else []
         self._kill_after_s = min(seconds / 2, _KILL_S_MAX)
         self._process: trio.Process | None = None
         self._stopping = False
@@ -59,7 +61,7 @@ class Shipping:
         """Run it; returns whether it was killed by us."""
         kills = self.kills
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "broker.cli.demo.archive", address, str(self.directory)],
+            [sys.executable, "-m", "broker.cli.demo.archive", address, str(self.directory), *self._keys],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             process_group=0,

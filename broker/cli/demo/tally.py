@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from broker import Message
 from broker.cli.demo.events import AgentReport, DiskUsage, ProcessSample
 from broker.cli.demo.hosts import HostsTally
+from broker.cli.demo.secure import Security
 
 __all__ = ["BURST", "NOT_BEGUN", "AgentTally", "Tally", "kind_of"]
 
@@ -101,6 +102,7 @@ class Tally:
         self.hosts = HostsTally()
         self._hosts_summary: dict[str, Any] = {}
         self.logs: dict[str, Any] = {}  # what is known of the log stream at the end
+        self.security: dict[str, Any] = {}  # what is known of keys and refusals at the end, if there were any
         self._burst_at: list[float] = []  # when the first and the last message of the burst came
 
     def take(self, messages: list[Message], now: float) -> None:
@@ -117,6 +119,12 @@ class Tally:
         agents = self.agents.values()
         reported = {agent.name: agent.report.writes for agent in agents if agent.report is not None}
         self._hosts_summary = self.hosts.summary(reported, store)
+
+    def end_security(self, security: Security) -> None:
+        """Take what was refused, at both ends."""
+        tampered = security.summary(None)["tampered"]
+        report = self.agents[tampered].report
+        self.security = security.summary(None if report is None else report.refused)
 
     @property
     def events(self) -> int:
@@ -150,8 +158,10 @@ class Tally:
 
     @property
     def ok(self) -> bool:
-        """Whether all that every agent published has come, all that it wrote, and all that it logged."""
+        """Whether all that every agent published has come, all that it wrote and logged, and no more."""
         if self._hosts_summary.get("unlike") or self.logs.get("unlike"):
+            return False
+        if self.security.get("told") is not None and not (self.security["told"] and self.security["refused"]):
             return False
         return all(agent.ended and not agent.died and agent.lost == 0 for agent in self.agents.values())
 
@@ -170,6 +180,7 @@ class Tally:
             "lost": self.lost,
             "hosts": self._hosts_summary,
             "logs": self.logs,
+            "security": self.security,
             "died": self.died,
             "agents": {name: agent.summary() for name, agent in self.agents.items()},
         }

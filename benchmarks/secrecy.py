@@ -1,0 +1,7 @@
+"""See :mod:`benchmarks.trust`."""
+
+from __future__ import annotations
+
+from benchmarks.trust import secrecy as run
+
+__all__ = ["run"]

@@ -11,7 +11,7 @@ from interop_programs import Sample, next_status
 from interop_trust import Realm, pair, until
 
 import broker
-from broker import Endpoint, Rights
+from broker import Endpoint, Rights, endpoint_life
 from broker.logs import source
 
 WATCH = Rights(subscribe=("",), publish=("allowed/",), relay=True)
@@ -20,6 +20,13 @@ WATCH = Rights(subscribe=("",), publish=("allowed/",), relay=True)
 @broker.log_record("interop.TrustLine")
 class Line:
     number: int
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Have files looked at often, save where it is measured how long it takes."""
+    if "second" not in request.node.name:
+        monkeypatch.setattr(endpoint_life, "LOOK_S", 0.04)
 
 
 @pytest.fixture

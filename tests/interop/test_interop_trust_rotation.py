@@ -11,10 +11,17 @@ from interop_programs import Sample, next_status
 from interop_trust import Realm, addresses, flow, until
 
 import broker
-from broker import Endpoint, SecretKey, Trusted, keyring
+from broker import Endpoint, SecretKey, Trusted, endpoint_life, keyring
 from broker.trust.toml import format_access
 
 BATCH = 20_000
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Have files looked at often, save where it is measured how long it takes."""
+    if "second" not in request.node.name:
+        monkeypatch.setattr(endpoint_life, "LOOK_S", 0.04)
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ Key = tuple[int, bytes]
 # How long an answer is waited for: at first as long as a way may take to be known at both ends, then twice as long each
 # time, up to this.
 ASK_S: Final = 1.0
-# One that is refused asks again: the name may have been forgotten, or another member may have gone.
-_REFUSED_S: Final = LEASE_S
+# One that is refused asks again: it may have been given the right, or another member may have gone.
+_REFUSED_S: Final = 3.0
 _ASK_FIRST_S: Final = 0.05
 # Word of what is done waits so long for company.
 _ACKNOWLEDGE_S: Final = 0.01

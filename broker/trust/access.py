@@ -13,9 +13,10 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from broker.errors import AccessError
+from broker.errors import AccessError, TopicError
+from broker.topics import normalize_prefix
 from broker.trust.keys import PublicKey
-from broker.trust.rights import Rights
+from broker.trust.rights import LOG_RIGHTS, STORE_RIGHTS, Rights
 
 __all__ = ["Access", "Trusted", "is_label"]
 
@@ -54,6 +55,8 @@ class Access(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         holders: dict[bytes, str] = {}
         _check_time("expires", self.expires)
+        for name, rights in self.groups.items():
+            _check_rights(name, rights)
         for label, entry in self.trusted.items():
             if not is_label(label):
                 raise AccessError(
@@ -62,6 +65,7 @@ class Access(Struct, frozen=True, kw_only=True):
             if not entry.keys:
                 raise AccessError(f"{label}: no key: give one, or leave the entry out")
             _check_time(f"{label}: expires", entry.expires)
+            _check_rights(label, entry.own)
             for key in entry.keys:
                 holder = holders.setdefault(key.raw, label)
                 if holder != label:
@@ -75,6 +79,26 @@ class Access(Struct, frozen=True, kw_only=True):
 def is_label(text: str) -> bool:
     """Whether a text can be the name of a key."""
     return _LABEL.fullmatch(text) is not None
+
+
+def _check_rights(where: str, rights: Rights) -> None:
+    """Raise AccessError for prefixes that no topic can have, and for rights that there are none of."""
+    for right in ("publish", "subscribe"):
+        for prefix in getattr(rights, right):
+            try:
+                normalize_prefix(prefix)
+            except TopicError as error:
+                raise AccessError(f"{where}: {right}: {error}") from error
+    tables: tuple[tuple[str, Mapping[str, object], tuple[str, ...]], ...] = (
+        ("stores", rights.stores, STORE_RIGHTS),
+        ("logs", rights.logs, LOG_RIGHTS),
+    )
+    for kind, table, known in tables:
+        for name, given in table.items():
+            if not isinstance(given, tuple) or any(right not in known for right in given):
+                raise AccessError(
+                    f"{where}: {kind}.{name}: rights are a tuple of some of {', '.join(known)}, not {given!r:.100}"
+                )
 
 
 def _check_time(where: str, time: datetime | None) -> None:

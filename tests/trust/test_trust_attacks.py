@@ -12,6 +12,7 @@ import pytest
 from msgspec import structs
 from trust_mesh import ALL, NOW, RELAY, Intruder, Mesh, Reading, Rights, secret_of, values
 
+import broker
 from broker.protocol import frames
 from broker.protocol.addresses import Address, address_of, entry_of
 from broker.protocol.announcements import update_of, whole
@@ -33,11 +34,9 @@ from broker.protocol.frames import (
     Report,
     pack_header,
 )
-import broker
 from broker.status import AccessRefused, MessagesLost, PeerLost, PeerRefused
-from broker.trust.guard import Guard
-from broker.trust.judge import Judge
 from broker.testing import SimulatedEndpoint
+from broker.trust.judge import Judge
 
 
 @broker.log_record("trust.Line")

@@ -1,0 +1,44 @@
+"""Access rules made in Python: what makes no sense is refused where it is made, with its place."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from broker import Access, AccessError, Rights, SecretKey, Trusted
+
+KEY = SecretKey(bytes(32)).public
+
+
+@pytest.mark.parametrize(
+    ("rights", "told"),
+    [
+        ({"publish": ("a\n",)}, "ops: publish: a topic holds no control characters"),
+        ({"subscribe": (3,)}, "ops: subscribe: a topic is a str"),
+        ({"stores": {"hosts": ("raed",)}}, "ops: stores.hosts: rights are a tuple of some of read, write, master"),
+        ({"stores": {"hosts": "read"}}, "ops: stores.hosts: rights are a tuple"),
+        ({"logs": {"conn": ("read",)}}, "ops: logs.conn: rights are a tuple of some of write, collect"),
+    ],
+)
+def test_rights_that_there_are_none_of_are_refused(rights: dict[str, Any], told: str) -> None:
+    with pytest.raises(AccessError, match=f"^{told}"):
+        Access(groups={"ops": Rights(**rights)})
+    with pytest.raises(AccessError, match=f"^{told}"):
+        Access(trusted={"ops": Trusted(keys=(KEY,), own=Rights(**rights))})
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told"),
+    [
+        ({"a b": Trusted(keys=(KEY,))}, "'a b' cannot be the name of a key"),
+        ({"a": Trusted(keys=())}, "a: no key"),
+        ({"a": Trusted(keys=(KEY,)), "b": Trusted(keys=(KEY,))}, "b and a have the same key"),
+        ({"a": Trusted(keys=(KEY,), groups=("ops",))}, "a: there is no group 'ops'"),
+        ({"a": Trusted(keys=(KEY,), expires=datetime(2030, 1, 1))}, "a: expires: a time needs its zone"),  # noqa: DTZ001
+    ],
+)
+def test_entries_that_make_no_sense_are_refused(trusted: dict[str, Trusted], told: str) -> None:
+    with pytest.raises(AccessError, match=f"^{told}"):
+        Access(trusted=trusted)

@@ -11,10 +11,17 @@ from interop_programs import Sample, next_status
 from interop_trust import Realm, addresses, flow, until
 
 import broker
-from broker import Endpoint, SecretKey, Trusted, keyring
+from broker import Endpoint, SecretKey, Trusted, endpoint_life, keyring
 from broker.trust.toml import format_access
 
 BATCH = 20_000
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Have files looked at often, save where it is measured how long it takes."""
+    if "second" not in request.node.name:
+        monkeypatch.setattr(endpoint_life, "LOOK_S", 0.04)
 
 
 @pytest.fixture
@@ -44,7 +51,7 @@ async def publish_on_and_on(endpoint: Endpoint, tally: Tally, said: list[int]) -
 
 async def until_grown(tally: Tally, count: int) -> None:
     target = tally.count + count
-    while tally.count < target:
+    while tally.count < target:  # noqa: ASYNC110 - a count
         await trio.sleep(0.005)
 
 
@@ -170,7 +177,7 @@ async def test_an_address_that_is_taken_while_the_key_is_changed_is_tried_until_
                         else:
                             break
                     await next_status(told, broker.AccessRules)
-                    while "cannot be listened on with the new key yet" not in caplog.text:
+                    while "cannot be listened on with the new key yet" not in caplog.text:  # noqa: ASYNC110 - a log
                         await trio.sleep(0.01)
                 await next_status(told_there, broker.PeerResumed)
                 await flow(here, got)

@@ -81,7 +81,7 @@ class World:
         elif kind == RAW:
             self._receive(self._wire() if place & 1 else self.wire, payload)
         elif kind == STRANGER:
-            self._receive(self.a.accepted(f"sim://stranger/{place}"), payload)
+            self._receive(self.a.accepted(f"sim://stranger/{place}", b""), payload)
         elif kind == TIME:
             self.cluster.run(min(place, 60) / 4)
         elif kind == CUT:
@@ -89,7 +89,7 @@ class World:
         elif kind == WORK:
             self._work(place)
         elif kind == ANEW:
-            self.wire = self.a.accepted("sim://hostile")
+            self.wire = self.a.accepted("sim://hostile", b"")
         else:
             self.wire = self._wire()
 

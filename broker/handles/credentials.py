@@ -79,6 +79,10 @@ class Credentials:
             if access is not None:
                 raise ValueError("access rules need keys, by which others are known: give keys=, too")
             return None
+        if not isinstance(keys, SecretKey | str | os.PathLike):
+            raise TypeError(f"keys= is a SecretKey, the name of a key, or its file's path, not {type(keys).__name__}")
+        if access is not None and not isinstance(access, Access | str | os.PathLike):
+            raise TypeError(f"access= is an Access, or the path of a file of access rules, not {type(access).__name__}")
         key_file = access_file = None
         if isinstance(keys, SecretKey):
             secret = keys

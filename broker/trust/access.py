@@ -62,10 +62,7 @@ class Access(Struct, frozen=True, kw_only=True):
                 raise AccessError(
                     f"{label!r:.120} cannot be the name of a key: letters, digits and . _ - are used, at most 100"
                 )
-            if not entry.keys:
-                raise AccessError(f"{label}: no key: give one, or leave the entry out")
-            _check_time(f"{label}: expires", entry.expires)
-            _check_rights(label, entry.own)
+            _check_entry(label, entry)
             for key in entry.keys:
                 holder = holders.setdefault(key.raw, label)
                 if holder != label:
@@ -81,9 +78,28 @@ def is_label(text: str) -> bool:
     return _LABEL.fullmatch(text) is not None
 
 
+def _check_entry(label: str, entry: Trusted) -> None:
+    keys: object = entry.keys
+    if not isinstance(keys, tuple) or any(type(key) is not PublicKey for key in keys):
+        raise AccessError(f"{label}: keys: a tuple of PublicKey is expected, such as (secret.public,)")
+    if not entry.keys:
+        raise AccessError(f"{label}: no key: give one, or leave the entry out")
+    for name in ("groups", "names", "addresses"):
+        _check_texts(f"{label}: {name}", getattr(entry, name))
+    _check_time(f"{label}: expires", entry.expires)
+    _check_rights(label, entry.own)
+
+
+def _check_texts(where: str, given: object) -> None:
+    """Raise AccessError for anything but a tuple of texts: a text alone would be taken for one of each letter."""
+    if not isinstance(given, tuple) or any(type(text) is not str for text in given):
+        raise AccessError(f"{where}: a tuple of texts is expected, such as ('x',), not {given!r:.100}")
+
+
 def _check_rights(where: str, rights: Rights) -> None:
     """Raise AccessError for prefixes that no topic can have, and for rights that there are none of."""
     for right in ("publish", "subscribe"):
+        _check_texts(f"{where}: {right}", getattr(rights, right))
         for prefix in getattr(rights, right):
             try:
                 normalize_prefix(prefix)

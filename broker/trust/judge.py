@@ -66,7 +66,7 @@ class Judge:
             holders.update((key.raw, Holder(label, key.raw, entry.names, grants)) for key in entry.keys)
         why_nobody = ""
         if access.expires and now >= access.expires:
-            why_nobody = f"the access rules have expired at {access.expires.isoformat()}: they have to be renewed"
+            why_nobody = f"the access rules have expired at {access.expires.isoformat()}, by the clock here: they have to be renewed"
             refused.update((key, why_nobody) for key in holders)
             holders = {}
         judge = cls(holders, refused, access)
@@ -106,5 +106,5 @@ def _why_not(label: str, entry: Trusted, now: datetime) -> str:
     if entry.revoked:
         return f"the key of {label} has been revoked"
     if entry.expires and now >= entry.expires:
-        return f"the key of {label} has expired at {entry.expires.isoformat()}"
+        return f"the key of {label} has expired at {entry.expires.isoformat()}, by the clock here"
     return ""

@@ -239,7 +239,7 @@ def fits_frugally(data: bytes, memory: int) -> bool:
 def decode_frugally(data: bytes, memory: int) -> Any:
     """Decode bytes that surely take no more than ``memory`` and what is granted for each byte; else MemoryDoubt.
 
-    Rows of four fields in 186 KiB take 1.12 times as long as without these bounds; what is shorter than 128 KiB, the same.
+    Rows of four fields in 186 KiB take 1.12 times as long as without these bounds.
 
     Raises also StackError, or what :data:`_MISFITS` lists.
     """

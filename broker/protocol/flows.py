@@ -73,8 +73,7 @@ REPORT_PARCELS: Final = 256
 # A report is not urgent unless room runs out: a thousand receivers of a rare event are not to answer at once.
 REPORT_DELAY_S: Final = 0.25
 PROBE_S: Final = 1.0
-# Questions without any answer after which a receiver that can be reached is given up all the same.  An endpoint answers
-# at once; half a minute is what a busy line, or a slow reader (subscriptions.STALL_S), may take.
+# Questions without any answer, one a second, after which a receiver is given up that can be reached: as STALL_S.
 UNANSWERED_MAX: Final = 30
 # Lost messages are told apart by topic and name up to so many of them.
 LOST_TOPICS_MAX: Final = 1000

@@ -49,10 +49,11 @@ _log = logging.getLogger("broker")
 
 # Closed wires whose late frames are ignored; older ones are forgotten.
 _CLOSED_MAX: Final = 4096
+_FIRST_BYTES_MAX: Final = 128 << 10
 # Who is hung up and sends more than this has not heard of it, or does not care.
 _LATE_BYTES_MAX: Final = 64 << 10
 # How often connections are looked after, as long as there are any.
-_LOOK_S: Final = 0.2
+_LOOK_S: Final = 0.1
 
 # How long to wait before a port is tried again that somebody took while we were not bound to it.
 _BIND_AGAIN_S: Final = 0.1
@@ -189,8 +190,10 @@ class Listener:
                     self._refuse_identity(identity)
                     continue
                 number, frame = self._accept(identity)
+            elif number is None:
+                self._take_late(identity, len(socket.recv(NOBLOCK, copy=False)), broken=bool(socket.get(zmq.RCVMORE)))
             elif self._gate.security is None:
-                frame = socket.recv(NOBLOCK)  # there always is one behind an identity
+                frame = socket.recv(NOBLOCK)
             else:
                 number, frame = self._authenticated(identity, number)
             broken = socket.get(zmq.RCVMORE)
@@ -199,8 +202,6 @@ class Listener:
                 if connection is not None:
                     connection.take(len(frame))
                 self.turns.take(number, b"" if broken else frame)  # no frame of ours has parts
-            else:
-                self._take_late(identity, frame, broken=bool(broken))
             if broken and not self._skip(end):
                 break
             if perf_counter() >= end:
@@ -212,12 +213,12 @@ class Listener:
         self._skipping = not skip_parts(self.socket, end)
         return not self._skipping
 
-    def _take_late(self, identity: bytes, frame: bytes, *, broken: bool) -> None:
+    def _take_late(self, identity: bytes, size: int, *, broken: bool) -> None:
         """Shut a connection down at once whose peer goes on talking after it was hung up."""
         connection = self._gone.get(identity)
         if connection is not None:
-            connection.take(len(frame))
-            connection.late += len(frame) + 1
+            connection.take(size)
+            connection.late += size + 1
             if broken or connection.late > _LATE_BYTES_MAX:
                 self._gone[identity] = None
                 connection.shut_down()
@@ -235,7 +236,8 @@ class Listener:
         else:
             self._by_number[number] = self._connections.spoke(descriptor, number, trio.current_time())
             self._any.unpark()
-        return number, first.bytes
+        # No greeting is as long: so much of it is enough to be told so.
+        return number, bytes(first.buffer[:_FIRST_BYTES_MAX])
 
     def _refuse_identity(self, identity: bytes) -> None:
         """Close the connection of a peer that has chosen its identity.

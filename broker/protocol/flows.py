@@ -73,9 +73,8 @@ REPORT_PARCELS: Final = 256
 # A report is not urgent unless room runs out: a thousand receivers of a rare event are not to answer at once.
 REPORT_DELAY_S: Final = 0.25
 PROBE_S: Final = 1.0
-# Questions without any answer after which a receiver that can be reached is given up all the same: an endpoint answers
-# at once, and a line so slow that an answer takes longer brings reports of other parcels meanwhile.
-UNANSWERED_MAX: Final = 10
+# Questions without any answer, one a second, after which a receiver is given up that can be reached: as STALL_S.
+UNANSWERED_MAX: Final = 30
 # Lost messages are told apart by topic and name up to so many of them.
 LOST_TOPICS_MAX: Final = 1000
 

@@ -85,8 +85,8 @@ class Refusals:
     def add_stranger(self, address: str, code: str, reason: str, name: str = "unknown") -> None:
         """Take note that somebody was not let in who is no endpoint that we know."""
         stranger = (name, address, code, reason)
-        if stranger not in self._strangers and len(self._strangers) >= _APART_MAX:
-            stranger = ("unknown", "", code, "several others")
+        if stranger not in self._strangers and len(self._strangers) >= _AT_ONCE_MAX:
+            stranger = ("unknown", "", code, "several others, for several reasons")
         self._strangers[stranger] = self._strangers.get(stranger, 0) + 1
         if self._strangers_due == float("inf"):
             self._strangers_due = self._strangers_told + _TELL_S

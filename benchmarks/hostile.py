@@ -32,7 +32,7 @@ from benchmarks.workload import HOST, MOUNT, USED
 __all__ = ["attack", "load", "run", "target"]
 
 # Of the time of a window: so much for the rate, as much for round trips; at most so much longer for what is under way.
-WINDOW_S = 1.5
+WINDOW_S = 1.0
 _GRACE_S = 6.0
 _ROUND = 5_000
 # How long the endpoint may take to close what an attacker left behind: handshakes have 3 s, links 10 s.

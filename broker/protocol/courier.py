@@ -100,6 +100,8 @@ class Courier:
         soon = now + _CHANGE_S
         for member in self._pending:
             flow = member.out
+            if not member.reachable:
+                flow.unanswered = 0  # no wonder
             if flow.probe_at is None or soon < flow.probe_at:
                 flow.probe_at = soon
         if self._pending:
@@ -118,15 +120,21 @@ class Courier:
             elif member.reachable:
                 if flow.probe_at is None:
                     flow.probe_at = now + PROBE_S
-                elif now >= flow.probe_at and flow.unanswered >= UNANSWERED_MAX:
+                elif now >= flow.probe_at and self._is_silent(flow, now):
                     self.give_up(member, f"it answered none of {UNANSWERED_MAX} questions")
                     self._silent[member] = now + _SELDOM_S
                     continue
                 elif now >= flow.probe_at:
+                    if not flow.unanswered:
+                        flow.asked_since = now
                     self._ask(member, flow)
                     flow.probe_at = now + PROBE_S
                 self._due = min(self._due, flow.probe_at)
         self._ask_silent(now)
+
+    @staticmethod
+    def _is_silent(flow: OutFlow, now: float) -> bool:
+        return flow.unanswered >= UNANSWERED_MAX and now >= flow.asked_since + UNANSWERED_MAX * PROBE_S
 
     def _ask_silent(self, now: float) -> None:
         for member, at in list(self._silent.items()):

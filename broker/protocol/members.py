@@ -241,7 +241,7 @@ class Members:
     def take(self, link: Link, payload: bytes, now: float) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(MemberUpdate, payload)
-        link.charge(Kind.MEMBER, update.id, now)
+        link.charge_member(update.id, now)
         if update.id == self.own.id:
             if not self._guard.closed:  # else nobody believes who speaks in our name
                 self._overrule(update.version, now)
@@ -306,9 +306,10 @@ class Members:
         """
         if not self._guard.closed:
             return False
-        if update.id == link.peer_id and not self._guard.is_same(update.key, link.key):
-            raise Malformed(f"it announces the key {self._guard.label(update.key)}, and has shown another one")
         refusal = self._guard.refusal(update.key, update.name)
+        if refusal is None and update.id == link.peer_id and not self._guard.is_same(update.key, link.key):
+            # One that is not trusted may be its former one, in a word of it that is repeated over its new connection.
+            raise Malformed(f"it announces the key {self._guard.label(update.key)}, and has shown another one")
         if refusal is None and member is not None:
             if not self._guard.is_same(update.key, member.key):
                 refusal = "authentication", f"it takes the id of {member.name}, which has another key"

@@ -175,11 +175,14 @@ async def test_handshakes_are_judged_before_anything_is_bound(
         bind = made.bind
 
         def checked(address: str) -> None:
-            assert made in guarded, "bound without somebody to judge who connects"
             probe = made.context.socket(zmq.REP)
             try:
+                assert made in guarded, "bound without somebody to judge who connects"
                 with pytest.raises(zmq.ZMQError, match="in use"):  # the handler is there
                     probe.bind("inproc://zeromq.zap.01")
+            except BaseException:
+                made.close(0)
+                raise
             finally:
                 probe.close(0)
             binds.append(address)

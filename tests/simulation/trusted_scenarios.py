@@ -15,7 +15,8 @@ import simulated_scenarios
 import stored_scenarios
 from simulated_promises import check_promises
 from simulated_world import TOPICS, Broken, Program, Reader, World
-from trusted_rules import Ring
+from trusted_intruder import Intruder
+from trusted_rules import INTRUDER, Ring
 
 from broker.status import AccessRefused, Status
 
@@ -31,6 +32,7 @@ class TrustedScenario(simulated_scenarios.Scenario):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.ring = self.world.ring = Ring(self.world, self.names, self.random)
+        self.intruder: Intruder | None = None
         self._peace: dict[Program, int] = {}  # how many status events each had told when all was settled
         # The last one: what nobody reads cannot be told from what nobody was given, and big parcels cost time.
         self.operations = [(action, weight) for action, weight in self.operations if action != self.publish_blobs]
@@ -42,6 +44,13 @@ class TrustedScenario(simulated_scenarios.Scenario):
             (self.distrust, 0 if self.gentle else 3),
             (self.trust_again, 4),
         ]
+
+    def _begin(self) -> None:
+        super()._begin()
+        if self.random.random() < 0.5:
+            linked = self.random.sample(self.names, self.random.randint(1, 3))
+            self.intruder = Intruder(self.world, self.ring, self.random, linked)
+            self.operations.append((self.intruder.act, 25))
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -129,7 +138,8 @@ class TrustedScenario(simulated_scenarios.Scenario):
         """Check that of what was refused in peace both ends were told."""
         for one in self.world.now_alive.values():
             for status in one.endpoint.status:
-                if isinstance(status, AccessRefused) and status.right == "speak for":
+                lied = isinstance(status, AccessRefused) and status.right == "speak for"
+                if lied and INTRUDER not in {status.peer, status.refused_by}:
                     raise Broken(f"{one.name} says that somebody has lied: {status}")
             for name in self.world.component_of(one.name):
                 other = self.world.now_alive[name]

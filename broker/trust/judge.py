@@ -66,7 +66,8 @@ class Judge:
             holders.update((key.raw, Holder(label, key.raw, entry.names, grants)) for key in entry.keys)
         why_nobody = ""
         if access.expires and now >= access.expires:
-            why_nobody = f"the access rules have expired at {access.expires.isoformat()}, by the clock here: they have to be renewed"
+            when = f"{access.expires.isoformat()}, by the clock here"
+            why_nobody = f"the access rules have expired at {when}: they have to be renewed"
             refused.update((key, why_nobody) for key in holders)
             holders = {}
         judge = cls(holders, refused, access)

@@ -5,7 +5,7 @@
 #   make demo SECURE=1     the same with keys and access rules: all is encrypted, and an agent that poses as another is refused
 #   make test              the tests
 #   make simulation SEEDS=376      one simulated life of a mesh again, or several: SEEDS=1000-1099
-#   make simulation SEEDS=5 ONLY=stores      of one kind only: meshes (of events), stores or logs
+#   make simulation SEEDS=5 ONLY=stores      of one kind only: meshes (of events), stores, logs or trusted
 #   make soak              thousands of such lives (SEEDS=100000-104999)
 #   make kill-test         a million log records through 120 kills of writers, relay and collector, compared one by one
 #   make kill-test RECORDS=100000 KILLS=12 SEED=4      fewer, or one that failed again

@@ -259,7 +259,8 @@ class Node:
             return  # not for us, or from somebody who has gone
         body = frame[HEADER_BYTES + address.size :]
         if self.guard.closed and not self.transit.is_proved(member, link, address, own, header.kind, body):
-            self._refuse_relaying(link, address.origin, "speak for")
+            if not self.transit.is_outdated(member, address, own, header.kind, body):
+                self._refuse_relaying(link, address.origin, "speak for")
             return
         member.relayed |= link.peer_id != member.id
         try:
@@ -277,7 +278,7 @@ class Node:
             self.refusals.add(relay, right, "an unknown endpoint" if other is None else other.name)
 
     def _tell_stranger(self, update: MemberUpdate, why: str) -> None:
-        self._act(Tell(PeerRefused(update.name, "", "authentication", f"not let into the mesh: {why}")))
+        self.refusals.add_stranger("", "authentication", f"not let into the mesh: {why}", update.name)
 
     def _take(self, member: Member, entry: Entry, kind: int, body: bytes) -> None:
         if STORES <= kind < STORES_END:

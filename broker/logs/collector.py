@@ -158,7 +158,7 @@ class Collector:
             self._take_answer(source, wire.decode(Collected, body), now)
         else:
             wire.decode(NoStream, body)
-            if source.state == "following":
+            if source.state in {"following", "refused"}:
                 self._ask(source, now)
         self._deadlines.watch(source)
 

@@ -169,7 +169,7 @@ class Logs(Post):
         self._now = now
         self._look = True
         for writer in self.writers.values():
-            for member in writer.serving.shut_out(f"the access rules no longer let you collect {writer.name!r}"):
+            for member in writer.serving.rules_changed(f"the access rules no longer let you collect {writer.name!r}"):
                 self.refused(member, "log collect", writer.name)
         self.settle(now)
 

@@ -43,6 +43,7 @@ class Serving:
         self._sessions: dict[tuple[bytes, int], tuple[Session, Group]] = {}  # by endpoint and serial
         self._members: dict[bytes, tuple[Session, Group]] = {}  # the same, by member
         self._passing: dict[bytes, Group] = {}  # of collectors without a name
+        self._refused: dict[bytes, tuple[Member, int]] = {}  # by endpoint: who asked without the right to, and last as
         self.forgotten: set[str] = set()  # names whose cursors are to be removed
         self._carried: list[tuple[Session, int]] = []  # acknowledgements that a commit carries
         self._forgetting: set[str] = set()
@@ -76,6 +77,10 @@ class Serving:
         if former is not None and former[0].member.id == member.id and former[0].serial >= collect.serial:
             return  # it came late
         if refused:
+            if not member.grants.may_use_log("collect", self._writer.name):
+                self._refused[member.id] = member, collect.serial
+                if len(self._refused) > NAMES_MAX:
+                    del self._refused[next(iter(self._refused))]
             self._answer(member, collect.serial, refused, [], shared=False, start=0)
             return
         if former is not None:
@@ -213,12 +218,20 @@ class Serving:
 
     def member_forgotten(self, member: Member) -> None:
         """Let go of an endpoint that is no longer part of the mesh."""
+        self._refused.pop(member.id, None)
         for session, _ in [*self._sessions.values()]:
             if session.member is member:
                 self._end(session)
 
-    def shut_out(self, reason: str) -> list[Member]:
-        """End with those who have no right to collect, tell them why, and return who that is."""
+    def rules_changed(self, reason: str) -> list[Member]:
+        """End with those who have no right to collect any more, tell them why, and return who that is.
+
+        Those who were refused and have the right now are told to ask again.
+        """
+        for id_, (member, serial) in list(self._refused.items()):
+            if member.grants.may_use_log("collect", self._writer.name):
+                del self._refused[id_]
+                self._say_no(member, serial, "the access rules have changed: ask again")
         gone = [
             session
             for session, _ in self._sessions.values()

@@ -17,6 +17,7 @@ import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -114,6 +115,10 @@ class Listener:
             self.socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | _FAILED
         )
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
+        # ZeroMQ makes a folder for a path of its own choice, and removes it when it is bound no longer.
+        self._folder = Path(self.bound.removeprefix("ipc://")).parent if address.text == "ipc://*" else None
+        # For ipc://* ZeroMQ makes a folder, and removes it when it is no longer bound.
+        self._folder = Path(self.bound.removeprefix("ipc://")).parent if address.text == "ipc://*" else None
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
@@ -155,11 +160,14 @@ class Listener:
 
     async def _bind_again(self) -> None:
         """Bind to the address that was ours a moment ago, however long somebody else may have it meanwhile."""
-        told = False
+        told, folder = False, self._folder
         while True:
             try:
+                if folder is not None:
+                    folder.mkdir(mode=0o700)  # fails when it is somebody else's now
+                    folder = None
                 self.socket.bind(self.bound)
-            except zmq.ZMQError as error:
+            except (OSError, zmq.ZMQError) as error:
                 if not told:
                     _log.warning("%s: cannot be listened on with the new key yet: %s", self.bound, error.strerror)
                 told = True

@@ -20,6 +20,8 @@ __all__ = ["Courier"]
 
 # After a change of the graph flows are asked after this: word of it takes a moment to be everywhere.
 _CHANGE_S: Final = 0.05
+# Who was given up because it did not answer, though it is there, is asked again this seldom: it may trust us by now.
+_SELDOM_S: Final = 5.0
 
 
 class Courier:
@@ -40,6 +42,7 @@ class Courier:
         self._act = act
         self._congestion = congestion
         self._pending: dict[Member, None] = {}  # flows that may have something unreported
+        self._silent: dict[Member, float] = {}  # who is given up though it is there: when it is asked again
         self._due = float("inf")
         self._now = 0.0
 
@@ -97,6 +100,8 @@ class Courier:
         soon = now + _CHANGE_S
         for member in self._pending:
             flow = member.out
+            if not member.reachable:
+                flow.unanswered = 0  # no wonder
             if flow.probe_at is None or soon < flow.probe_at:
                 flow.probe_at = soon
         if self._pending:
@@ -115,13 +120,31 @@ class Courier:
             elif member.reachable:
                 if flow.probe_at is None:
                     flow.probe_at = now + PROBE_S
-                elif now >= flow.probe_at and flow.unanswered >= UNANSWERED_MAX:
+                elif now >= flow.probe_at and self._is_silent(flow, now):
                     self.give_up(member, f"it answered none of {UNANSWERED_MAX} questions")
+                    self._silent[member] = now + _SELDOM_S
                     continue
                 elif now >= flow.probe_at:
+                    if not flow.unanswered:
+                        flow.asked_since = now
                     self._ask(member, flow)
                     flow.probe_at = now + PROBE_S
                 self._due = min(self._due, flow.probe_at)
+        self._ask_silent(now)
+
+    @staticmethod
+    def _is_silent(flow: OutFlow, now: float) -> bool:
+        return flow.unanswered >= UNANSWERED_MAX and now >= flow.asked_since + UNANSWERED_MAX * PROBE_S
+
+    def _ask_silent(self, now: float) -> None:
+        for member, at in list(self._silent.items()):
+            if not member.out.away or not member.reachable:
+                del self._silent[member]  # it has answered; or when it can be reached again it is known
+            elif now >= at:
+                self._ask(member, member.out)
+                self._silent[member] = now + _SELDOM_S
+        if self._silent:
+            self._due = min(self._due, *self._silent.values())
 
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do."""
@@ -154,6 +177,7 @@ class Courier:
             self._losses.add(member.name, "out", "they passed while it was away", member.out.passed)
         else:
             self.give_up(member, reason)
+        self._silent.pop(member, None)
 
     def is_drained(self, members: Iterable[Member]) -> bool:
         """Whether all who can be reached have all that is for them."""

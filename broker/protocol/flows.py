@@ -73,7 +73,10 @@ REPORT_PARCELS: Final = 256
 # A report is not urgent unless room runs out: a thousand receivers of a rare event are not to answer at once.
 REPORT_DELAY_S: Final = 0.25
 PROBE_S: Final = 1.0
-# Questions without any answer, one a second, after which a receiver is given up that can be reached: as STALL_S.
+# Questions without any answer after which a receiver that can be reached is given up all the same: an endpoint answers
+# at once, and a line so slow that an answer takes longer brings reports of other parcels meanwhile.  It is asked sooner
+# after each change of ways: so they have to take as long besides as if it was asked once a :data:`PROBE_S`.
+# As STALL_S.
 UNANSWERED_MAX: Final = 30
 # Lost messages are told apart by topic and name up to so many of them.
 LOST_TOPICS_MAX: Final = 1000
@@ -144,7 +147,8 @@ class OutFlow:
         self.away = False  # given up: what is for it is only counted
         self.probe_at: float | None = None  # when to ask; None: not thought of yet
         self.probe_number = 0
-        self.unanswered = 0  # questions since the last report
+        self.unanswered = 0  # questions since the last report,
+        self.asked_since = 0.0  # and when the first of them was asked
         self._probe_last = 0  # the last message that went before the question
         self._outstanding = 0
         self._serial = 0

@@ -43,6 +43,7 @@ class Member(Struct, eq=False):
     grants: Grants = EVERYTHING  # what our access rules let it do
     announced: bytes = b""  # its last announcement in whole, with its signature, where there are keys
     seal_keys: tuple[bytes, bytes] | None = None  # of frames to it and from it, once they are needed
+    former_key: bytes = b""  # what it had before that
     _out: OutFlow | None = None
 
     @property

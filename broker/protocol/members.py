@@ -257,7 +257,7 @@ class Members:
             member = self._add(update, link)
         member.announced = announced
         if member.key != update.key:
-            member.key, member.seal_keys = update.key, None
+            member.former_key, member.key, member.seal_keys = member.key, update.key, None
         growth = len(neighbours) - len(member.neighbours)
         grows = growth > 0 or not member.version
         self._edges += growth
@@ -306,9 +306,10 @@ class Members:
         """
         if not self._guard.closed:
             return False
-        if update.id == link.peer_id and not self._guard.is_same(update.key, link.key):
-            raise Malformed(f"it announces the key {self._guard.label(update.key)}, and has shown another one")
         refusal = self._guard.refusal(update.key, update.name)
+        if refusal is None and update.id == link.peer_id and not self._guard.is_same(update.key, link.key):
+            # One that is not trusted may be its former one, in a word of it that is repeated over its new connection.
+            raise Malformed(f"it announces the key {self._guard.label(update.key)}, and has shown another one")
         if refusal is None and member is not None:
             if not self._guard.is_same(update.key, member.key):
                 refusal = "authentication", f"it takes the id of {member.name}, which has another key"

@@ -82,10 +82,14 @@ class Transit:
         """Whether a frame is from whom it says: it came straight from it, or has its seal."""
         if link.peer_id == member.id and self._guard.is_same(link.key, member.key):
             return True
+        return address.sealed and _is_sealed(self._seal_keys(member)[1], own, kind, body)
+
+    def is_outdated(self, member: Member, address: Address, own: Entry, kind: int, body: bytes) -> bool:
+        """Whether a frame has a seal with another key that it or we have, or had: it is no lie, and is sent again."""
         if not address.sealed:
             return False
-        expected = seal(self._seal_keys(member)[1], digest_of(kind, body), own.raw[PLACE])
-        return compare_digest(expected, own.raw[ENTRY_BYTES:])
+        keys = self._guard.other_seal_keys(member.key, member.former_key, self._id, member.id)
+        return any(_is_sealed(key, own, kind, body) for key in keys)
 
     # -- receiving and relaying ------------------------------------------------------------------------------------
 
@@ -129,3 +133,7 @@ class Transit:
             flags = header.flags & SEALED
             hop.send(OutFrame(header.kind, body, address_of(address.origin, entries), header.ttl - 1, flags))
             self.touched[hop] = None
+
+
+def _is_sealed(key: bytes, own: Entry, kind: int, body: bytes) -> bool:
+    return compare_digest(seal(key, digest_of(kind, body), own.raw[PLACE]), own.raw[ENTRY_BYTES:])

@@ -140,7 +140,7 @@ class Master:
             self._answer(request)
         if now >= self._forget_writers_at:
             self._forget_writers_at = now + _FORGET_WRITERS_S
-            for row in self._writers.forgotten(self._time_ns(now)):
+            for row in self._writers.forgotten(self._time_ns(now), self._asking):
                 self._draft.set_row(WRITERS, row, None)
         self.followers.tick(now)
         self.pump(now)

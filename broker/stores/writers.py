@@ -12,7 +12,7 @@ A writer that was not heard of for :data:`REMEMBER_NS` is forgotten.  Its own pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field
@@ -111,10 +111,13 @@ class Writers:
         if writer in self._writers:
             self._writers[writer].outcomes[outcome.number] = outcome
 
-    def forgotten(self, now_ns: int) -> Iterator[bytes]:
-        """Forget who was silent for long; give the rows to remove."""
+    def forgotten(self, now_ns: int, there: Container[bytes]) -> Iterator[bytes]:
+        """Forget who was silent for long and is not ``there`` any more; give the rows to remove.
+
+        What a writer that is there once asked may come again, from a relay that has kept it.
+        """
         for id_, writer in list(self._writers.items()):
-            if writer.heard_ns + REMEMBER_NS < now_ns:
+            if writer.heard_ns + REMEMBER_NS < now_ns and id_ not in there:
                 del self._writers[id_]
                 yield from (_row(id_, first) for first in writer.rows)
 

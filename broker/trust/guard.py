@@ -16,6 +16,7 @@ What is proved, and how:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Final
 
 from broker.trust.judge import EVERYTHING, NOTHING, Holder, Judge
@@ -27,6 +28,7 @@ __all__ = ["SEAL_BYTES", "Guard", "digest_of", "seal"]
 SEAL_BYTES: Final = 16
 _ANNOUNCED: Final = b"broker announcement 1\x00"
 _SEALED: Final = b"broker-seal-1"
+_AGREED_MAX: Final = 1024
 
 
 class Guard:
@@ -35,6 +37,8 @@ class Guard:
     def __init__(self, secret: SecretKey | None = None, judge: Judge | None = None) -> None:
         assert (secret is None) == (judge is None)
         self.closed = secret is not None  # False: everything is allowed
+        self._former: SecretKey | None = None  # our key before this one
+        self._agreed: dict[tuple[bytes, bytes], bytes] = {}
         self._take(secret, judge)
 
     def _take(self, secret: SecretKey | None, judge: Judge | None) -> None:
@@ -64,6 +68,9 @@ class Guard:
     def change(self, secret: SecretKey, judge: Judge) -> None:
         """Have another key, or go by other rules, from now on."""
         assert self.closed
+        if secret != self._secret:
+            self._former = self._secret
+            self._agreed.clear()
         self._take(secret, judge)
 
     def label(self, key: bytes) -> str:
@@ -110,6 +117,27 @@ class Guard:
         assert self._secret is not None
         shared = self._secret.agree(key)
         return _seal_key(shared, own_id, other_id), _seal_key(shared, other_id, own_id)
+
+    def other_seal_keys(self, key: bytes, former: bytes, own_id: bytes, other_id: bytes) -> Iterator[bytes]:
+        """Give the keys of the seals from an endpoint that one of us has changed: what has one of them is no forgery.
+
+        Nothing is let in by them.  They are for telling what was on its way while a key was changed from lies.
+        """
+        assert self._judge is not None
+        keys = dict.fromkeys((key, *([former] if former else ()), *self._judge.keys_of(key)))
+        for secret in (self._secret, self._former):
+            for other in keys:
+                if secret is not None and (secret is self._former or other != key):
+                    yield _seal_key(self._agree(secret, other), other_id, own_id)
+
+    def _agree(self, secret: SecretKey, key: bytes) -> bytes:
+        """Return what two keys agree on; remembered, so that forged frames do not cost that each time."""
+        pair = secret.public.raw, key
+        if pair not in self._agreed:
+            if len(self._agreed) >= _AGREED_MAX:
+                self._agreed.clear()
+            self._agreed[pair] = secret.agree(key)
+        return self._agreed[pair]
 
 
 def _seal_key(shared: bytes, sender: bytes, receiver: bytes) -> bytes:

@@ -78,6 +78,11 @@ class Judge:
         """Return who has a key; None for one that is not trusted (any more)."""
         return self._holders.get(key)
 
+    def keys_of(self, key: bytes) -> tuple[bytes, ...]:
+        """Return all keys of the entry that has a trusted one."""
+        holder = self._holders.get(key)
+        return () if holder is None else tuple(key.raw for key in self.access.trusted[holder.label].keys)
+
     def why_not(self, key: bytes) -> str:
         """Say why a key is not trusted."""
         return self._refused.get(key) or self.why_nobody or f"the key {text_of(key)} is not trusted here"
@@ -91,6 +96,10 @@ class Judge:
         entries = [e for e in self.access.trusted.values() if any(k.raw in self._holders for k in e.keys)]
         found = [entry for entry in entries if address in entry.addresses]
         return tuple(key for entry in found for key in entry.keys if key.raw in self._holders)
+
+    def why_nobody_at(self, address: str) -> str:
+        """Say why there are no keys of those who have an address; nothing when nobody has it."""
+        return "; ".join(self.why_not(e.keys[0].raw) for e in self.access.trusted.values() if address in e.addresses)
 
 
 def _why_not(label: str, entry: Trusted, now: datetime) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from simulated_world import BLOB_BYTES_MAX, Broken, Program, Publisher, Reader, World
+from trusted_rules import INTRUDER
 
 from broker.messages import Message
 from broker.protocol import flows as flows_module
@@ -82,9 +83,11 @@ def _check_status(program: Program) -> None:
                 linked[peer] += 1
             case PeerLost(peer, _, code):
                 linked[peer] -= 1
-                if code == "protocol":
+                if code == "protocol" and peer != INTRUDER:
                     raise Broken(f"{program.name}: {status}")
-            case PeerRefused(_, _, "protocol") | PeeringFailed(_, "protocol"):
+            case PeerRefused(peer, address, "protocol") if peer.partition("@")[0] != INTRUDER != address:
+                raise Broken(f"{program.name}: {status}")
+            case PeeringFailed(_, "protocol"):
                 raise Broken(f"{program.name}: {status}")
     if not program.endpoint.alive:
         return

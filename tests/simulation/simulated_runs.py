@@ -1,6 +1,7 @@
 """Many lives, in several processes: ``python tests/simulation/simulated_runs.py 1000-3000`` lives those seeds.
 
-There are lives of three kinds, *meshes* with events, *stores* and *logs*: each seed is one of each.
+There are lives of four kinds, *meshes* with events, *stores* and *logs*, and *trusted* ones, of all three, whose keys
+and access rules change: each seed is one of each.
 
 A seed that fails is printed with how to see it again; it belongs into seeds.txt once it is mended.
 """
@@ -29,17 +30,25 @@ import simulated_reach
 import simulated_scenarios
 import stored_reach
 import stored_scenarios
+import trusted_reach
+import trusted_scenarios
 from simulated_world import Broken
 
 __all__ = ["KINDS", "Tally", "kept_seeds", "live", "live_all"]
 
-KINDS = ("meshes", "stores", "logs")
+KINDS = ("meshes", "stores", "logs", "trusted")
 _MODULES: dict[str, tuple[Any, Any]] = {
     "meshes": (simulated_scenarios, simulated_reach),
     "stores": (stored_scenarios, stored_reach),
     "logs": (logged_scenarios, logged_reach),
+    "trusted": (trusted_scenarios, trusted_reach),
 }
-_SEEDS = {"meshes": "seeds.txt", "stores": "stored_seeds.txt", "logs": "logged_seeds.txt"}
+_SEEDS = {
+    "meshes": "seeds.txt",
+    "stores": "stored_seeds.txt",
+    "logs": "logged_seeds.txt",
+    "trusted": "trusted_seeds.txt",
+}
 
 _TOGETHER = 5
 

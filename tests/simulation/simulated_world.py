@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 from simulated_graph import reachable
-from trusted_rules import Ring
+from trusted_rules import INTRUDER, Ring
 
 import broker
 from broker.protocol.addresses import Address, Entry
@@ -36,6 +36,9 @@ __all__ = [
     "Reader",
     "World",
 ]
+
+# Who is linked with programs and is none of them.
+_INTRUDERS = {INTRUDER, f"{INTRUDER}@2"}
 
 # A publisher's name and which of its lives it was.
 Publisher = tuple[str, int]
@@ -301,7 +304,7 @@ class World:
         found = []
         for name, program in self.now_alive.items():
             members = program.endpoint.node.members
-            seen = {member.name for member in members.members.values() if member.reachable}
+            seen = {member.name for member in members.members.values() if member.reachable} - _INTRUDERS
             ought = self.component_of(name)
             if seen != ought:
                 found.append(f"{name} reaches {sorted(seen)}, not {sorted(ought)}")

@@ -24,11 +24,17 @@ from broker.trust.rights import Rights
 if TYPE_CHECKING:
     from simulated_world import Program, World
 
-__all__ = ["Policy", "Ring"]
+    from broker.testing import SimulatedEndpoint
+
+__all__ = ["INTRUDER", "Policy", "Ring"]
+
+# Its key is trusted, and it has no right.
+INTRUDER = "m"
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 # How long it takes until a change of the rules has come to everybody who is not paused.
 _SPREAD_S = 1.0
+_INTRUDERS = SecretKey(hashlib.sha256(b"intruder").digest())
 
 
 @attrs.frozen
@@ -42,7 +48,7 @@ class Policy:
     refused: frozenset[str] = frozenset()
 
     def trusts(self, name: str) -> bool:
-        return name not in self.refused
+        return name not in self.refused and name != INTRUDER
 
     def may_publish(self, name: str, topic: str) -> bool:
         return self.trusts(name) and any(topic.startswith(prefix) for prefix in self.publish[name])
@@ -66,6 +72,7 @@ class Policy:
             )
             for name, keys in self.keys.items()
         }
+        trusted[INTRUDER] = Trusted(keys=(_INTRUDERS.public,))
         return Judge.of(Access(trusted=trusted), _NOW)
 
 
@@ -78,11 +85,13 @@ class Ring:
         self.random = chance
         self._made = 0
         self.secrets = {name: self._secret(name) for name in names}
+        self.secrets[INTRUDER] = _INTRUDERS
         everything: Mapping[str, tuple[str, ...]] = dict.fromkeys(names, ("",))
-        keys = {name: (secret,) for name, secret in self.secrets.items()}
+        keys = {name: (self.secrets[name],) for name in names}
         self.policy = Policy(keys, everything, everything, frozenset(names))
         self.applied: dict[Program, list[tuple[float, Policy]]] = defaultdict(list)
         self.rotating: set[str] = set()
+        self.intruder: SimulatedEndpoint | None = None
         self.hasty: set[str] = set()  # whose old key was taken back before everybody had heard of the new one
         self.rotations = 0
         self.changes = 0
@@ -131,6 +140,9 @@ class Ring:
 
     def _spread(self, policy: Policy) -> None:
         cluster = self.world.cluster
+        if self.intruder is not None:
+            self.intruder.node.trust(_INTRUDERS, policy.judge(), cluster.now())
+            self.intruder.round_done()
         for program in list(self.world.now_alive.values()):
             at = cluster.now() + self.random.uniform(0.0, _SPREAD_S)
             cluster.call_at(at, lambda program=program: self.apply(program))  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """Random lives of meshes with keys and access rules, which change in the middle of them.
 
-Of three seeds one is a life of a mesh of events, with rights given and taken, programs distrusted and trusted again, and
-keys changed; and one each of stores and of log streams, in which keys are changed.
+Of three seeds one is a life of a mesh of events, with rights given and taken, programs distrusted and trusted again,
+and keys changed; and one each of stores and of log streams, in which keys are changed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import logged_scenarios
 import simulated_scenarios
 import stored_scenarios
 from simulated_promises import check_promises
-from simulated_world import TOPICS, Broken, Note, Program, Reader, World
-from trusted_rules import Policy, Ring
+from simulated_world import TOPICS, Broken, Program, Reader, World
+from trusted_intruder import Intruder
+from trusted_rules import INTRUDER, Ring
 
 from broker.status import AccessRefused, Status
 
-__all__ = ["OPERATIONS", "Scenario", "TrustedScenario"]
+__all__ = ["FAULTS_MIN", "OPERATIONS", "Scenario", "TrustedScenario"]
 
-OPERATIONS = simulated_scenarios.OPERATIONS
+OPERATIONS, FAULTS_MIN = simulated_scenarios.OPERATIONS, simulated_scenarios.FAULTS_MIN
 _PREFIXES = (("",), ("host/",), ("host/a/", "n"), ("net/", "host/ä"), ("host/a/disk",), ())
 
 
@@ -31,6 +32,7 @@ class TrustedScenario(simulated_scenarios.Scenario):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.ring = self.world.ring = Ring(self.world, self.names, self.random)
+        self.intruder: Intruder | None = None
         self._peace: dict[Program, int] = {}  # how many status events each had told when all was settled
         # The last one: what nobody reads cannot be told from what nobody was given, and big parcels cost time.
         self.operations = [(action, weight) for action, weight in self.operations if action != self.publish_blobs]
@@ -42,6 +44,13 @@ class TrustedScenario(simulated_scenarios.Scenario):
             (self.distrust, 0 if self.gentle else 3),
             (self.trust_again, 4),
         ]
+
+    def _begin(self) -> None:
+        super()._begin()
+        if self.random.random() < 0.5:
+            linked = self.random.sample(self.names, self.random.randint(1, 3))
+            self.intruder = Intruder(self.world, self.ring, self.random, linked)
+            self.operations.append((self.intruder.act, 25))
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -128,6 +137,10 @@ class TrustedScenario(simulated_scenarios.Scenario):
     def _check_told(self) -> None:
         """Check that of what was refused in peace both ends were told."""
         for one in self.world.now_alive.values():
+            for status in one.endpoint.status:
+                lied = isinstance(status, AccessRefused) and status.right == "speak for"
+                if lied and INTRUDER not in {status.peer, status.refused_by}:
+                    raise Broken(f"{one.name} says that somebody has lied: {status}")
             for name in self.world.component_of(one.name):
                 other = self.world.now_alive[name]
                 policy = self.ring.policy
@@ -166,6 +179,3 @@ class Scenario:
     def run(self) -> None:
         """Live, heal, settle, and check; raises Broken."""
         self.life.run()
-
-
-_ = (Note, Policy)

@@ -147,8 +147,11 @@ def test_a_writer_that_is_silent_for_a_day_is_forgotten() -> None:
     kept = journal()
     keep(kept, 1, 2)
     writers = Writers(kept)
-    assert list(writers.forgotten(NOW_NS + REMEMBER_NS)) == []
-    rows = list(writers.forgotten(NOW_NS + REMEMBER_NS + 1))
+    assert list(writers.forgotten(NOW_NS + REMEMBER_NS, ())) == []
+    assert (
+        list(writers.forgotten(NOW_NS + REMEMBER_NS + 1, {WRITER})) == []
+    )  # it is there: what it asked may come again
+    rows = list(writers.forgotten(NOW_NS + REMEMBER_NS + 1, ()))
     assert sorted(rows) == [key for key, _ in kept.rows(WRITERS)]
     assert taken(writers, asked(1)) == ([1], [], [])
 

@@ -10,9 +10,8 @@ from collections import Counter
 
 import pytest
 from msgspec import structs
-from trust_mesh import ALL, NOW, RELAY, Intruder, Mesh, Reading, Rights, secret_of, values
+from trust_mesh import ALL, NOW, RELAY, Intruder, Line, Mesh, Reading, Rights, secret_of, values
 
-import broker
 from broker.protocol import frames
 from broker.protocol.addresses import Address, address_of, entry_of
 from broker.protocol.announcements import update_of, whole
@@ -38,18 +37,13 @@ from broker.status import AccessRefused, MessagesLost, PeerLost, PeerRefused
 from broker.testing import SimulatedEndpoint
 from broker.trust.judge import Judge
 
-
-@broker.log_record("trust.Line")
-class Line:
-    value: int
-
-
 FEW = Rights(publish=("m/",), subscribe=("m/",))
 
 
-def between(rights: Rights, *, other_way: bool = False) -> tuple[Mesh, Intruder]:
-    """Return a mesh in which ``m`` lies between ``a`` and ``p``."""
+def between(rights: Rights, *, other_way: bool = False, names: tuple[str, ...] = ()) -> tuple[Mesh, Intruder]:
+    """Return a mesh in which ``m``, which may have these names, too, lies between ``a`` and ``p``."""
     mesh = Mesh({"a": ALL, "p": ALL, "r": ALL, "m": rights})
+    mesh.rule("m", names=names)
     mesh.add("a")
     mesh.add("p")
     if other_way:
@@ -299,7 +293,7 @@ def test_nobody_can_announce_for_another(lie: dict[str, object], relays: bool) -
 
 @pytest.mark.parametrize("signs", [True, False])
 def test_nobody_can_sign_for_another_with_its_own_key(signs: bool) -> None:
-    mesh, intruder = between(RELAY, other_way=True)
+    mesh, intruder = between(RELAY, other_way=True, names=("p",))
     update = announced(mesh, "p", version=1_000, key=secret_of("m").public.raw if signs else secret_of("p").public.raw)
     links = {edge.id: edge for edge in update.neighbours}
     signed = whole(update, links, intruder.node.guard.sign(whole(update, links)))
@@ -382,6 +376,7 @@ def test_who_may_not_relay_is_not_believed_what_others_want() -> None:
     update = InterestUpdate(mesh["p"].node.id, 0, 50, True, (), ())
     intruder.say(mesh["a"], Kind.INTERESTS, frames.encode(update))
     mesh.run(0.5)
+    assert mesh.member("a", "p").interests_version < 50  # type: ignore[union-attr]
     mesh["a"].publish("x/1", Reading(1))
     mesh.run(0.5)
     assert values(reader) == [1]
@@ -545,7 +540,7 @@ def test_nobody_can_answer_in_a_masters_place() -> None:
     mesh.run(1.0)
     serial = mesh["a"].node.stores.clones["s"].serial
     a = mesh["a"].node.id
-    operations = store_wire.encode(Operations("s", 0, 1, [b"made up"]))
+    operations = store_wire.encode(Operations("s", 0, b"1234", [b"made up"]))
     followed = store_wire.encode(
         Followed("s", serial, True, True, store_wire.where(master.position), 0, master.position.sequence)
     )

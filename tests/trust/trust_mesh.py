@@ -24,7 +24,7 @@ from broker.trust.judge import Judge
 from broker.trust.keys import SecretKey
 from broker.trust.rights import ALL, Rights
 
-__all__ = ["ALL", "NOW", "RELAY", "Intruder", "Mesh", "Reading", "Rights", "secret_of", "values"]
+__all__ = ["ALL", "NOW", "RELAY", "Intruder", "Line", "Mesh", "Reading", "Rights", "secret_of", "values"]
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RELAY = Rights(relay=True)
@@ -32,6 +32,11 @@ RELAY = Rights(relay=True)
 
 @broker.event(name="trust.Reading")
 class Reading:
+    value: int
+
+
+@broker.log_record("trust.Line")
+class Line:
     value: int
 
 

@@ -2,8 +2,9 @@
 
 A budget is a bucket of tokens: it holds so many at first, gets some a second and never holds more than at first.  An
 endpoint keeps to the rates by itself, or nearly: it tells of its links ten times a second at most.  What it wants it
-tells as often as its program subscribes; a program that does so tens of thousands of times in a row is cut off once,
-and tells all of it anew in a few frames when it is linked again.
+tells as often as its program subscribes: one subscription after the other, each awaited, is within the rate, and so are
+a hundred thousand at one moment; a program that makes more of them is cut off once, and tells all of it anew in a few
+frames when it is linked again.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class Pace(Struct, frozen=True):
 # A peer's word of itself: five times what an endpoint says (members.ANNOUNCE_S).
 MEMBER_PACE: Final = Pace(50.0, 200.0, "word of its links")
 # What a peer wants: each change of one topic; what it tells when it is linked first is free.
-INTERESTS_PACE: Final = Pace(10_000.0, 200_000.0, "changes of what it wants")
+INTERESTS_PACE: Final = Pace(30_000.0, 600_000.0, "changes of what it wants")
 # A change costs everybody so much beyond its topics: it is passed on and answered by itself.
-CHANGE_COST: Final = 10
+CHANGE_COST: Final = 5
 # Word of others that it passes on: a mesh of ten thousand that starts at one moment, ten changes of each.
 OTHERS_PACE: Final = Pace(5_000.0, 100_000.0, "word of others")
 

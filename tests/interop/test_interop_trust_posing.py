@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 import trio
-import zmq
 from interop_members import LOOPBACK
 from interop_programs import Sample, next_status
 from interop_trust import CurvePeer, Realm, flow, linked, pair, until
@@ -132,15 +131,7 @@ async def test_who_takes_a_routing_id_as_its_owner_goes_is_not_taken_for_it(real
             await owner.answer(Kind.WELCOME, Welcome)
             (identity,) = listener._wires
         # From here on the loop stands still.
-        until_gone(listener, identity)
-        with mallory(realm, address, identity) as thief:
-            bye = frames.pack_header(Kind.BYE, 0, 0, 0, 0) + frames.encode(Refusal("bye", "the thief was here"))
-            for _ in range(3):
-                thief.socket.send(bye)
-            deadline = time.monotonic() + 5
-            while not readable(listener.socket):
-                assert time.monotonic() < deadline
-                time.sleep(0.001)  # noqa: ASYNC251
+        with thief_of(identity, realm, address, listener):
             assert identity in listener._wires
             listener._read()
             end = await next_status(told, broker.PeerInterrupted, broker.PeerLost)
@@ -148,17 +139,25 @@ async def test_who_takes_a_routing_id_as_its_owner_goes_is_not_taken_for_it(real
             assert end.peer == "there@2"
 
 
-def until_gone(listener: Listener, identity: bytes) -> None:
-    """Wait, without letting anybody else run, until ZeroMQ has forgotten an identity."""
-    deadline = time.monotonic() + 5
+@contextmanager
+def thief_of(identity: bytes, realm: Realm, address: str, listener: Listener) -> Iterator[None]:
+    """Somebody who has taken an identity and said BYE, which ZeroMQ has received; nobody else runs meanwhile.
+
+    It is ignored as long as ZeroMQ has not forgotten the one who had the identity before.
+    """
+    bye = frames.pack_header(Kind.BYE, 0, 0, 0, 0) + frames.encode(Refusal("bye", "the thief was here"))
+    deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        try:
-            listener.socket.send(identity, zmq.NOBLOCK | zmq.SNDMORE)
-        except zmq.ZMQError:
-            return
-        listener.socket.send(b"", zmq.NOBLOCK)
-        time.sleep(0.001)
-    raise AssertionError("its connection is not closed")
+        with mallory(realm, address, identity) as thief:
+            for _ in range(3):
+                thief.socket.send(bye)
+            patience = time.monotonic() + 0.3
+            while time.monotonic() < patience:
+                if readable(listener.socket):
+                    yield
+                    return
+                time.sleep(0.001)
+    raise AssertionError("ZeroMQ gives the identity to nobody else")
 
 
 # -- relays ----------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ MODULES = {
 
 COUNT_HELP = (
     "events, records, round trips, subscriptions, puts, entries or simulated seconds in a repetition; "
-    "endpoints in the largest mesh"
+    "endpoints in the largest mesh; attacks"
 )
 
 

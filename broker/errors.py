@@ -8,6 +8,8 @@ value, the topic or the peer, and says what to do.
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = [
     "AccessError",
     "AddressError",
@@ -144,6 +146,18 @@ class AccessError(BrokerError, ValueError):
     """Access rules that make no sense; the text says where."""
 
 
+_KINDS: Final = {"store": "store", "log": "log stream"}
+_VERBS: Final = {"read": "read", "write": "write", "collect": "collect", "master": "be master of"}
+
+
+def in_words(right: str, what: str) -> str:
+    """Say a right as people do: "store write" is to "write the store 'hosts'"."""
+    kind, _, verb = right.partition(" ")
+    if kind in _KINDS and verb in _VERBS:
+        return f"{_VERBS[verb]} the {_KINDS[kind]} {what!r}"
+    return f"{right} {what!r}"
+
+
 class NotPermitted(BrokerError, PermissionError):
     """The access rules do not let a key do that.
 
@@ -152,7 +166,7 @@ class NotPermitted(BrokerError, PermissionError):
     """
 
     def __init__(self, key: str, right: str, what: str, where: str = "here") -> None:
-        super().__init__(f"{key} has no right to {right} {what!r}: the access rules {where} do not give it")
+        super().__init__(f"{key} has no right to {in_words(right, what)}: the access rules {where} do not give it")
         self.key = key
         self.right = right
         self.what = what

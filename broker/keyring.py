@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from broker.errors import AccessError, BadKey, KeyFileError
 from broker.trust.access import Access, is_label
-from broker.trust.keys import SecretKey
+from broker.trust.keys import SecretKey, is_key_text
 from broker.trust.toml import TEXT_MAX, parse_access
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
 ACCESS_NAME: Final = "access.toml"
 _SUFFIX: Final = ".key"
 _KEY_BYTES_MAX: Final = 16_384
+_NAMED_MAX: Final = 10  # keys, in an error
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 # Without O_NONBLOCK the opening of a named pipe would wait for somebody to write to it.
@@ -82,6 +83,9 @@ def key_path(keys: AnyPath) -> Path:
     A text without a slash that does not end in ``.key`` is a name.
     """
     if isinstance(keys, str) and "/" not in keys and not keys.endswith(_SUFFIX):
+        if is_key_text(keys):
+            # It may be a secret: it is not repeated.
+            raise KeyFileError("keys", "this is a key itself: give the name of its file, such as web-01, or a path")
         if not is_label(keys):
             raise KeyFileError(keys, "neither the name of a key (letters, digits and . _ -, at most 100) nor a path")
         return directory() / f"{keys}{_SUFFIX}"
@@ -104,7 +108,7 @@ def read_key(path: AnyPath) -> KeyFile:
     except _Refused as refused:
         raise KeyFileError(str(path), str(refused)) from None
     except FileNotFoundError:
-        raise KeyFileError(str(path), f"there is no such file: make a key with {_how_to_make(path)}") from None
+        raise KeyFileError(str(path), f"there is no such file: {_how_to_find(path)}") from None
     except OSError as error:
         raise KeyFileError(str(path), f"cannot be read: {error.strerror}") from error
     try:
@@ -115,10 +119,12 @@ def read_key(path: AnyPath) -> KeyFile:
         raise KeyFileError(str(path), f"no key file: {what}") from None
 
 
-def _how_to_make(path: Path) -> str:
+def _how_to_find(path: Path) -> str:
     name = path.stem if is_label(path.stem) else "NAME"
     where = "" if path.parent == directory() else f" --dir {path.parent}"
-    return f"broker keys new {name}{where}"
+    there = sorted(file.stem for file in path.parent.glob(f"*{_SUFFIX}"))[:_NAMED_MAX]
+    known = f"the keys there are {', '.join(there)}; " if there else ""
+    return f"{known}make a key with broker keys new {name}{where}"
 
 
 def _parse_key(path: Path, raw: bytes) -> KeyFile:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from broker.errors import in_words
+
 __all__ = [
     "AccessRefused",
     "AccessRules",
@@ -100,7 +102,8 @@ class PeerRefused(Status, frozen=True):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.peer} ({self.address}): refused ({self.code}): {self.reason}"
+        where = f" ({self.address})" if self.address else ""
+        return f"{self.peer}{where}: refused ({self.code}): {self.reason}"
 
 
 class AccessRefused(Status, frozen=True):
@@ -120,8 +123,8 @@ class AccessRefused(Status, frozen=True):
 
     def __str__(self) -> str:
         return (
-            f"{self.peer} (key {self.key}): has no right to {self.right} {self.what!r}: "
-            f"refused {self.count} times by {self.refused_by}"
+            f"{self.peer} (key {self.key}): has no right to {in_words(self.right, self.what)}: "
+            f"refused {'once' if self.count == 1 else f'{self.count} times'} by {self.refused_by}"
         )
 
 

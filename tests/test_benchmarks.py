@@ -293,6 +293,13 @@ def test_the_table_of_lags_has_each_side_at_each_rate_and_what_a_backlog_costs()
     assert found["figures"].keys() >= found["limits"].keys()
 
 
+def test_the_table_of_attacks_has_what_is_kept_and_what_is_left_behind() -> None:
+    (row,) = _run("hostile", "1")["rows"]
+    assert row["events/s"] > 0
+    assert 0 < row["p50, us"] <= row["p99, us"]
+    assert row["files after"] == 0
+
+
 def test_a_directory_on_disk_is_not_in_memory() -> None:
     with directory_on_disk() as directory:
         assert directory.is_dir()
@@ -300,7 +307,7 @@ def test_a_directory_on_disk_is_not_in_memory() -> None:
     assert not directory.exists()
 
 
-TABLES = {"scale", "store-snapshot", "store-container", "log-lag"}
+TABLES = {"scale", "hostile", "store-snapshot", "store-container", "log-lag"}
 COMPARISONS = [name for name in MODULES if name not in TABLES]
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
 from processes import ROOT, Program, finished, started
+
+from broker.cli.app import run_app
 
 AGENT = "examples/agent.py"
 MANAGER = "examples/manager.py"
 LEADER = "examples/state_leader.py"
 MEMBER = "examples/state_member.py"
 TESTS = "examples/test_agent.py"
+SECURED = "examples/secured.py"
 SHIPPING = str(ROOT / "examples/log_shipping.py")
 DATABASE = str(ROOT / "examples/log_to_database.py")
 
@@ -81,6 +85,31 @@ async def test_members_see_each_other_come_leave_and_die() -> None:
             assert (leader_gone, await leader.end()) == (0, 0)
             for program in (one, leader):
                 assert "Traceback" not in "".join(await program.err.rest())
+
+
+async def test_an_agent_with_a_key_is_held_to_its_rights_and_ends_when_it_is_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BROKER_KEYS", str(tmp_path))
+    monkeypatch.delenv("BROKER_ACCESS", raising=False)
+    for name, group in (("manager", "operators"), ("web-01", "agents")):
+        assert run_app(["keys", "new", name]) == 0
+        assert run_app(["keys", "trust", capsys.readouterr().out.strip(), "--name", name, "--group", group]) == 0
+    async with started(SECURED, "manager", "tcp://127.0.0.1:0") as manager:
+        address = await address_of(manager)
+        async with started(SECURED, "agent", "web-01", address) as agent:
+            await agent.out.next_with("web-01 has no right to publish 'host/db-01/load'")
+            await manager.out.next_with("host/web-01/load: ")
+            assert run_app(["keys", "revoke", "web-01"]) == 0
+            await manager.out.next_with("lost: the key of web-01 has been revoked")
+            await agent.out.next_with("it does not trust our key")
+            for program in (agent, manager):
+                program.interrupt()
+                assert await program.end() == 0
+                assert "Traceback" not in "".join(await program.err.rest())
+    assert not any("host/db-01" in line for line in manager.out.seen)
+    code, _, errors = await finished(SECURED, "agent", "web-02", address)
+    assert (code, "the keys there are manager, web-01; make a key with" in errors) == (1, True)
 
 
 async def test_every_record_of_an_agent_is_printed_in_order_though_both_are_killed(tmp_path: Path) -> None:

@@ -14,7 +14,17 @@ from broker.cli.keysform import holder_of
 from broker.cli.running import InputError
 from broker.cli.standard import note, printable
 from broker.errors import KeyFileError
-from broker.keyring import KeyFile, access_beside, alone_at, directory, key_path, read_key, replace_key, write_key
+from broker.keyring import (
+    KeyFile,
+    access_beside,
+    alone_at,
+    directory,
+    key_path,
+    read_access,
+    read_key,
+    replace_key,
+    write_key,
+)
 from broker.trust.access import is_label
 from broker.trust.keys import PublicKey, SecretKey
 
@@ -43,7 +53,8 @@ def new(name: str, folder: Path | None, say: Say, *, force: bool) -> int:
     say(f"{key.secret.public}\n")
     shown = name if folder is None else str(path)
     note(f"wrote {path}, for you alone; the line above is its public key, for everybody")
-    note(f"next, where it is to be trusted: broker keys trust {key.secret.public} --name {name} --group agents")
+    note(f"next, where it is to be trusted: broker keys trust {key.secret.public} --name {name} --group GROUP")
+    note("GROUP says what it may do: agents, readers or operators at first, or one of your own ('broker keys group')")
     note(f"then use it: broker sub ... --keys {shown}, or Endpoint(keys={shown!r})")
     return 0
 
@@ -94,6 +105,9 @@ def prepare(keys: str, access: Path | None, say: Say) -> int:
     """
     path = key_path(keys)
     aside = _next_of(path)
+    rules_path = access or access_beside(path)
+    if not path.exists() and rules_path.exists() and path.stem in read_access(rules_path).trusted:
+        raise InputError(f"{path} is not here: a key is changed on the host that has its file, {path.stem}'s")
     with alone_at(path.parent):
         now = read_key(path)
         if aside.exists():
@@ -102,7 +116,6 @@ def prepare(keys: str, access: Path | None, say: Say) -> int:
         else:
             coming = write_key(aside, now.name, SecretKey.generate(), like=path)
     say(f"{coming.secret.public}\n")
-    rules_path = access or access_beside(path)
     note(f"{aside} is the key to come, with the public key above")
     note(_trust_beside(rules_path, now.secret.public, coming.secret.public))
     note("next: copy the access rules to all who trust it; then: " + _command(keys, access, "--finish"))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from rich.console import Console
@@ -22,6 +22,7 @@ from broker.cli.running import FAILED, InputError, counted
 from broker.cli.standard import note, printable
 from broker.errors import AccessError
 from broker.keyring import alone_at, read_access, read_key
+from broker.net.address import parse_address
 from broker.trust.access import Access, Trusted
 from broker.trust.keys import PublicKey
 from broker.trust.rights import Rights
@@ -29,11 +30,15 @@ from broker.trust.rights import Rights
 __all__ = ["check", "define", "list_trusted", "revoke", "trust"]
 
 Say = Callable[[str], None]
+# Each endpoint goes by its own file: what only one of them says is refused by the others.
+_COPY: Final = "where others go by the same rules, copy the file to them"
 
 
 def trust(path: Path, text: str, name: str, given: Mapping[str, Any], rights: Mapping[str, Any], *, add: bool) -> int:
     """Trust a key by a name; what was given of the entry and of its rights takes the place of what there is."""
     key = PublicKey.parse(sys.stdin.readline() if text == "-" else text)
+    for address in given.get("addresses", ()):
+        parse_address(address, to_dial=True)
     with alone_at(path.parent):
         rules = Rules(path)
         entry = _entry_for(rules.access, key, name, add=add)
@@ -58,6 +63,9 @@ def trust(path: Path, text: str, name: str, given: Mapping[str, Any], rights: Ma
         )
     else:
         note(f"{name} may: {rights_text(may)}")
+    if state_of(entry, rules.access, datetime.now(UTC)) == "expired":
+        note("but its trust has expired: --expires TIME says until when it is to be trusted")
+    note(_COPY)
     return 0
 
 
@@ -91,6 +99,7 @@ def define(path: Path, name: str, rights: Mapping[str, Any]) -> int:
     members = [label for label, entry in rules.access.trusted.items() if name in entry.groups]
     note(f"{path}: each of the group {name} may: {rights_text(rules.access.groups[name])}")
     note(f"it has {counted(len(members), 'member')}{': ' if members else ''}{', '.join(members[:20])}")
+    note(_COPY)
     return 0
 
 
@@ -114,7 +123,7 @@ def revoke(path: Path, name: str) -> int:
         if not entry.revoked:
             rules.trust(name, msgspec.structs.replace(entry, revoked=True))
     note(f"{path}: {name} is revoked: endpoints that use this file cut it off within a second")
-    note("copy the file to all others that trust it")
+    note(_COPY)
     return 0
 
 

@@ -18,7 +18,7 @@ from broker.keyring import load_access, write_access
 from broker.trust.access import Access, Trusted
 from broker.trust.layout import Statement, statements, value_end
 from broker.trust.rights import Rights
-from broker.trust.toml import Value, format_access, format_entry, format_group, key_text, parse_access, value_text
+from broker.trust.toml import Value, format_entry, format_group, key_text, parse_access, value_text
 
 __all__ = ["Rules"]
 
@@ -66,7 +66,8 @@ class Rules:
     def trust(self, label: str, entry: Trusted) -> None:
         """Let an entry be so, a new one or one that is there, and write the file."""
         before = self.access.trusted.get(label)
-        _check(Access(trusted={label: entry}, groups=self.access.groups))
+        groups = [format_group(name, rights) for name, rights in self.access.groups.items()]
+        _check([*groups, format_entry(label, entry)])
         wanted = msgspec.structs.replace(self.access, trusted={**self.access.trusted, label: entry})
         if before is None:
             text = self._with_table(format_entry(label, entry))
@@ -77,7 +78,7 @@ class Rules:
     def define(self, name: str, rights: Rights) -> None:
         """Let a group have these rights, a new one or one that is there, and write the file."""
         before = self.access.groups.get(name)
-        _check(Access(groups={name: rights}))
+        _check([format_group(name, rights)])
         wanted = msgspec.structs.replace(self.access, groups={**self.access.groups, name: rights})
         if before is None:
             text = self._with_table(format_group(name, rights))
@@ -101,10 +102,10 @@ class Rules:
         self._text = text
 
 
-def _check(access: Access) -> None:
+def _check(tables: Sequence[str]) -> None:
     """Refuse what a file may not say, by its place there; it has no line yet."""
     try:
-        parse_access(format_access(access))
+        parse_access("\n".join(tables))
     except AccessError as error:
         raise AccessError(re.sub(r"^line \d+: ", "", str(error))) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 
@@ -83,11 +84,15 @@ class Pub:
 
     async def _publish_lines(self, endpoint: broker.Endpoint) -> None:
         lines = Lines()
+        if os.isatty(0):
+            note("no JSON_ARG: events are read from standard input, one a line, until Ctrl-D ('[]' is one without any)")
         try:
             while (line := await lines.read()) is not None:
                 await self._publish(endpoint, *to_publish(line.decode(), self.topic, self.event))
         except _LINE_ERRORS as error:
             raise InputError(f"line {lines.number}: {error}") from None
+        if not self.sent:
+            note("no events sent: no JSON_ARG was given, and nothing came from standard input")
 
     async def _publish(self, endpoint: broker.Endpoint, topic: str, event: broker.Event) -> None:
         if not self.sent and self.wait:

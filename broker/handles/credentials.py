@@ -27,6 +27,10 @@ __all__ = ["LOOK_S", "Credentials"]
 LOOK_S: Final = 0.2
 # A file that is written over and over is not waited for any longer: so many looks.
 _RESTLESS_MAX: Final = 2
+_UNKNOWN_KEY: Final = (
+    "it is not known which key is to be expected there: say peer(..., key=...) or --peer-key, or give the address in "
+    "the access rules, as it is dialled ('broker keys trust KEY --name PEER --address ADDRESS')"
+)
 
 
 class _Resting:
@@ -139,10 +143,7 @@ class Credentials:
         """Say why there are no keys to be expected at an address."""
         key = self._pinned.get(address)
         if key is None:
-            return self.judge.why_nobody or (
-                "it is not known which key is to be expected there: say peer(..., key=...), or give the address in the "
-                "access rules ('broker keys trust KEY --name PEER --address ADDRESS')"
-            )
+            return self.judge.why_nobody or self.judge.why_nobody_at(address) or _UNKNOWN_KEY
         keys = (
             (key,)
             if isinstance(key, PublicKey)

@@ -151,7 +151,10 @@ class Dialled:
         if event == zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
             if value == OTHER_MECHANISM:
                 if self._key is None:
-                    return "authentication", "it asks for keys, and this endpoint has none: give Endpoint(keys=...)"
+                    return (
+                        "authentication",
+                        "it asks for keys, and this endpoint has none: give Endpoint(keys=...), or --keys NAME",
+                    )
                 return "authentication", "it has no keys, and we talk only to who has: start it with keys, too"
             return "foreign", "what listens there does not speak ZeroMQ: is the port right?"
         # A proxy whose program is away closes without a word, or one just dying; half of the time, so does one that has
@@ -165,7 +168,10 @@ class Dialled:
             why = "is the port right, does it ask for keys, and this endpoint has none?"
             return "cut", f"what listens there closed the connection without a word of ZeroMQ: {why}"
         if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
-            return "authentication", "it does not trust our key: 'broker keys trust' at its end, or has it expired?"
+            return (
+                "authentication",
+                "it does not trust our key: 'broker keys trust' at its end, or has it expired, or been revoked?",
+            )
         if event == zmq.Event.DISCONNECTED:
             return "cut", "the connection was closed"
         return None

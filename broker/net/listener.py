@@ -17,6 +17,7 @@ import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -49,10 +50,11 @@ _log = logging.getLogger("broker")
 
 # Closed wires whose late frames are ignored; older ones are forgotten.
 _CLOSED_MAX: Final = 4096
+_FIRST_BYTES_MAX: Final = 128 << 10
 # Who is hung up and sends more than this has not heard of it, or does not care.
 _LATE_BYTES_MAX: Final = 64 << 10
 # How often connections are looked after, as long as there are any.
-_LOOK_S: Final = 0.2
+_LOOK_S: Final = 0.1
 
 # How long to wait before a port is tried again that somebody took while we were not bound to it.
 _BIND_AGAIN_S: Final = 0.1
@@ -113,6 +115,10 @@ class Listener:
             self.socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | _FAILED
         )
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
+        # ZeroMQ makes a folder for a path of its own choice, and removes it when it is bound no longer.
+        self._folder = Path(self.bound.removeprefix("ipc://")).parent if address.text == "ipc://*" else None
+        # For ipc://* ZeroMQ makes a folder, and removes it when it is no longer bound.
+        self._folder = Path(self.bound.removeprefix("ipc://")).parent if address.text == "ipc://*" else None
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
@@ -154,11 +160,14 @@ class Listener:
 
     async def _bind_again(self) -> None:
         """Bind to the address that was ours a moment ago, however long somebody else may have it meanwhile."""
-        told = False
+        told, folder = False, self._folder
         while True:
             try:
+                if folder is not None:
+                    folder.mkdir(mode=0o700)  # fails when it is somebody else's now
+                    folder = None
                 self.socket.bind(self.bound)
-            except zmq.ZMQError as error:
+            except (OSError, zmq.ZMQError) as error:
                 if not told:
                     _log.warning("%s: cannot be listened on with the new key yet: %s", self.bound, error.strerror)
                 told = True
@@ -189,8 +198,10 @@ class Listener:
                     self._refuse_identity(identity)
                     continue
                 number, frame = self._accept(identity)
+            elif number is None:
+                self._take_late(identity, len(socket.recv(NOBLOCK, copy=False)), broken=bool(socket.get(zmq.RCVMORE)))
             elif self._gate.security is None:
-                frame = socket.recv(NOBLOCK)  # there always is one behind an identity
+                frame = socket.recv(NOBLOCK)
             else:
                 number, frame = self._authenticated(identity, number)
             broken = socket.get(zmq.RCVMORE)
@@ -199,8 +210,6 @@ class Listener:
                 if connection is not None:
                     connection.take(len(frame))
                 self.turns.take(number, b"" if broken else frame)  # no frame of ours has parts
-            else:
-                self._take_late(identity, frame, broken=bool(broken))
             if broken and not self._skip(end):
                 break
             if perf_counter() >= end:
@@ -212,12 +221,12 @@ class Listener:
         self._skipping = not skip_parts(self.socket, end)
         return not self._skipping
 
-    def _take_late(self, identity: bytes, frame: bytes, *, broken: bool) -> None:
+    def _take_late(self, identity: bytes, size: int, *, broken: bool) -> None:
         """Shut a connection down at once whose peer goes on talking after it was hung up."""
         connection = self._gone.get(identity)
         if connection is not None:
-            connection.take(len(frame))
-            connection.late += len(frame) + 1
+            connection.take(size)
+            connection.late += size + 1
             if broken or connection.late > _LATE_BYTES_MAX:
                 self._gone[identity] = None
                 connection.shut_down()
@@ -235,7 +244,8 @@ class Listener:
         else:
             self._by_number[number] = self._connections.spoke(descriptor, number, trio.current_time())
             self._any.unpark()
-        return number, first.bytes
+        # No greeting is as long: so much of it is enough to be told so.
+        return number, bytes(first.buffer[:_FIRST_BYTES_MAX])
 
     def _refuse_identity(self, identity: bytes) -> None:
         """Close the connection of a peer that has chosen its identity.

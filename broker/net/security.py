@@ -67,7 +67,10 @@ class Gate:
             return None
         key = security.judge.key_of_curve(credentials[0])
         if key is None:
-            self._refuse(f"its key, which CURVE shows as {credentials[0].hex()}, is not trusted here")
+            self._refuse(
+                f"its key is not trusted here: 'broker keys show' at its end prints it, for 'broker keys trust' here "
+                f"(CURVE shows it as {credentials[0].hex()})"
+            )
             return None
         if security.judge.holder(key) is None:
             self._refuse(security.judge.why_not(key))

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from broker.errors import Malformed
 
-__all__ = ["INTERESTS_PACE", "MEMBER_PACE", "OTHERS_PACE", "Budget", "Pace"]
+__all__ = ["CHANGE_COST", "INTERESTS_PACE", "MEMBER_PACE", "OTHERS_PACE", "Budget", "Pace"]
 
 
 class Pace(Struct, frozen=True):
@@ -27,8 +27,10 @@ class Pace(Struct, frozen=True):
 
 # A peer's word of itself: five times what an endpoint says (members.ANNOUNCE_S).
 MEMBER_PACE: Final = Pace(50.0, 200.0, "word of its links")
-# What a peer wants.
-INTERESTS_PACE: Final = Pace(1_000.0, 20_000.0, "changes of what it wants")
+# What a peer wants: each change of one topic; what it tells when it is linked first is free.
+INTERESTS_PACE: Final = Pace(10_000.0, 200_000.0, "changes of what it wants")
+# A change costs everybody so much beyond its topics: it is passed on and answered by itself.
+CHANGE_COST: Final = 10
 # Word of others that it passes on: a mesh of ten thousand that starts at one moment, ten changes of each.
 OTHERS_PACE: Final = Pace(5_000.0, 100_000.0, "word of others")
 
@@ -40,14 +42,14 @@ class Budget(Struct, eq=False):
     _tokens: float = -1.0
     _at: float = 0.0
 
-    def take(self, now: float) -> None:
-        """Take a token; raises Malformed when there is none."""
+    def take(self, now: float, count: int = 1) -> None:
+        """Take tokens; raises Malformed when there are not so many."""
         pace = self.pace
         if self._tokens < 0.0:
             self._tokens = pace.at_once
         else:
             self._tokens = min(pace.at_once, self._tokens + (now - self._at) * pace.per_s)
         self._at = now
-        if self._tokens < 1.0:
+        if self._tokens < count:
             raise Malformed(f"it floods us with {pace.what}: more than {pace.per_s:g} a second")
-        self._tokens -= 1.0
+        self._tokens -= count

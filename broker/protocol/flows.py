@@ -76,7 +76,8 @@ PROBE_S: Final = 1.0
 # Questions without any answer after which a receiver that can be reached is given up all the same: an endpoint answers
 # at once, and a line so slow that an answer takes longer brings reports of other parcels meanwhile.  It is asked sooner
 # after each change of ways: so they have to take as long besides as if it was asked once a :data:`PROBE_S`.
-UNANSWERED_MAX: Final = 10
+# As STALL_S.
+UNANSWERED_MAX: Final = 30
 # Lost messages are told apart by topic and name up to so many of them.
 LOST_TOPICS_MAX: Final = 1000
 

@@ -171,7 +171,9 @@ class Interests:
     def take(self, link: Link, payload: bytes, now: float) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(InterestUpdate, payload)
-        link.charge(Kind.INTERESTS, update.origin, now)
+        teller = self._members.members.get(update.origin)
+        if teller is None or teller.interests_version:  # what it tells first is free
+            link.charge_interests(update.origin, now, len(update.added) + len(update.removed))
         if update.origin != link.peer_id and not link.grants.relay:
             return  # what an endpoint wants is not signed: it is believed of who relays
         own = self._own

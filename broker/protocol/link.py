@@ -28,7 +28,7 @@ from typing import Final
 from msgspec import Struct
 
 from broker.errors import Malformed
-from broker.protocol.budget import INTERESTS_PACE, MEMBER_PACE, OTHERS_PACE, Budget
+from broker.protocol.budget import CHANGE_COST, INTERESTS_PACE, MEMBER_PACE, OTHERS_PACE, Budget
 from broker.protocol.frames import ACK_NOW, DATA, HEADER_BYTES, TTL_DEFAULT, Header, Kind, pack_header
 from broker.trust.judge import EVERYTHING
 from broker.trust.rights import Grants
@@ -227,11 +227,18 @@ class Link:
         self.waiting.clear()
         self._sent_bytes = self.waiting_bytes = self._control_bytes = 0
 
-    def charge(self, kind: int, origin: bytes, now: float) -> None:
-        """Count a frame about the mesh against what the peer may tell; raises Malformed when it is too much."""
-        members, interests, others = self.budgets
-        budget = others if origin != self.peer_id else members if kind == Kind.MEMBER else interests
-        budget.take(now)
+    def charge_member(self, origin: bytes, now: float) -> None:
+        """Count word of an endpoint against what the peer may tell; raises Malformed when it is too much."""
+        members, _, others = self.budgets
+        (members if origin == self.peer_id else others).take(now)
+
+    def charge_interests(self, origin: bytes, now: float, topics: int) -> None:
+        """Count a change of what an endpoint wants against what the peer may tell; raises Malformed as well."""
+        _, interests, others = self.budgets
+        if origin == self.peer_id:
+            interests.take(now, CHANGE_COST + topics)
+        else:
+            others.take(now)
 
     # -- receiving -----------------------------------------------------------------------------------------------
 

@@ -241,7 +241,7 @@ class Members:
     def take(self, link: Link, payload: bytes, now: float) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
         update = frames.decode(MemberUpdate, payload)
-        link.charge(Kind.MEMBER, update.id, now)
+        link.charge_member(update.id, now)
         if update.id == self.own.id:
             if not self._guard.closed:  # else nobody believes who speaks in our name
                 self._overrule(update.version, now)

@@ -33,6 +33,8 @@ UNGREETED_WIRES_MAX: Final = 1024
 _CLOCK = struct.Struct(">d")
 # Members of an enumeration take several times as long to look up, and every frame is compared.
 _SEQUENCED: Final = int(Kind.SYNC)
+# What stands outside a session's sequence is small: a greeting, a heartbeat, a goodbye.
+_SMALL_BYTES_MAX: Final = 64 << 10
 
 
 class Peerings:
@@ -277,6 +279,8 @@ class Peerings:
         wire.heard = now
         wire.probe_until = None
         header = frames.unpack_header(frame)
+        if header.kind < _SEQUENCED and len(frame) > _SMALL_BYTES_MAX:
+            raise Malformed(f"a frame of kind {header.kind} with {len(frame)} bytes: at most {_SMALL_BYTES_MAX}")
         link = wire.link
         if link is None:
             self._handshake.greet(wire, header.kind, frame[HEADER_BYTES:], now)

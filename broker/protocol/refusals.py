@@ -35,11 +35,12 @@ _RIGHTS: Final = frozenset(
     | {f"log {right}" for right in LOG_RIGHTS}
 )
 
-_Key = tuple[str, str, str, str, str]
-"""Who was refused: its name, and its key's; the right, what it was for, who refused it."""
-# Refusals that are told at once in a second; what more there are is counted, for so many reasons.
+# Strangers that are told of at once in a second; what more there are is counted, for so many reasons.
 _AT_ONCE_MAX: Final = 16
 _REASONS_MAX: Final = 16
+
+_Key = tuple[str, str, str, str, str]
+"""Who was refused: its name, and its key's; the right, what it was for, who refused it."""
 
 
 class _Account(Struct, eq=False):
@@ -85,8 +86,8 @@ class Refusals:
     def add_stranger(self, address: str, code: str, reason: str, name: str = "unknown") -> None:
         """Take note that somebody was not let in who is no endpoint that we know."""
         stranger = (name, address, code, reason)
-        if stranger not in self._strangers and len(self._strangers) >= _AT_ONCE_MAX:
-            stranger = ("unknown", "", code, "several others, for several reasons")
+        if stranger not in self._strangers and len(self._strangers) >= _REASONS_MAX:
+            stranger = ("unknown", "", code, "several others")
         self._strangers[stranger] = self._strangers.get(stranger, 0) + 1
         if self._strangers_due == float("inf"):
             self._strangers_due = self._strangers_told + _TELL_S

@@ -14,7 +14,7 @@ Nanoseconds for an event of four fields (str, str, float, int), checks and objec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -43,9 +43,6 @@ _SCALARS = frozenset((type(None), bool, int, float, str, bytes))
 # Above it a body is left to `unpack`, which reckons what it takes in memory.  Scalars take up to 48 times their bytes
 # (small negative ints), so a body up to here stays within what `unpack` would grant.
 _BODY_BYTES_MAX = 512 * 1024
-# Rows that are decoded before anybody asks whether they are as many as was said: a chunk of log records has as many
-# (broker.logs.chunks), a run of events 256.  msgspec looks at the array's header alone, so this costs nothing.
-_ROWS_MAX = 8192
 
 
 def _scalar_type(kind: Kind) -> Any:
@@ -177,10 +174,9 @@ def decode_run(body, count, topic, origin):
 def _scalar_decoder(schema: Schema, name: str, types: list[Any], checked: DecodeRun) -> DecodeRun:
     row_type: Any = tuple.__class_getitem__((int, *types))
     rows_type: Any = list.__class_getitem__(row_type)
-    few_rows: Any = Annotated[rows_type, msgspec.Meta(max_length=_ROWS_MAX)]
     names: Names = {
         # 95 ns against 200 for msgpack and the checks in Python.
-        "decode": msgspec.msgpack.Decoder(few_rows).decode,
+        "decode": msgspec.msgpack.Decoder(rows_type).decode,
         "Message": Message,
         "checked": checked,
         # UnicodeDecodeError is a ValueError, as are msgspec's own.

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from broker.errors import Malformed
+from broker.stores.commands import COMMANDS_MAX
 
 __all__ = [
     "OPERATIONS_MAX",
@@ -123,6 +124,9 @@ class Body(Struct, frozen=True, array_like=True, gc=False):
     operations: Annotated[tuple[Operation, ...], Meta(min_length=1, max_length=OPERATIONS_MAX)]
 
 
+# All operations but Clear have a key at least; and of Clears there are no more than a request has commands.
+_OPERATION_BYTES: Final = 6
+
 _decoder: msgspec.msgpack.Decoder[Body] = msgspec.msgpack.Decoder(Body)
 _encoder: Any = msgspec.msgpack.Encoder()
 
@@ -136,6 +140,10 @@ def encode_body(time_ns: int, writer: str, operations: tuple[Operation, ...]) ->
 def decode_body(data: bytes) -> Body:
     """Read a record; raises Malformed when it is none."""
     try:
-        return _decoder.decode(data)
+        body = _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"not a record of a store: {error}") from error
+    # A watch makes of each operation a change, of some hundred bytes: a megabyte of Clears would be 113.
+    if _OPERATION_BYTES * (len(body.operations) - COMMANDS_MAX) > len(data):
+        raise Malformed(f"a record of {len(data)} bytes with {len(body.operations)} operations: that many cannot be")
+    return body

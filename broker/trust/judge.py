@@ -97,6 +97,10 @@ class Judge:
         found = [entry for entry in entries if address in entry.addresses]
         return tuple(key for entry in found for key in entry.keys if key.raw in self._holders)
 
+    def why_nobody_at(self, address: str) -> str:
+        """Say why there are no keys of those who have an address; nothing when nobody has it."""
+        return "; ".join(self.why_not(e.keys[0].raw) for e in self.access.trusted.values() if address in e.addresses)
+
 
 def _why_not(label: str, entry: Trusted, now: datetime) -> str:
     if entry.revoked:

@@ -13,7 +13,6 @@ PyNaCl is loaded when the first key is made or read: who uses no keys does not w
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from functools import lru_cache
 from typing import Final, Self
@@ -22,7 +21,7 @@ from msgspec import Struct
 
 from broker.errors import BadKey
 
-__all__ = ["KEY_BYTES", "SIGNATURE_BYTES", "PublicKey", "SecretKey", "curve_of", "text_of", "verify"]
+__all__ = ["KEY_BYTES", "SIGNATURE_BYTES", "PublicKey", "SecretKey", "curve_of", "is_key_text", "text_of", "verify"]
 
 KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
@@ -43,15 +42,20 @@ def _to_text(prefix: str, raw: bytes) -> str:
 
 def _from_text(prefix: str, text: str) -> bytes:
     letters = text[len(prefix) :]
-    if not letters.isascii():
-        raise BadKey(f"a key's text is {prefix} and {_LETTERS} letters a-z and digits 2-7, and nothing else")
+    if len(letters) != _LETTERS:
+        raise BadKey(
+            f"the key's text is not whole: {prefix} and {_LETTERS} letters and digits are expected, "
+            f"and {len(letters):,} are there; copy it once more"
+        )
     try:
         raw = base64.b32decode(letters.upper())
-    except binascii.Error as error:
-        raise BadKey(f"a key's text is {prefix} and {_LETTERS} letters a-z and digits 2-7: {error}") from error
+    except ValueError:  # binascii.Error, or for letters beyond ASCII
+        raise BadKey(
+            f"the key's text is mistyped: behind {prefix} are only letters a-z and digits 2-7; copy it once more"
+        ) from None
     key, check = raw[:KEY_BYTES], raw[KEY_BYTES:]
-    if len(raw) != KEY_BYTES + _CHECK_BYTES or check != _check_of(prefix, key):
-        raise BadKey("the key's text is mistyped or incomplete: its check letters do not fit; copy it once more")
+    if check != _check_of(prefix, key):
+        raise BadKey("the key's text is mistyped: its check letters do not fit; copy it once more")
     return key
 
 
@@ -171,6 +175,11 @@ def verify(raw: bytes, message: bytes, signature: bytes) -> bool:
     except (BadSignatureError, ValueError):
         return False
     return len(signature) == SIGNATURE_BYTES
+
+
+def is_key_text(text: str) -> bool:
+    """Whether a text looks like a key's, a public or a secret one, mistyped or not."""
+    return any(text.startswith(prefix) and len(text) > _LETTERS - 8 for prefix in (_PUBLIC, _SECRET))
 
 
 def text_of(raw: bytes) -> str:

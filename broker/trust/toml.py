@@ -32,7 +32,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -95,7 +95,10 @@ def parse_access(text: str) -> Access:
 
 def _not_toml(what: str) -> str:
     found = re.search(r" \(at (line \d+, column \d+|end of document)\)$", what)
-    return f"{found[1]}: not TOML: {what[: found.start()]}" if found else f"not TOML: {what:.200}"
+    if found is None:
+        return f"not TOML: {what:.200}"
+    hint = ": is it a text without quotes?" if what.startswith("Invalid value") else ""
+    return f"{found[1]}: not TOML: {what[: found.start()]}{hint}"
 
 
 # --- from tables to rules ----------------------------------------------------------------------------------------
@@ -276,7 +279,7 @@ def _time(path: Path, value: Any) -> datetime | None:
 
 _KINDS: Final[Mapping[type, str]] = {
     str: "a text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table",
-    datetime: "a time without a zone",
+    datetime: "a time without a zone", date: "a day without a time",
 }  # fmt: skip
 
 

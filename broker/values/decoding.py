@@ -189,6 +189,7 @@ def _declared_elements(data: bytes) -> int:
 # int of one byte.  A map takes 240 bytes, the others 72 and 40; whatever else there is at most 28 for each of its own.
 _NO_SMALL_MAPS: Final = bytes({*range(256)} - {*range(0x80, 0x90)})
 _NO_ARRAYS_OR_NEGATIVES: Final = bytes({*range(256)} - {*range(0x90, 0xA0), 0xDC, 0xDD, *range(0xE0, 0x100)})
+_NO_DEAR_BYTES: Final = bytes({*_NO_SMALL_MAPS} & {*_NO_ARRAYS_OR_NEGATIVES})
 _SMALL_MAP: Final = 220
 _ARRAY_OR_NEGATIVE: Final = 44
 _ANY_BYTE: Final = 28
@@ -238,15 +239,19 @@ def fits_frugally(data: bytes, memory: int) -> bool:
 def decode_frugally(data: bytes, memory: int) -> Any:
     """Decode bytes that surely take no more than ``memory`` and what is granted for each byte; else MemoryDoubt.
 
+    Rows of four fields in 186 KiB take 1.12 times as long as without these bounds.
+
     Raises also StackError, or what :data:`_MISFITS` lists.
     """
     # Few long things: 30 us, whereas to count the bytes of a megabyte takes up to two milliseconds.
     with suppress(Malformed):
         if measure(data, _MAX_DEPTH, _FEW_ELEMENTS)[0] <= memory + _MEMORY_PER_BYTE * len(data):
             return _decode(data, _ext)
-    left = memory + (_MEMORY_PER_BYTE - _ANY_BYTE) * len(data)
-    left -= _SMALL_MAP * len(data.translate(None, _NO_SMALL_MAPS))
-    left -= _ARRAY_OR_NEGATIVE * len(data.translate(None, _NO_ARRAYS_OR_NEGATIVES))
+    granted = memory + (_MEMORY_PER_BYTE - _ANY_BYTE) * len(data)
+    left = granted - _SMALL_MAP * len(data.translate(None, _NO_DEAR_BYTES))
+    if left < granted // 4:  # told apart they may well take less
+        left = granted - _SMALL_MAP * len(data.translate(None, _NO_SMALL_MAPS))
+        left -= _ARRAY_OR_NEGATIVE * len(data.translate(None, _NO_ARRAYS_OR_NEGATIVES))
     if left < 0:
         raise MemoryDoubt
     ledger = _Ledger(left)
@@ -256,10 +261,8 @@ def decode_frugally(data: bytes, memory: int) -> Any:
 def _scan_all(data: bytes) -> list[int]:
     if len(data) > _MAX_BYTES:
         raise Malformed(f"{len(data)} bytes, more than {_MAX_BYTES}")
-    memory, places = measure(data, _MAX_DEPTH, _MAX_ELEMENTS)
     granted = _MAX_MEMORY + _MEMORY_PER_BYTE * len(data)
-    if memory > granted:
-        raise Malformed(f"{len(data)} bytes that take {memory} in memory, more than {granted}: many small containers")
+    _, places = measure(data, _MAX_DEPTH, _MAX_ELEMENTS, granted)
     return places
 
 
@@ -311,7 +314,7 @@ def _array(payload: bytes) -> list[Any]:
 
 def _members(payload: bytes) -> frozenset[Any]:
     elements = _array(payload)
-    if len(elements) > _KEYS_UNCHECKED_MAX:
+    if len(elements) > _KEYS_UNCHECKED_MAX and not _SAFELY_HASHED.issuperset(map(type, elements)):
         _check_hashes(elements)
     try:
         members = frozenset(elements)
@@ -323,7 +326,8 @@ def _members(payload: bytes) -> frozenset[Any]:
 
 
 def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    if len(pairs) > _KEYS_UNCHECKED_MAX:
+    # A tenth more for a dict of a thousand texts.
+    if len(pairs) > _KEYS_UNCHECKED_MAX and not _SAFELY_HASHED.issuperset(map(type, map(_first, pairs))):
         _check_hashes(list(map(_first, pairs)))
     try:
         entries = dict(pairs)
@@ -336,8 +340,6 @@ def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 def _check_hashes(keys: list[Any]) -> None:
     """Raise Malformed if so many keys have one hash that to compare them all with each other would take long."""
-    if _SAFELY_HASHED.issuperset(map(type, keys)):
-        return
     try:
         hashes = Counter(map(hash, keys))
     except TypeError:

@@ -23,7 +23,7 @@ from broker.values import ext
 from broker.values.decoding import fits_frugally
 from broker.values.limits import DEFAULT_LIMITS, Limits
 from broker.values.refusals import Refusal, brief, refusal_of
-from broker.values.scanning import MEMORY_PER_BYTE_MAX, measure
+from broker.values.scanning import MEMORY_PER_BYTE_MAX, TooMuchMemory, measure
 from broker.values.timestamps import Timestamp
 from broker.values.types import COUNT_MAX, PROTOCOLS, Count, EnumValue, Port
 
@@ -93,14 +93,15 @@ def check_memory(data: bytes, path: str = "") -> None:
     if fits_frugally(data, DEFAULT_LIMITS.max_memory):
         return
     # The values inside were within their limits; what is packed around them adds to these, as receivers expect.
-    memory, _ = measure(data, DEFAULT_LIMITS.max_depth_received, DEFAULT_LIMITS.max_elements_received)
     granted = DEFAULT_LIMITS.max_memory + DEFAULT_LIMITS.memory_per_byte * len(data)
-    if memory > granted:
+    try:
+        measure(data, DEFAULT_LIMITS.max_depth_received, DEFAULT_LIMITS.max_elements_received, granted)
+    except TooMuchMemory:
         raise NotCarried(
-            f"{len(data)} bytes packed, which a receiver needs {memory} bytes of memory for, more than {granted}, "
+            f"{len(data)} bytes packed, which would take a receiver more than {granted} bytes of memory, "
             "because they are many small containers: send it in parts, or the containers packed into bytes",
             path,
-        )
+        ) from None
 
 
 def packer(*, autoreset: bool = True) -> Packer:

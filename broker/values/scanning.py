@@ -11,6 +11,7 @@ times their bytes more than it says.
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 from msgpack import Unpacker
@@ -22,6 +23,7 @@ __all__ = [
     "ARRAY_HEADERS",
     "MEMORY_PER_BYTE_MAX",
     "MSGPACK_TIMESTAMP",
+    "TooMuchMemory",
     "fine_timestamps",
     "fine_timestamps_perhaps",
     "measure",
@@ -91,13 +93,21 @@ MEMORY_PER_BYTE_MAX: Final = 120
 _FIXEXT: Final = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 
 
+class TooMuchMemory(Malformed):
+    """The value would take more memory than is granted."""
+
+    def __init__(self, granted: int, size: int) -> None:
+        super().__init__(f"{size} bytes that take more than {granted} in memory: too many small containers")
+
+
 class _Scan:
     """The walk over one buffer.  ``stack`` holds, for each open container, what is left to read in the one around
     it and the byte where an ext payload must end (-1 for none).
     """
 
-    def __init__(self, data: bytes, max_depth: int, max_elements: int) -> None:
+    def __init__(self, data: bytes, max_depth: int, max_elements: int, max_memory: int = sys.maxsize) -> None:
         self.data = data
+        self.max_memory = max_memory
         self.max_depth = max_depth
         self.elements_left = max_elements
         self.stack: list[tuple[int, int]] = []
@@ -112,9 +122,7 @@ class _Scan:
         while True:
             while not left:
                 if not stack:
-                    if at != size:
-                        raise Malformed(f"{size - at} bytes after the value" if at < size else "the bytes end too soon")
-                    self.held += held
+                    self._finish(at, held)
                     return
                 left, boundary = stack.pop()
                 if boundary not in (-1, at):
@@ -128,13 +136,15 @@ class _Scan:
                 at += step
                 held += takes[head]
                 continue
-            if 0x90 <= head < 0xA0:  # What rows are: in line, in a third of the time.
-                inside, boundary, at = head & 0x0F, -1, at + 1
+            if 0x90 <= head < 0xA0:  # What rows are made of: without a call.
+                inside, at = head & 0x0F, at + 1
                 held += _LIST + _SLOT * inside
                 self._count(inside)
                 stack.append((left, -1))
                 if len(stack) > self.max_depth:
                     raise Malformed(f"nested deeper than {self.max_depth} containers")
+                if held > self.max_memory:
+                    raise TooMuchMemory(self.max_memory, size)
                 left = inside
                 continue
             at, inside, boundary = self._enter(at)
@@ -143,6 +153,14 @@ class _Scan:
                 if len(stack) > self.max_depth:
                     raise Malformed(f"nested deeper than {self.max_depth} containers")
                 left = inside
+
+    def _finish(self, at: int, held: int) -> None:
+        size = len(self.data)
+        if at != size:
+            raise Malformed(f"{size - at} bytes after the value" if at < size else "the bytes end too soon")
+        self.held += held
+        if self.held + self.scratch > self.max_memory:
+            raise TooMuchMemory(self.max_memory, size)
 
     def _enter(self, at: int, boundary: int = -1, code: int = 0) -> tuple[int, int, int]:
         """Read a header.  Gives where to go on, how many values are inside (-1 for a scalar, which is skipped), and
@@ -174,6 +192,8 @@ class _Scan:
 
     def _hold(self, held: int, scratch: int) -> None:
         self.held += held
+        if self.held > self.max_memory:  # as soon as that is known: the look itself takes time
+            raise TooMuchMemory(self.max_memory, len(self.data))
         if scratch > self.scratch:
             self.scratch = scratch
 
@@ -205,12 +225,12 @@ class _Scan:
         return end, -1, -1
 
 
-def measure(data: bytes, max_depth: int, max_elements: int) -> tuple[int, list[int]]:
+def measure(data: bytes, max_depth: int, max_elements: int, max_memory: int = sys.maxsize) -> tuple[int, list[int]]:
     """The memory that the value of these bytes takes at most while it is made, and what :func:`scan` gives.
 
-    Raises Malformed.
+    Raises Malformed, and TooMuchMemory when it is more than ``max_memory``.
     """
-    walk = _Scan(data, max_depth, max_elements)
+    walk = _Scan(data, max_depth, max_elements, max_memory)
     walk.run()
     return walk.held + walk.scratch, walk.fine_timestamps
 

@@ -122,9 +122,10 @@ async def test_with_keys_an_agent_that_poses_as_another_is_refused_and_both_ends
         "told": 1,
     }
     assert (summary["lost"], summary["hosts"]["unlike"], summary["logs"]["unlike"]) == (0, 0, 0)
-    refusal = r"agent-1 \(key {}\): has no right to publish 'host/agent-2/cpu': refused 1 times by manager"
+    refusal = r"agent-1 \(key {}\): has no right to publish 'host/agent-2/cpu': refused once by manager"
     assert re.search("^" + refusal.format("agent-1"), errors, re.MULTILINE)
     assert re.search("^agent-1: .*" + refusal.format("bk1[a-z2-7]{56}"), errors, re.MULTILINE)
+    assert "with 5 keys; agent-1 also publishes in agent-2's name, which is to be refused" in errors
     assert "All of it encrypted, with 5 keys: agent-1, which published in the name of agent-2, was refused" in errors
 
 

@@ -204,12 +204,16 @@ def test_groups_are_defined_and_changed(keys: Keys, folder: Path) -> None:
         (["trust", "bk1x", "--name", "a"], "56 letters"),
         (["trust", SECRETS[0].text, "--name", "a"], "this is a secret key, which nobody else may have"),
         (["trust", KEYS[0]], "Missing option '--name'"),
-        (["trust", KEYS[0], "--name", "a b"], "cannot be the name of a key"),
+        (["trust", KEYS[0], "--name", "a b"], "the name of a key has letters, digits"),
         (["trust", KEYS[0], "--name", "a", "--store", "hosts"], "is not NAME=RIGHT"),
         (["trust", KEYS[0], "--name", "a", "--store", "hosts=raed"], "keys.a.stores.hosts[0]: 'raed' is no such right"),
         (["trust", KEYS[0], "--name", "a", "--log", "conn=read"], "the rights are: write, collect"),
         (["trust", KEYS[0], "--name", "a", "--publish", "x*"], 'write "x"'),
-        (["trust", KEYS[0], "--name", "a", "--address", "10.0.0.1"], "is no address"),
+        (["trust", KEYS[0], "--name", "a", "--address", "10.0.0.1"], "an address is tcp://HOST:PORT"),
+        (["trust", KEYS[0], "--name", "a", "--address", "tcp://manager:"], "is not tcp://HOST:PORT"),
+        (["trust", KEYS[0], "--name", "a", "--address", "tcp://*:9999"], "can be listened on, but not dialled"),
+        (["trust", KEYS[0][:-1], "--name", "a"], "55 are there; copy it once more"),
+        (["show", KEYS[0]], "keys: this is a key itself: give the name of its file"),
         (["trust", KEYS[0], "--name", "a", "--expires", "2027-01-31T12:00:00"], "lacks its zone"),
         (["trust", KEYS[0], "--name", "a", "--expires", "soon"], "is no time"),
         (["revoke", "a"], "there are no access rules"),
@@ -226,6 +230,39 @@ def test_what_is_wrong_is_told_in_a_line_and_nothing_is_written(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert told in err
     assert not list(folder.glob("*"))
+
+
+def test_who_names_no_key_is_told_which_there_are_and_never_sees_one_that_is_secret(keys: Keys, folder: Path) -> None:
+    for name in ("a", "b"):
+        keys("new", name)
+    assert "the keys there are a, b; make a key with broker keys new c" in keys("show", "c")[2]
+    secret = read_key(folder / "a.key").secret.text
+    code, out, err = keys("show", secret)  # the fixture looks for it in what is said
+    assert (code, out) == (2, "")
+    assert "this is a key itself: give the name of its file" in err
+
+
+def test_who_changes_the_rules_is_told_that_others_have_files_of_their_own(keys: Keys) -> None:
+    for arguments in (
+        ("trust", KEYS[0], "--name", "a", "--group", "agents"),
+        ("group", "agents", "--publish", "x/"),
+        ("revoke", "a"),
+    ):
+        assert "where others go by the same rules, copy the file to them" in keys(*arguments)[2]
+
+
+def test_trust_that_is_over_when_it_is_given_is_not_told_as_trust(keys: Keys) -> None:
+    given = ("trust", KEYS[0], "--name", "a", "--group", "agents", "--expires")
+    code, _, err = keys(*given, "2020-01-01")
+    assert (code, "but its trust has expired: --expires TIME says until when" in err) == (0, True)
+    assert "expired" not in keys(*given, "2999-01-01")[2]
+
+
+def test_a_key_is_changed_where_its_file_is(keys: Keys) -> None:
+    keys("trust", KEYS[0], "--name", "a", "--group", "agents")
+    code, _, err = keys("rotate", "a")
+    assert (code, "a key is changed on the host that has its file, a's" in err) == (2, True)
+    assert "make a key with broker keys new b" in keys("rotate", "b")[2]
 
 
 # -- list, revoke, check ----------------------------------------------------------------------------------------------

@@ -48,6 +48,18 @@ async def test_what_sub_prints_can_be_published_again_with_all_values_unchanged(
         assert [json.loads(line)["args"] for line in await second.out.rest()] == ALL_VALUES
 
 
+async def test_pub_without_arguments_says_that_standard_input_had_no_events() -> None:
+    async with started(*broker("sub", "host/", "--listen", LISTEN)) as sub:
+        pub = broker("pub", "host/a", "Up", "--connect", await sub.listening())
+        code, _, errors = await finished(*pub)
+        assert (code, errors.splitlines()[-1]) == (
+            0,
+            "no events sent: no JSON_ARG was given, and nothing came from standard input",
+        )
+        _, _, errors = await finished(*pub, stdin="[]")
+        assert errors.splitlines()[-1] == "1 event sent"
+
+
 async def test_arguments_are_json_and_negative_numbers_are_no_options() -> None:
     async with started(*broker("sub", "host/", "--listen", LISTEN, "--count", "1", "--name", "reader")) as reader:
         address = await reader.listening()

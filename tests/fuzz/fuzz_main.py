@@ -67,7 +67,12 @@ def main() -> int:
         if problem:
             failed.append(name)
             print(problem, flush=True)
-    print(f"{run:,} inputs in {time.monotonic() - began:,.0f} s; failed: {', '.join(failed) or 'none'}")
+    print(f"{run:,} inputs in {time.monotonic() - began:,.0f} s; failed: {', '.join(failed) or 'none'}", flush=True)
+    if options.only is None:
+        from fuzz_sizes import measure_shapes
+
+        failed += measure_shapes(lambda line: print(line, flush=True))
+        print(f"too slow or too large: {', '.join(set(failed) - targets.keys()) or 'none'}")
     return len(failed)
 
 

@@ -9,6 +9,7 @@ time that passes.  Whatever it was, ``a`` must then carry on for its good peer.
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -16,11 +17,15 @@ import trio
 
 import broker
 from broker.protocol.addresses import address_of, entry_of
-from broker.protocol.frames import HEADER_BYTES, ROUTED, Kind, pack_header
+from broker.protocol.frames import HEADER_BYTES, ROUTED, SEALED, Kind, pack_header
 from broker.status import PeerLost
 from broker.testing import Cluster
+from broker.trust.guard import SEAL_BYTES, Guard
+from broker.trust.judge import Judge
+from broker.trust.keys import KEY_BYTES, SecretKey
+from broker.trust.rights import ALL
 
-__all__ = ["RAW", "WITHIN", "World", "live", "step"]
+__all__ = ["RAW", "WITHIN", "World", "live", "live_with_keys", "step"]
 
 STEPS_MAX = 40
 # The steps; see :meth:`World.take`.
@@ -47,9 +52,13 @@ def step(kind: int, payload: bytes = b"", *, place: int = 0) -> bytes:
 class World:
     """The three endpoints, and what the input makes of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keys: bool = False) -> None:
         self.cluster = cluster = Cluster(seed=1)
-        self.a, self.good, self.hostile = (cluster.add(name) for name in ("a", "good", "hostile"))
+        self.keys = keys
+        options = {name: {"guard": guard} for name, guard in guards().items()} if keys else {}
+        self.a, self.good, self.hostile = (
+            cluster.add(name, **options.get(name, {})) for name in ("a", "good", "hostile")
+        )
         self.good.peer(self.a)
         self.hostile.peer(self.a)
         self.inbox = self.a.subscribe("")
@@ -81,7 +90,8 @@ class World:
         elif kind == RAW:
             self._receive(self._wire() if place & 1 else self.wire, payload)
         elif kind == STRANGER:
-            self._receive(self.a.accepted(f"sim://stranger/{place}"), payload)
+            key = self.hostile.key if place & 1 else b""
+            self._receive(self.a.accepted(f"sim://stranger/{place}", key), payload)
         elif kind == TIME:
             self.cluster.run(min(place, 60) / 4)
         elif kind == CUT:
@@ -89,7 +99,7 @@ class World:
         elif kind == WORK:
             self._work(place)
         elif kind == ANEW:
-            self.wire = self.a.accepted("sim://hostile")
+            self.wire = self.a.accepted("sim://hostile", self.hostile.key)
         else:
             self.wire = self._wire()
 
@@ -111,7 +121,8 @@ class World:
             next_ = 1 if incoming is None else incoming.expected
             number = flow & 15 or (1 if incoming is None else incoming.number)
             to, origin = ids[WHO[place % 3]], ids[WHO[place // 3 % 3]]
-            body = address_of(origin, [entry_of(to, number, next_ + (flow >> 4))]) + body
+            seal = body[:SEAL_BYTES].ljust(SEAL_BYTES) if flags & SEALED else b""
+            body = address_of(origin, [entry_of(to, number, next_ + (flow >> 4)) + seal]) + body
         sequence = link.received + 1 if kind >= Kind.SYNC else 0
         self._receive(self._wire(), pack_header(kind, flags, ttl or 32, sequence, link.acknowledged) + body)
 
@@ -131,8 +142,13 @@ class World:
         self.cluster.run(0.05)
 
     def check(self) -> None:
-        """See that the node serves its good peer, and owes it nothing; raises AssertionError."""
+        """See that the node serves its good peer, and owes it nothing; raises AssertionError.
+
+        Where there are keys, nobody has spoken for the good peer.
+        """
         self.cluster.run(1.0)
+        if self.keys:
+            assert {message.topic for message in self.inbox.messages if message.origin == "good"} <= {"x/good"}
         lost: list[Any] = [status for status in self.a.status if isinstance(status, PeerLost)]
         assert not [status for status in lost if status.peer == "good"], lost
         for endpoint, inbox, topic in ((self.good, self.inbox, "still/here"), (self.a, self.outbox, "good/here")):
@@ -147,9 +163,34 @@ def _has_come(messages: list[broker.Message]) -> bool:
     return any(message.event == Reading("check", 7) for message in messages)
 
 
-def live(data: bytes) -> World:
+def guards() -> dict[str, Guard]:
+    """Return keys and rules: all that is done without an input is allowed, and little else to the hostile one."""
+    keys = {name: SecretKey(name.encode().ljust(KEY_BYTES, b".")) for name in WHO}
+    few = broker.Rights(
+        publish=("x/",),
+        subscribe=("x/",),
+        stores={"hosts": ("read",), "theirs": ("master",)},
+        logs={"lines": ("collect",), "theirs": ("write",)},
+        relay=True,
+    )
+    access = broker.Access(
+        trusted={
+            name: broker.Trusted(keys=(key.public,), own=few if name == "hostile" else ALL)
+            for name, key in keys.items()
+        }
+    )
+    judge = Judge.of(access, datetime(2026, 1, 1, tzinfo=UTC))
+    return {name: Guard(key, judge) for name, key in keys.items()}
+
+
+def live_with_keys(data: bytes) -> World:
+    """Lead a life in a mesh whose endpoints have keys."""
+    return live(data, keys=True)
+
+
+def live(data: bytes, *, keys: bool = False) -> World:
     """Lead a life, and see that the node serves its good peer afterwards."""
-    world = World()
+    world = World(keys=keys)
     at = 0
     for _ in range(STEPS_MAX):
         if at >= len(data):

@@ -25,7 +25,9 @@ from broker.cli.logvalues import TsvForm, ValueWrong, value_of
 from broker.cli.records import to_publish
 from broker.cli.storeform import entry_of
 from broker.errors import (
+    AccessError,
     AddressError,
+    BadKey,
     EventMisfit,
     JournalError,
     Malformed,
@@ -48,6 +50,8 @@ from broker.stores.admission import admit
 from broker.stores.changes import changes_of
 from broker.stores.entries import read_entry, unpack_key, unpack_value
 from broker.topics import normalize_prefix, normalize_topic
+from broker.trust.keys import PublicKey, SecretKey
+from broker.trust.toml import parse_access
 from broker.values import pack, unpack
 
 __all__ = ["TARGETS", "Target"]
@@ -258,6 +262,17 @@ def read_names(data: bytes) -> object:
     return parse_address(text, to_dial=False)
 
 
+def read_keys(data: bytes) -> object:
+    text = data.decode(errors="replace")
+    with suppress(BadKey):
+        return PublicKey.parse(text)
+    return SecretKey.parse(text)
+
+
+def read_access(data: bytes) -> object:
+    return parse_access(data.decode(errors="replace"))
+
+
 TARGETS: dict[str, Target] = {
     "values": Target(unpack, share=13),
     # A packer begins with a buffer of a megabyte, one for each tuple around it.
@@ -280,5 +295,8 @@ TARGETS: dict[str, Target] = {
     "json_value": Target(read_json_value, (FormError, ValueWrong, EventMisfit), share=1.5),
     "tsv": Target(read_tsv, (ValueWrong,), share=1.5),
     "names": Target(read_names, (AddressError,), share=1.5),
-    "node": Target(fuzz_node.live, (), share=0.5, constant=8 << 20, per_byte=2000, bytes_max=8192),
+    "keys": Target(read_keys, (BadKey,), share=1),
+    "access": Target(read_access, (AccessError,), share=2),
+    "node": Target(fuzz_node.live, (), share=0.3, constant=8 << 20, per_byte=2000, bytes_max=8192),
+    "node_keys": Target(fuzz_node.live_with_keys, (), share=0.3, constant=8 << 20, per_byte=2000, bytes_max=8192),
 }

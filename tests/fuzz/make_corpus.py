@@ -30,6 +30,7 @@ from broker.protocol.frames import HEADER_BYTES, ROUTED, Kind
 from broker.stores import wire as store_wire
 from broker.stores.wire import StoreKind
 from broker.testing.fabric import Fabric, Port
+from broker.trust.keys import SecretKey
 from broker.values import pack
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -45,6 +46,7 @@ _MESH: dict[int, type[Any]] = {
     Kind.INTERESTS: frames.InterestUpdate,
     Kind.LEARNED: frames.Learned,
     Kind.REPORT: frames.Report,
+    Kind.DENIED: frames.Denied,
     Kind.PROBE: frames.Probe,
     Kind.LOST: frames.LostEvents,
     Kind.EVENTS: frames.Batch,
@@ -209,7 +211,27 @@ def made() -> dict[str, list[bytes]]:
             b"host//web/" + "é".encode(),
             b"tcp://h:65536",
         ],
+        "keys": [str(SecretKey(bytes(32)).public).encode(), SecretKey(bytes(32)).text.encode(), b"bk1", b"bks1aaaa"],
+        "access": [text.encode() for text in _rules()],
     }
+
+
+def _rules() -> list[str]:
+    """Return access rules as texts."""
+    keys = [str(SecretKey(bytes((number,)) * 32).public) for number in range(3)]
+    return [
+        "",
+        f'[keys.a]\nkey = "{keys[0]}"\n',
+        (
+            f'expires = 2027-06-30T00:00:00Z\n[keys.web-01]\nkeys = ["{keys[0]}", "{keys[1]}"]\ngroups = ["agents"]\n'
+            'names = ["web-*"]\naddresses = ["tcp://10.0.0.1:9999"]\nexpires = 2027-01-01T00:00:00+02:00\nrevoked = false\n'
+            'stores.hosts = ["read"]\n[groups.agents]\npublish = ["host/{name}/"]\nsubscribe = [""]\n'
+            'stores."host*" = ["write", "master"]\nlogs.conn = ["write", "collect"]\nrelay = true\n'
+        ),
+        f'keys = {{a = {{key = "{keys[2]}", own = 1}}}}\n',
+        "[groups.a]\npublish = ['x', 3]\n",
+        "[[keys]]\n",
+    ]
 
 
 def head() -> bytes:
@@ -253,6 +275,7 @@ def main() -> None:
         seeds.setdefault(target, []).extend(more)
     seeds["node"] = lives(said, theirs)
     seeds["values_again"] = seeds["values"]
+    seeds["node_keys"] = seeds["node"]
     total = 0
     for target in fuzz_targets.TARGETS:
         place = CORPUS / target
@@ -262,7 +285,7 @@ def main() -> None:
         kinds: dict[int, list[bytes]] = {}
         for seed in seeds[target]:
             kinds.setdefault(seed[0] if target in {"frames", "stores", "logs"} else -1, []).append(seed)
-        few = 60 if target in {"values", "node"} else _OF_A_KIND
+        few = 60 if target in {"values", "node", "node_keys"} else _OF_A_KIND
         chosen = [seed for same in kinds.values() for seed in _various(same, few)]
         for seed in chosen:
             (place / f"seed-{hashlib.sha256(seed).hexdigest()[:12]}").write_bytes(seed)

@@ -71,8 +71,8 @@ class Realm:
         """An endpoint with the key and the file of rules of a name."""
         if "access" not in options and not self.path(name).exists():
             self.write(name)
-        options = {"keys": self.keys[name], "access": self.path(name), "timing": BRISK, "linger_s": 1.0} | options
-        return Endpoint(called or name, **options)
+        usual: dict[str, Any] = {"keys": self.keys[name], "access": self.path(name), "timing": BRISK, "linger_s": 1.0}
+        return Endpoint(called or name, **usual | options)
 
 
 def addresses(folder: Path) -> dict[str, str]:
@@ -145,7 +145,7 @@ class CurvePeer:
 
     async def next(self) -> tuple[int, bytes]:
         """The next frame that comes: its kind and what is behind its header."""
-        while not self.socket.poll(0):
+        while not self.socket.poll(0):  # noqa: ASYNC110 - its descriptor tells of edges only
             await trio.sleep(0.005)
         frame = self.socket.recv()
         return frames.unpack_header(frame).kind, frame[HEADER_BYTES:]

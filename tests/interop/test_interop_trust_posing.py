@@ -112,7 +112,7 @@ def listener_of(endpoint: Endpoint, address: str) -> Listener:
 
 
 async def test_who_chooses_its_routing_id_is_turned_away(realm: Realm) -> None:
-    async with attacked(realm) as (here, _, told, address):
+    async with attacked(realm) as (_, _, told, address):
         with mallory(realm, address, b"an id of mine") as posing:
             await posing.hello("mallory")
             refused = await next_status(told, broker.PeerRefused, broker.PeerAdded)

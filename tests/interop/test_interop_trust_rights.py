@@ -11,7 +11,7 @@ from interop_programs import Sample, next_status
 from interop_trust import Realm, pair, until
 
 import broker
-from broker import Endpoint, Rights
+from broker import Endpoint, Rights, endpoint_life
 from broker.logs import source
 
 WATCH = Rights(subscribe=("",), publish=("allowed/",), relay=True)
@@ -20,6 +20,13 @@ WATCH = Rights(subscribe=("",), publish=("allowed/",), relay=True)
 @broker.log_record("interop.TrustLine")
 class Line:
     number: int
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Have files looked at often, save where it is measured how long it takes."""
+    if "second" not in request.node.name:
+        monkeypatch.setattr(endpoint_life, "LOOK_S", 0.04)
 
 
 @pytest.fixture
@@ -105,6 +112,8 @@ async def test_ten_thousand_refusals_are_told_in_a_handful_of_words(realm: Realm
         await there.subscribers("other/topic")
         for number in range(10_000):
             await there.publish("other/topic", Sample("s", number, 0.0))
+            if number % 100 == 0:
+                await trio.sleep(0.005)  # over time, not in a few batches
         await there.publish("allowed/topic", Sample("s", 0, 0.0))
         assert (await got.receive()).topic == "allowed/topic"
         for reader in (told, told_there):
@@ -117,17 +126,21 @@ async def test_ten_thousand_refusals_are_told_in_a_handful_of_words(realm: Realm
 
 async def test_what_a_subscriber_may_not_have_does_not_leave_and_both_are_told(realm: Realm) -> None:
     realm.write("here", rights=some(subscribe=("seen/",)))
-    async with pair(realm) as (here, there), here.status() as told, there.status() as told_there:
-        async with there.subscribe("") as got:
-            await here.subscribers("seen/x")
-            await here.publish("hidden/x", Sample("s", 1, 0.0))
-            await here.publish("seen/x", Sample("s", 2, 0.0))
-            message = await got.receive()
-            assert (message.event.number, message.lost_before) == (2, 0)
-            first = await next_status(told, broker.AccessRefused)
-            assert (first.peer, first.key, first.right, first.refused_by) == ("there", "there", "subscribe", "here")
-            other = await next_status(told_there, broker.AccessRefused)
-            assert (other.peer, other.right, other.what, other.refused_by) == ("there", "subscribe", first.what, "here")
+    async with (
+        pair(realm) as (here, there),
+        here.status() as told,
+        there.status() as told_there,
+        there.subscribe("") as got,
+    ):
+        await here.subscribers("seen/x")
+        await here.publish("hidden/x", Sample("s", 1, 0.0))
+        await here.publish("seen/x", Sample("s", 2, 0.0))
+        message = await got.receive()
+        assert (message.event.number, message.lost_before) == (2, 0)
+        first = await next_status(told, broker.AccessRefused)
+        assert (first.peer, first.key, first.right, first.refused_by) == ("there", "there", "subscribe", "here")
+        other = await next_status(told_there, broker.AccessRefused)
+        assert (other.peer, other.right, other.what, other.refused_by) == ("there", "subscribe", first.what, "here")
 
 
 async def test_rights_to_events_are_taken_away_and_given_while_they_flow(realm: Realm) -> None:
@@ -176,29 +189,35 @@ async def publish_on_and_on(endpoint: Endpoint, topic: str) -> None:
 
 async def test_a_store_is_read_and_written_by_whom_its_master_lets(realm: Realm) -> None:
     realm.write("here", rights=some(stores={"readable": ("read",), "writable": ("write",)}))
-    async with pair(realm) as (here, there), here.status() as told, there.status() as told_there:
-        async with here.master("readable") as readable, here.master("writable") as writable, here.master("neither"):
-            await readable.put("k", 1)
-            async with there.clone("readable") as clone:
-                assert clone["k"] == 1
-                with pytest.raises(
-                    broker.StoreNotPermitted, match="rules of here do not give you the right to write the store"
-                ):
-                    await clone.put("k", 2)
-                await refused_at_both(told, told_there, "store write", "readable")
-            async with there.proxy("writable") as proxy:
-                await proxy.put("k", 3)
-                assert writable["k"] == 3
-                with pytest.raises(
-                    broker.StoreNotPermitted, match="rules of here do not give you the right to read the store"
-                ):
-                    await proxy.fetch("k")
-                await refused_at_both(told, told_there, "store read", "writable")
-            async with there.clone("neither", timeout=0.1) as nothing:
-                await refused_at_both(told, told_there, "store read", "neither")
-                with pytest.raises(broker.StaleData, match="the clone has nothing yet"):
-                    dict(nothing)
-            assert (readable["k"], writable["k"]) == (1, 3)
+    async with (
+        pair(realm) as (here, there),
+        here.status() as told,
+        there.status() as told_there,
+        here.master("readable") as readable,
+        here.master("writable") as writable,
+        here.master("neither"),
+    ):
+        await readable.put("k", 1)
+        async with there.clone("readable") as clone:
+            assert clone["k"] == 1
+            with pytest.raises(
+                broker.StoreNotPermitted, match="rules of here do not give you the right to write the store"
+            ):
+                await clone.put("k", 2)
+            await refused_at_both(told, told_there, "store write", "readable")
+        async with there.proxy("writable") as proxy:
+            await proxy.put("k", 3)
+            assert writable["k"] == 3
+            with pytest.raises(
+                broker.StoreNotPermitted, match="rules of here do not give you the right to read the store"
+            ):
+                await proxy.fetch("k")
+            await refused_at_both(told, told_there, "store read", "writable")
+        async with there.clone("neither", timeout=0.1) as nothing:
+            await refused_at_both(told, told_there, "store read", "neither")
+            with pytest.raises(broker.StaleData, match="the clone has nothing yet"):
+                dict(nothing)
+        assert (readable["k"], writable["k"]) == (1, 3)
 
 
 async def test_rights_to_a_store_are_taken_away_and_given_while_it_is_written(realm: Realm) -> None:
@@ -207,8 +226,7 @@ async def test_rights_to_a_store_are_taken_away_and_given_while_it_is_written(re
         async with here.status() as told, there.status() as told_there:
             realm.write("here", rights=some(stores={"hosts": ("read",)}))
             with pytest.raises(broker.StoreNotPermitted):
-                while True:
-                    await clone.increment("n")
+                await increment_on_and_on(clone)
             await refused_at_both(told, told_there, "store write", "hosts")
             counted = master["n"]
             assert counted > 0
@@ -222,46 +240,54 @@ async def test_rights_to_a_store_are_taken_away_and_given_while_it_is_written(re
             assert "secret" not in clone
 
 
+async def increment_on_and_on(clone: broker.StoreClone) -> None:
+    while True:
+        await clone.increment("n")
+
+
 # -- log streams -----------------------------------------------------------------------------------------------------
 
 
 async def test_a_stream_is_collected_by_whom_its_writer_lets(realm: Realm) -> None:
     realm.write("here", rights=some(logs={"open": ("collect",)}))
-    async with pair(realm) as (here, there), here.status() as told, there.status() as told_there:
-        async with (
-            here.log("open", Line, path=realm.folder / "open") as open_log,
-            here.log("closed", Line, path=realm.folder / "closed") as closed_log,
-        ):
-            await open_log.write(Line(1))
-            await closed_log.write(Line(2))
-            async with there.collect("open", name="c") as records, there.collect("closed", name="c") as nothing:
-                assert (await records.receive()).record.number == 1
-                refused = await next_status(told_there, broker.CollectorRefused)
-                assert (refused.stream, refused.writer) == ("closed", "here")
-                assert "do not give its key the right to collect" in refused.reason
-                await until(told, lambda s: isinstance(s, broker.AccessRefused) and s.right == "log collect")
-                with trio.move_on_after(0.05):
-                    raise AssertionError(f"it came: {await nothing.receive()}")
+    async with (
+        pair(realm) as (here, there),
+        here.status() as told,
+        there.status() as told_there,
+        here.log("open", Line, path=realm.folder / "open") as open_log,
+        here.log("closed", Line, path=realm.folder / "closed") as closed_log,
+    ):
+        await open_log.write(Line(1))
+        await closed_log.write(Line(2))
+        async with there.collect("open", name="c") as records, there.collect("closed", name="c") as nothing:
+            assert (await records.receive()).record.number == 1
+            refused = await next_status(told_there, broker.CollectorRefused)
+            assert (refused.stream, refused.writer) == ("closed", "here")
+            assert "do not give its key the right to collect" in refused.reason
+            await until(told, lambda s: isinstance(s, broker.AccessRefused) and s.right == "log collect")
+            with trio.move_on_after(0.05):
+                raise AssertionError(f"it came: {await nothing.receive()}")
 
 
 async def test_the_right_to_collect_is_taken_away_and_given_while_records_flow(
     realm: Realm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "_REFUSED_S", 0.3)  # how often who is refused asks again
-    async with pair(realm) as (here, there), here.log("conn", Line, path=realm.folder / "conn") as log:
-        async with (
-            there.collect("conn", Line, name="c") as records,
-            there.status() as told_there,
-            here.status() as told,
-        ):
-            await log.write(Line(1))
-            assert (await records.receive()).record.number == 1
-            realm.write("here", rights=some())
-            refused = await next_status(told_there, broker.CollectorRefused)
-            assert refused.writer == "here"
-            await log.write(Line(2))
-            with trio.move_on_after(0.1):
-                raise AssertionError(f"it came: {await records.receive()}")
-            realm.write("here")
-            await in_force(told)
-            assert (await records.receive()).record.number == 2  # nothing is lost, it waited
+    async with (
+        pair(realm) as (here, there),
+        here.log("conn", Line, path=realm.folder / "conn") as log,
+        there.collect("conn", Line, name="c") as records,
+        there.status() as told_there,
+        here.status() as told,
+    ):
+        await log.write(Line(1))
+        assert (await records.receive()).record.number == 1
+        realm.write("here", rights=some())
+        refused = await next_status(told_there, broker.CollectorRefused)
+        assert refused.writer == "here"
+        await log.write(Line(2))
+        with trio.move_on_after(0.1):
+            raise AssertionError(f"it came: {await records.receive()}")
+        realm.write("here")
+        await in_force(told)
+        assert (await records.receive()).record.number == 2  # nothing is lost, it waited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,16 @@ from interop_programs import Sample, next_status
 from interop_trust import Realm, addresses, flow, until
 
 import broker
-from broker import Endpoint, SecretKey, Trusted, keyring
-from broker.trust.toml import format_access
+from broker import Endpoint, SecretKey, endpoint_life, keyring
 
 BATCH = 20_000
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Have files looked at often, save where it is measured how long it takes."""
+    if "second" not in request.node.name:
+        monkeypatch.setattr(endpoint_life, "LOOK_S", 0.04)
 
 
 @pytest.fixture
@@ -44,7 +51,7 @@ async def publish_on_and_on(endpoint: Endpoint, tally: Tally, said: list[int]) -
 
 async def until_grown(tally: Tally, count: int) -> None:
     target = tally.count + count
-    while tally.count < target:
+    while tally.count < target:  # noqa: ASYNC110 - a count
         await trio.sleep(0.005)
 
 
@@ -128,17 +135,17 @@ async def refused_with_former_key(
                 await there.peer(posing, key=changer, timeout=0.3)
 
 
-async def test_a_key_is_changed_again_before_the_first_change_is_through(realm: Realm) -> None:
+@pytest.mark.parametrize("address", ["ipc://PATH", "ipc://*", "tcp://*:0", "tcp://[::1]:0", "tcp://localhost:0"])
+async def test_a_key_is_changed_again_before_the_first_change_is_through(realm: Realm, address: str) -> None:
+    if "::1" in address and not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
     first, second = SecretKey.generate(), SecretKey.generate()
-    everything = realm.access()
     keys = (realm.keys["here"].public, first.public, second.public)
-    entry = Trusted(keys=keys, own=everything.trusted["here"].own)
-    keyring.write_access(
-        realm.path("there"), format_access(broker.Access(trusted={"here": entry, "there": everything.trusted["there"]}))
-    )
+    realm.write("there", here={"keys": keys})
     with trio.fail_after(20):
         async with realm.endpoint("here", keys=realm.key_path("here")) as here, realm.endpoint("there") as there:
-            await there.peer(await here.listen(f"ipc://{realm.folder}/socket"), key="here")
+            bound = await here.listen(address.replace("PATH", str(realm.folder / "socket")))
+            await there.peer(bound.replace("//0.0.0.0:", "//127.0.0.1:"), key="here")
             async with there.subscribe("x") as got, there.status() as told:
                 credentials = here._credentials
                 assert credentials is not None
@@ -148,6 +155,28 @@ async def test_a_key_is_changed_again_before_the_first_change_is_through(realm: 
                 await next_status(told, broker.PeerResumed)
                 await flow(here, got)
                 assert credentials.secret == second
+                async with realm.endpoint("there", "there@2") as other:  # it is listened on with the last one
+                    await other.peer(bound.replace("//0.0.0.0:", "//127.0.0.1:"), key=second.public)
+
+
+@pytest.mark.parametrize("spoiled", ["gone", "open to others", "not a key"])
+async def test_a_key_file_that_cannot_be_used_any_more_leaves_the_former_key(realm: Realm, spoiled: str) -> None:
+    path = realm.key_path("here")
+    with trio.fail_after(20):
+        async with realm.endpoint("here", keys=path) as here, realm.endpoint("there") as there, here.status() as told:
+            await there.peer(await here.listen(LOOPBACK), key="here")
+            async with there.subscribe("x") as got:
+                if spoiled == "gone":
+                    path.unlink()
+                elif spoiled == "open to others":
+                    path.chmod(0o644)
+                else:
+                    path.write_text("secret = 3")
+                rules = await next_status(told, broker.AccessRules, broker.PeerLost, broker.PeerInterrupted)
+                assert not rules.accepted
+                assert rules.source == str(path)
+                assert realm.keys["here"].text not in str(rules)
+                await flow(here, got)
 
 
 async def test_an_address_that_is_taken_while_the_key_is_changed_is_tried_until_it_is_free(
@@ -170,7 +199,7 @@ async def test_an_address_that_is_taken_while_the_key_is_changed_is_tried_until_
                         else:
                             break
                     await next_status(told, broker.AccessRules)
-                    while "cannot be listened on with the new key yet" not in caplog.text:
+                    while "cannot be listened on with the new key yet" not in caplog.text:  # noqa: ASYNC110 - a log
                         await trio.sleep(0.01)
                 await next_status(told_there, broker.PeerResumed)
                 await flow(here, got)

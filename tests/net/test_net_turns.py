@@ -116,6 +116,16 @@ def test_when_nobody_waits_and_a_socket_is_empty_all_begin_anew(endpoint: Endpoi
     assert len(endpoint.told) == 4
 
 
+def test_a_wire_that_took_too_much_and_waits_is_not_forgiven_when_a_socket_is_empty(endpoint: Endpoint) -> None:
+    endpoint.turns.take(HEAVY, b"\x09")
+    endpoint.turns.take(HEAVY, b"\x09")
+    endpoint.turns.rest()
+    for _ in range(5):
+        endpoint.turns.take(LIGHT, b"\x01")
+    endpoint.serve()
+    assert [wire for wire, _ in endpoint.told] == [HEAVY, LIGHT, LIGHT, LIGHT, LIGHT, LIGHT, HEAVY]
+
+
 async def test_the_task_serves_what_waits(endpoint: Endpoint) -> None:
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:

@@ -295,3 +295,15 @@ def test_what_was_received_just_before_its_receiver_left_is_not_told_as_lost() -
     wiring.settle()
     wiring.pass_time(2.0)
     assert not wiring["a"].told(MessagesLost)
+
+
+def test_an_event_that_would_fill_a_receivers_memory_is_refused_where_it_is_published() -> None:
+    wiring = Wiring("a")
+    subscription = wiring["a"].node.subscribe("")
+    many = broker.Event("protocol.many", ([{}] * 200_000,))
+    with pytest.raises(NotCarried, match=r"protocol\.many: .* send it in parts"):
+        wiring["a"].node.publish("x", many, NOW_NS)
+    few = broker.Event("protocol.many", ([{}] * 100_000,))
+    wiring["a"].node.publish("x", few, NOW_NS)
+    wiring["a"].node.flush()
+    assert [message.event for message in read(subscription)] == [few]

@@ -9,10 +9,11 @@ from protocol_wiring import Wiring, header, read
 
 import broker.node
 import broker.protocol.interests
+import broker.protocol.link
 from broker.errors import Malformed
 from broker.protocol import frames
 from broker.protocol.announcements import announcement
-from broker.protocol.budget import INTERESTS_PACE, MEMBER_PACE, Budget, Pace
+from broker.protocol.budget import CHANGE_COST, Budget, Pace
 from broker.protocol.flows import PROBE_S, UNANSWERED_MAX
 from broker.protocol.frames import Interest, InterestUpdate, Kind, Known, Sync
 from broker.status import MessagesLost, MessagesRecovered, PeerLost, PeerRefused
@@ -144,8 +145,8 @@ def test_a_receiver_that_answers_no_question_holds_its_publisher_up_no_longer() 
     assert isinstance(lost, MessagesLost)
     assert (lost.peer, lost.count) == (GREEDY, 1)
     assert "answered none of" in lost.reason
-    assert greedy.out.away
-    assert not greedy.out.congested
+    flow = greedy.out
+    assert (flow.away, flow.congested) == (True, False)
     wiring.publish("a", "x", 2)
     wiring.settle()
     assert [message.event.value for message in read(subscription)] == [1, 2]
@@ -155,7 +156,7 @@ def test_a_receiver_that_answers_no_question_holds_its_publisher_up_no_longer() 
     for frame in unread:
         silenced.take(*frame)
     wiring.pass_time(3.0)
-    assert not greedy.out.away
+    assert (flow.away, flow.congested) == (False, False)
     wiring.publish("a", "x", 3)
     wiring.settle()
     assert [message.event.value for message in read(late)] == [1, 3]
@@ -179,20 +180,48 @@ def test_of_many_strangers_some_are_told_at_once_and_the_rest_counted() -> None:
     assert 16 + later == 1000
 
 
-@pytest.mark.parametrize("pace", [MEMBER_PACE, INTERESTS_PACE])
-def test_who_floods_others_with_word_of_itself_is_cut_off(pace: Pace) -> None:
+@pytest.mark.parametrize(("pace", "cost"), [("MEMBER_PACE", 1), ("INTERESTS_PACE", CHANGE_COST)])
+def test_who_floods_others_with_word_of_itself_is_cut_off(
+    pace: str, cost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker.protocol.link, pace, Pace(10.0, 200.0 * cost, "words"))
     wiring = joined()
-    link, good = wiring["a"].link(wiring[GREEDY]), wiring["a"].link(wiring["good"])
+    link = wiring["a"].link(wiring[GREEDY])
+    say(wiring, Kind.INTERESTS, change(wiring, 9, "x"))
     told = 0
-    while not link.ended and told < 2 * pace.at_once:
+    while not link.ended and told < 1000:
         told += 1
-        if pace is MEMBER_PACE:
+        if cost == 1:
             say(wiring, Kind.MEMBER, announcement(wiring[GREEDY].node.members.own, (), base=1))
         else:
             say(wiring, Kind.INTERESTS, change(wiring, 100 + told, base=100))
-        good._take_ack(good._next_sequence - 1)
-    assert pace.at_once - 10 < told <= pace.at_once + 1
-    assert pace.what in why_lost(wiring)
+    assert 190 < told <= 201
+    assert "floods us with words" in why_lost(wiring)
+
+
+def test_a_change_of_many_topics_counts_as_many_and_the_first_telling_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broker.protocol.link, "INTERESTS_PACE", Pace(10.0, 500.0, "topics"))
+    wiring = joined()
+    link = wiring["a"].link(wiring[GREEDY])
+    many = [f"p/{number}" for number in range(90)]
+    assert wiring["a"].node.members.members[wiring[GREEDY].node.id].interests_version == 0
+    told = 0
+    while not link.ended and told < 100:
+        told += 1
+        say(wiring, Kind.INTERESTS, change(wiring, told, *many))
+    assert told == 1 + 500 // (90 + CHANGE_COST) + 1
+    assert "floods us with topics" in why_lost(wiring)
+
+
+def test_what_stands_outside_the_sequence_is_small() -> None:
+    wiring = joined()
+    link = wiring["a"].link(wiring[GREEDY])
+    wiring.inject("a", GREEDY, header(Kind.PING) + bytes(60_000))
+    assert not link.ended
+    wiring.inject("a", GREEDY, header(Kind.PING) + bytes(70_000))
+    assert "a frame of kind 5 with 70020 bytes" in why_lost(wiring)
 
 
 def test_who_keeps_to_its_pace_is_heard_for_ever() -> None:

@@ -37,3 +37,8 @@ def test_a_value_is_not_too_large() -> None:
     for value in (bytes(5_000_000), "x" * 5_000_000):
         with pytest.raises(NotCarried, match="a value has at most 4194304: store parts, or where to find it"):
             pack_value(value)
+
+
+def test_a_value_that_would_fill_a_receivers_memory_is_refused() -> None:
+    with pytest.raises(NotCarried, match="many small containers: send it in parts"):
+        pack_value([{}] * 200_000)

@@ -280,3 +280,12 @@ def test_scalars_are_read_as_the_codec_reads_them(data: bytes) -> None:
 
 
 FILLED = filled()
+
+
+def test_a_record_of_more_clears_than_there_can_be_is_refused() -> None:
+    def record(clears: int) -> bytes:
+        return b"\x93\x01\xa0\xdd" + clears.to_bytes(4, "big") + b"\x91\x02" * clears
+
+    assert len(decode_body(record(10_000)).operations) == 10_000
+    with pytest.raises(Malformed, match="that many cannot be"):
+        decode_body(record(20_000))

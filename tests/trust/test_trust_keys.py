@@ -249,7 +249,10 @@ def test_keys_are_expected_at_the_addresses_of_those_who_are_trusted() -> None:
     found = judge(addresses=("tcp://a:1",))
     assert {key.raw for key in found.keys_at("tcp://a:1")} == {secret_of(name).public.raw for name in ("a", "a2")}
     assert found.keys_at("tcp://a:2") == ()
-    assert judge(addresses=("tcp://a:1",), revoked=True).keys_at("tcp://a:1") == ()
+    revoked = judge(addresses=("tcp://a:1",), revoked=True)
+    assert revoked.keys_at("tcp://a:1") == ()
+    assert revoked.why_nobody_at("tcp://a:1") == "the key of a has been revoked"
+    assert revoked.why_nobody_at("tcp://a:2") == ""
 
 
 @pytest.mark.parametrize(

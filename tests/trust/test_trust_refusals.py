@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from trust_mesh import ALL, RELAY, Intruder, Mesh, Reading, Rights, secret_of
 
+from broker.errors import NotPermitted
 from broker.protocol import frames
 from broker.protocol.frames import Denied, Kind, MemberUpdate
 from broker.status import AccessRefused, PeerRefused
@@ -96,3 +97,20 @@ def test_who_announces_one_stranger_after_the_other_does_not_flood_whom_it_tells
     assert set(told[0].reason.split()[:2]) == {"not", "let"}
     assert len(a.node.members.members) == 1
     assert mesh.linked("a", "m")
+
+
+@pytest.mark.parametrize(
+    ("right", "told"),
+    [
+        ("publish", "publish 'x'"),
+        ("speak for", "speak for 'x'"),
+        ("store write", "write the store 'x'"),
+        ("store master", "be master of the store 'x'"),
+        ("log collect", "collect the log stream 'x'"),
+    ],
+)
+def test_a_right_that_lacks_is_told_in_words(right: str, told: str) -> None:
+    assert f"a has no right to {told}: " in str(NotPermitted("a", right, "x"))
+    once = AccessRefused("a@1", "a", right, "x", "b", 1)
+    assert str(once) == f"a@1 (key a): has no right to {told}: refused once by b"
+    assert str(AccessRefused("a@1", "a", right, "x", "b", 2)).endswith(": refused 2 times by b")

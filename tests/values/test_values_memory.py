@@ -18,9 +18,13 @@ from hypothesis import strategies as st
 import broker
 from broker import events
 from broker.errors import Malformed, NotCarried
+from broker.logs import wire as log_wire
+from broker.logs.wire import Leave
 from broker.protocol import frames
 from broker.protocol.frames import Batch, InterestUpdate, Run
 from broker.protocol.outbox import BATCH_BYTES
+from broker.stores import wire as store_wire
+from broker.stores.wire import Outcomes
 from broker.values import DEFAULT_LIMITS, SMALL_BYTES, decoding, pack, scanning, unpack
 
 KIB = 1024
@@ -112,7 +116,7 @@ def test_any_bytes_take_what_is_granted_at_most(shape: str, size: int) -> None:
 def test_a_megabyte_of_empty_dicts_is_refused_before_they_are_made() -> None:
     data = array32(MIB - 5, b"\x80")
     assert peak_bytes(lambda: unpack(data)) < 5 * MIB
-    with pytest.raises(Malformed, match="in memory, more than"):
+    with pytest.raises(Malformed, match="in memory: too many small containers"):
         unpack(array32(MIB // 2, b"\x80"))
 
 
@@ -197,6 +201,16 @@ def test_cheap_and_exact_bounds_agree(element: bytes, count: int) -> None:
         assert memory <= granted + 6 * len(data)
 
 
+def test_the_cheap_bound_counts_large_maps_and_sets() -> None:
+    keys = [bytes((0xCD, high, low)) for high in range(1, 128) for low in range(128)]
+    large_map = b"\xde" + len(keys).to_bytes(2, "big") + b"".join(key + b"\xc0" for key in keys)
+    members = b"\xdc" + len(keys).to_bytes(2, "big") + b"".join(keys)
+    large_set = b"\xc8" + len(members).to_bytes(2, "big") + b"\x02" + members
+    for data in (large_map, large_set):
+        assert scanning.measure(data, 80, MIB)[0] > 35 * len(data)
+        assert not decoding.fits_frugally(data, 8 * len(data))
+
+
 def test_a_body_of_many_more_events_than_were_said_is_not_decoded() -> None:
     body = array32(80_000, b"\x92\x01\xc3")
     decode = events.decoder_for("memory.Flag")
@@ -208,10 +222,14 @@ def test_a_body_of_many_more_events_than_were_said_is_not_decoded() -> None:
 
 
 def test_frames_of_many_small_arrays_take_what_is_granted_at_most() -> None:
-    interests = b"\x96\xc4\x10" + bytes(16) + b"\x00\x01\xc3" + array32(200_000, b"\x92\xa0\xc0") + b"\x90"
-    assert peak_bytes(lambda: frames.decode(InterestUpdate, interests)) < GRANTED + PER_BYTE * len(interests)
-    runs = b"\x91" + array32(30_000, b"\x95\x91\xa0\xa0\x01\xc4\x00\xc4\x00")
-    assert peak_bytes(lambda: frames.decode(Batch, runs)) < GRANTED + PER_BYTE * len(runs)
+    interests = b"\x96\xc4\x10" + bytes(16) + b"\x00\x01\xc3" + array32(1_000_000, b"\x92\xa0\xc0") + b"\x90"
+    assert peak_bytes(lambda: frames.decode(InterestUpdate, interests)) < 5 * MIB
+    outcomes = b"\x93\xa1s\xc4\x10" + bytes(16) + array32(400_000, b"\x93\x01\xc0\x90")
+    assert peak_bytes(lambda: store_wire.decode(Outcomes, outcomes)) < 5 * MIB
+    claims = array32(5000, b"\x94\x00\xc4\x08" + bytes(8) + array32(100, b"\x92\x01\x01") + b"\x90")
+    leave = b"\x94\xa1s\x01" + claims + b"\x90"
+    with pytest.raises(Malformed, match=r"in memory|elements"):
+        log_wire.decode(Leave, leave)
 
 
 def test_a_run_says_how_many_events_it_has_and_not_more_than_a_reader_takes_at_once() -> None:

@@ -73,7 +73,7 @@ class Demo:
         tally = self._tally
         show = show_for(output, tally, as_json=self._as_json)
         security = self._security
-        note(f"starting {len(tally.agents)} agents{f', with {security.keys} keys' if security else ''}")
+        note(f"starting {len(tally.agents)} agents{f', {security.plan}' if security else ''}")
         self._shipping = shipping = Shipping(directory, self._seconds, security)
         async with AsyncExitStack() as stack:
             keys = security.key_file(MANAGER) if security else None

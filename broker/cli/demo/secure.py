@@ -50,6 +50,13 @@ class Security:
         write_access(self.key_file(self._tampered).parent / ACCESS_NAME, format_access(others))
         self.keys = len(secrets)
 
+    @property
+    def plan(self) -> str:
+        """What is going to be seen of the keys, for who watches."""
+        return (
+            f"with {self.keys} keys; {self._tampered} also publishes in {self._victim}'s name, which is to be refused"
+        )
+
     def key_file(self, name: str) -> Path:
         """Where the key of an endpoint is, with the access rules that it goes by beside it."""
         folder = self._directory / "tampered" if name == self._tampered else self._directory

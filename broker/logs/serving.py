@@ -1,4 +1,7 @@
-"""What a writer gives to its collectors, and what they say of it."""
+"""What a writer gives to its collectors, and what they say of it.
+
+It is long because each frame that a collector sends is taken here, and the sessions that it changes are private to it.
+"""
 
 from __future__ import annotations
 

@@ -250,9 +250,9 @@ class Interests:
     def _refuse_hopeless(self, member: Member, added: Iterable[Interest]) -> None:
         """Say at once what an endpoint will never be given; of what it may have in part, events are refused."""
         if member.grants is not EVERYTHING:
-            for interest in added:
-                if not member.grants.touches(interest.prefix):
-                    self.refused(member, "subscribe", interest.prefix)
+            for prefix in sorted({interest.prefix for interest in added}):
+                if not member.grants.touches(prefix):
+                    self.refused(member, "subscribe", prefix)
 
     def tell_learned(self, member: Member) -> None:
         """Tell an endpoint which of its interests we know; as long as ways change, all such endpoints at once later."""

@@ -24,8 +24,15 @@ LEAST: dict[str, int] = {
     "endpoint not let into the graph": 30,
     "frame sealed": 3000,
     "key changed": 10,
+    "lie: claim": 3,
+    "lie: forge announcement": 3,
+    "lie: forge frame": 6,
+    "lie: forge interests": 3,
+    "lie: repeat announcement": 3,
+    "lie: say different things": 3,
     "link ended because of rules": 10,
     "rules changed": 300,
+    "rotation begun": 10,
     "run denied": 100,
     "seal right": 2000,
     "seal wrong": 1,
@@ -61,4 +68,7 @@ def counting() -> Iterator[Counter[str]]:
 
 def look(scenario: Any, counts: Counter[str]) -> None:
     """Count what a life has come to."""
-    counts["rotations begun"] += scenario.world.ring.rotations
+    counts["rotation begun"] += scenario.world.ring.rotations
+    intruder = getattr(scenario.life, "intruder", None)
+    if intruder is not None:
+        counts.update({f"lie: {lie.replace('_', ' ')}": count for lie, count in intruder.counts.items()})

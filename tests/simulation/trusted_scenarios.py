@@ -138,8 +138,9 @@ class TrustedScenario(simulated_scenarios.Scenario):
         """Check that of what was refused in peace both ends were told."""
         for one in self.world.now_alive.values():
             for status in one.endpoint.status:
-                lied = isinstance(status, AccessRefused) and status.right == "speak for"
-                if lied and INTRUDER not in {status.peer, status.refused_by}:
+                if not isinstance(status, AccessRefused) or status.right != "speak for":
+                    continue
+                if INTRUDER not in {status.peer, status.refused_by}:
                     raise Broken(f"{one.name} says that somebody has lied: {status}")
             for name in self.world.component_of(one.name):
                 other = self.world.now_alive[name]

@@ -2,6 +2,8 @@
 
 ``m`` is the intruder.  It is linked with ``a`` and ``p``, which are honest; where it is told of another way, that leads
 over ``r``.  Whatever ``m`` says, ``a`` acts on nothing that ``p`` has not sent, and stays linked with whom it was.
+
+It is long because it is a list.
 """
 
 from __future__ import annotations

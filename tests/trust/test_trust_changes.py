@@ -1,11 +1,13 @@
-"""Rules and keys that change while a mesh lives."""
+"""Rules and keys that change while a mesh lives.  It is long because what has to follow them is much."""
 
 from __future__ import annotations
 
 import pytest
+from test_trust_attacks import batch_of
 from trust_mesh import ALL, Intruder, Line, Mesh, Reading, Rights, secret_of, values
 
 from broker.errors import NotPermitted
+from broker.protocol.frames import Kind
 from broker.status import AccessRefused, MessagesLost, PeerLost, StoreConflict
 
 
@@ -246,18 +248,11 @@ def test_what_comes_by_way_of_who_may_not_relay_is_not_taken_whatever_its_sender
     reader = a.subscribe("")
     mesh.run(1.0)
     assert not mesh.reaches("a", "p")
-    member = mesh.member("p", "a")
-    assert member is not None
-    # What ``a`` wants it has not heard of ``m`` as it should; it sends all the same.
-    body = Intruder(mesh["p"])
-    from test_trust_attacks import batch_of
-
-    from broker.protocol.frames import Kind
-
-    made = batch_of(1, "x")
-    body.route(
+    # By its own rules ``p`` has a way to ``a``, and sends what it has sealed as it should.
+    sender, made = Intruder(p), batch_of(1, "x")
+    sender.route(
         mesh["m"], p.node.id, a.node.id, Kind.EVENTS, made, flow=1, sequence=1,
-        sealed=body.seal(a, Kind.EVENTS, made, p.node.id, 1, 1),
+        sealed=sender.seal(a, Kind.EVENTS, made, p.node.id, 1, 1),
     )  # fmt: skip
     mesh.run(1.0)
     assert values(reader) == []

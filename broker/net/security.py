@@ -57,29 +57,30 @@ class Gate:
         self.domain = b"broker-%d" % next(_domains)
         self.refused: list[str] = []  # why; taken by take_refused()
 
-    def judge(self, mechanism: bytes, credentials: list[bytes]) -> str | None:
-        """Return the client's name; None when it is not let in."""
+    def judge(self, address: str, mechanism: bytes, credentials: list[bytes]) -> str | None:
+        """Return the name of a client at an address (of IP; empty without one); None when it is not let in."""
         security = self.security
         if security is None:
             return "" if mechanism == b"NULL" else None
         if mechanism != b"CURVE" or len(credentials) != 1:
-            self._refuse("it shows no key")
+            self._refuse(address, "it shows no key")
             return None
         key = security.judge.key_of_curve(credentials[0])
         if key is None:
             self._refuse(
+                address,
                 f"its key is not trusted here: 'broker keys show' at its end prints it, for 'broker keys trust' here "
-                f"(CURVE shows it as {credentials[0].hex()})"
+                f"(CURVE shows it as {credentials[0].hex()})",
             )
             return None
         if security.judge.holder(key) is None:
-            self._refuse(security.judge.why_not(key))
+            self._refuse(address, security.judge.why_not(key))
             return None
         return key.hex()
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, address: str, reason: str) -> None:
         if len(self.refused) < _REFUSED_MAX:
-            self.refused.append(reason)
+            self.refused.append(f"{reason}, from {address}" if address else reason)
 
     def take_refused(self) -> str:
         """Return why the one was turned away that is told of next."""
@@ -150,7 +151,8 @@ def _answer(request: list[bytes]) -> list[bytes]:
     if len(request) < 6 or request[0] != _ZAP_VERSION:
         return _refusal(request, b"500", b"not understood")
     gate = _gates.get(request[2])
-    name = gate.judge(request[5], request[6:]) if gate is not None else None
+    address = request[3].decode(errors="replace")
+    name = gate.judge(address, request[5], request[6:]) if gate is not None else None
     if name is None:
         return _refusal(request, b"400", b"not trusted")
     return [_ZAP_VERSION, request[1], b"200", b"OK", name.encode(), b""]

@@ -18,6 +18,7 @@ from typing import Any, Final
 from broker.errors import Malformed, NotCarried
 from broker.stores.entries import DICT, FIRST_INDEX, LIST, SET, WHOLE, index_row, pack_key, unpack_key
 from broker.values import Count, Timestamp, pack, unpack
+from broker.values.decoding import check_hashes
 from broker.values.types import COUNT_MAX
 
 __all__ = ["elements_of", "gather", "is_of_its_own", "place_of", "read_element", "row_of", "spread_kind"]
@@ -117,11 +118,12 @@ def gather(kind: int, rows: Iterable[tuple[bytes, bytes]]) -> Any:
         return [unpack(value) for _, value in rows]
     try:
         if kind == SET:
-            return {unpack_key(read_element(key[8:], row)[0]) for key, row in rows}
-        found = {}
-        for key, row in rows:
-            element, value = read_element(key[8:], row)
-            found[unpack_key(element)] = unpack(value)
-        return found
+            members = [unpack_key(read_element(key[8:], row)[0]) for key, row in rows]
+            check_hashes(members)  # they may have come one at a time
+            return set(members)
+        pairs = [read_element(key[8:], row) for key, row in rows]
+        keys = [unpack_key(element) for element, _ in pairs]
+        check_hashes(keys)
+        return {key: unpack(value) for key, (_, value) in zip(keys, pairs, strict=True)}
     except TypeError as error:
         raise Malformed(f"an element that is no key: {error}") from error

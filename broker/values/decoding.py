@@ -47,7 +47,7 @@ from broker.values.scanning import (
     with_our_timestamps,
 )
 
-__all__ = ["check_received", "unpack"]
+__all__ = ["check_hashes", "check_received", "unpack"]
 
 _MAX_BYTES: Final = DEFAULT_LIMITS.max_bytes_received
 _MAX_DEPTH: Final = DEFAULT_LIMITS.max_depth_received
@@ -315,7 +315,7 @@ def _array(payload: bytes) -> list[Any]:
 def _members(payload: bytes) -> frozenset[Any]:
     elements = _array(payload)
     if len(elements) > _KEYS_UNCHECKED_MAX and not _SAFELY_HASHED.issuperset(map(type, elements)):
-        _check_hashes(elements)
+        check_hashes(elements)
     try:
         members = frozenset(elements)
     except TypeError:
@@ -328,7 +328,7 @@ def _members(payload: bytes) -> frozenset[Any]:
 def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     # A tenth more for a dict of a thousand texts.
     if len(pairs) > _KEYS_UNCHECKED_MAX and not _SAFELY_HASHED.issuperset(map(type, map(_first, pairs))):
-        _check_hashes(list(map(_first, pairs)))
+        check_hashes(list(map(_first, pairs)))
     try:
         entries = dict(pairs)
     except TypeError:
@@ -338,13 +338,13 @@ def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return entries
 
 
-def _check_hashes(keys: list[Any]) -> None:
+def check_hashes(keys: list[Any]) -> None:
     """Raise Malformed if so many keys have one hash that to compare them all with each other would take long."""
     try:
         hashes = Counter(map(hash, keys))
     except TypeError:
         hashes = Counter([hash(_frozen(key)) for key in keys])
-    if max(hashes.values()) > _ONE_HASH_MAX:
+    if max(hashes.values(), default=0) > _ONE_HASH_MAX:
         raise Malformed("keys or members that were chosen to have one hash, which would take long to tell apart")
 
 

@@ -93,10 +93,10 @@ def test_a_judge_that_fails_turns_away_and_goes_on(realm: Realm, monkeypatch: py
     judge = security.Gate.judge
     fails = True
 
-    def failing(gate: security.Gate, mechanism: bytes, credentials: list[bytes]) -> str | None:
+    def failing(gate: security.Gate, address: str, mechanism: bytes, credentials: list[bytes]) -> str | None:
         if fails:
             raise RuntimeError("a bug")
-        return judge(gate, mechanism, credentials)
+        return judge(gate, address, mechanism, credentials)
 
     monkeypatch.setattr(security.Gate, "judge", failing)
 

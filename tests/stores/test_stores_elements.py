@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -126,3 +127,12 @@ def test_a_row_says_who_is_there(element: Any, value: bytes) -> None:
     if place == packed and value[:1] == b"\xc1":
         return  # begins no value
     assert read_element(place, row_of(packed, place, value)) == (packed, value)
+
+
+@pytest.mark.parametrize("kind", [SET, DICT])
+def test_elements_chosen_to_have_one_hash_are_no_container(kind: int) -> None:
+    alike = [UUID(int=number * (2**61 - 1)) for number in range(1, 200)]
+    packed = [pack(member) for member in alike]
+    rows = [(bytes(8) + element, row_of(element, element, b"" if kind == SET else pack(1))) for element in packed]
+    with pytest.raises(Malformed, match="one hash"):
+        gather(kind, rows)

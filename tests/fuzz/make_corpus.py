@@ -225,7 +225,7 @@ def _rules() -> list[str]:
         (
             f'expires = 2027-06-30T00:00:00Z\n[keys.web-01]\nkeys = ["{keys[0]}", "{keys[1]}"]\ngroups = ["agents"]\n'
             'names = ["web-*"]\naddresses = ["tcp://10.0.0.1:9999"]\nexpires = 2027-01-01T00:00:00+02:00\n'
-            'revoked = false\n'
+            "revoked = false\n"
             'stores.hosts = ["read"]\n[groups.agents]\npublish = ["host/{name}/"]\nsubscribe = [""]\n'
             'stores."host*" = ["write", "master"]\nlogs.conn = ["write", "collect"]\nrelay = true\n'
         ),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from protocol_wiring import Wiring, header, read
 
-import broker.node
+import broker.node_life
 import broker.protocol.interests
 import broker.protocol.link
 from broker.errors import Malformed
@@ -62,7 +62,7 @@ def test_who_asks_twice_for_all_that_is_known_is_cut_off() -> None:
 
 
 def test_who_asks_for_more_than_it_acknowledges_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker.node, "_ANSWERS_BYTES_MAX", 10_000)
+    monkeypatch.setattr(broker.node_life, "_ANSWERS_BYTES_MAX", 10_000)
     wiring = joined()
     question = frames.encode(Sync(False, (Known(wiring["a"].node.id, 0, 0),)))
     link = wiring["a"].link(wiring[GREEDY])
@@ -75,7 +75,7 @@ def test_who_asks_for_more_than_it_acknowledges_is_cut_off(monkeypatch: pytest.M
 
 
 def test_who_acknowledges_nothing_of_the_meshs_word_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker.node, "UNACKNOWLEDGED_BYTES_MAX", 10_000)
+    monkeypatch.setattr(broker.node_life, "UNACKNOWLEDGED_BYTES_MAX", 10_000)
     wiring = joined()
     link = wiring["a"].link(wiring[GREEDY])
     for number in range(1000):

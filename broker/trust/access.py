@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from broker.errors import AccessError, TopicError
 from broker.topics import normalize_prefix
 from broker.trust.keys import PublicKey
-from broker.trust.rights import LOG_RIGHTS, STORE_RIGHTS, Rights
+from broker.trust.rights import LOG_RIGHTS, NAME, STORE_RIGHTS, Rights
 
 __all__ = ["Access", "Trusted", "is_label"]
 
@@ -55,8 +55,7 @@ class Access(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         holders: dict[bytes, str] = {}
         _check_time("expires", self.expires)
-        for name, rights in self.groups.items():
-            _check_rights(name, rights)
+        longest = dict.fromkeys(self.groups, "")
         for label, entry in self.trusted.items():
             if not is_label(label):
                 raise AccessError(
@@ -71,6 +70,9 @@ class Access(Struct, frozen=True, kw_only=True):
                 if group not in self.groups:
                     there = ", ".join(sorted(self.groups)) or "none"
                     raise AccessError(f"{label}: there is no group {group!r} (there are: {there})")
+                longest[group] = max(longest[group], label, key=len)
+        for group, label in longest.items():
+            _check_rights(group, self.groups[group], label)
 
 
 def is_label(text: str) -> bool:
@@ -87,7 +89,7 @@ def _check_entry(label: str, entry: Trusted) -> None:
     for name in ("groups", "names", "addresses"):
         _check_texts(f"{label}: {name}", getattr(entry, name))
     _check_time(f"{label}: expires", entry.expires)
-    _check_rights(label, entry.own)
+    _check_rights(label, entry.own, label)
 
 
 def _check_texts(where: str, given: object) -> None:
@@ -96,13 +98,14 @@ def _check_texts(where: str, given: object) -> None:
         raise AccessError(f"{where}: a tuple of texts is expected, such as ('x',), not {given!r:.100}")
 
 
-def _check_rights(where: str, rights: Rights) -> None:
-    """Raise AccessError for prefixes that no topic can have, and for rights that there are none of."""
+def _check_rights(where: str, rights: Rights, label: str) -> None:
+    """Raise AccessError for prefixes that no topic can have, with that name in them, and for rights that are none."""
     for right in ("publish", "subscribe"):
         _check_texts(f"{where}: {right}", getattr(rights, right))
         for prefix in getattr(rights, right):
             try:
                 normalize_prefix(prefix)
+                normalize_prefix(prefix.replace(NAME, label))
             except TopicError as error:
                 raise AccessError(f"{where}: {right}: {error}") from error
     tables: tuple[tuple[str, Mapping[str, object], tuple[str, ...]], ...] = (

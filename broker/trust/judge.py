@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from broker.trust.access import Access, Trusted
 from broker.trust.keys import PublicKey, curve_of, text_of
-from broker.trust.rights import ALL, Grants
+from broker.trust.rights import ALL, Grants, Rights
 
 __all__ = ["EVERYTHING", "NOTHING", "Holder", "Judge"]
 
@@ -21,13 +21,21 @@ EVERYTHING: Final = Grants((ALL,), "")
 NOTHING: Final = Grants((), "")
 
 
-class Holder(Struct, frozen=True, eq=False):
+class Holder(Struct, eq=False):
     """A trusted key: the name of its entry, and what it may do."""
 
     label: str
     key: bytes
     names: tuple[str, ...]
-    grants: Grants
+    _rights: tuple[Rights, ...]
+    _grants: Grants | None = None
+
+    @property
+    def grants(self) -> Grants:
+        """Its rights, made ready when they are first asked: of ten thousand keys few are there at once."""
+        if self._grants is None:
+            self._grants = Grants(self._rights, self.label)
+        return self._grants
 
     def may_be_called(self, name: str) -> bool:
         """Whether an endpoint with this key may have that name."""
@@ -62,8 +70,8 @@ class Judge:
                 continue
             if entry.expires:
                 ends.append(entry.expires)
-            grants = Grants((entry.own, *(access.groups[group] for group in entry.groups)), label)
-            holders.update((key.raw, Holder(label, key.raw, entry.names, grants)) for key in entry.keys)
+            rights = (entry.own, *(access.groups[group] for group in entry.groups))
+            holders.update((key.raw, Holder(label, key.raw, entry.names, rights)) for key in entry.keys)
         why_nobody = ""
         if access.expires and now >= access.expires:
             when = f"{access.expires.isoformat()}, by the clock here"

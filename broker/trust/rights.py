@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from broker.topics import normalize_prefix
 
-__all__ = ["ALL", "LOG_RIGHTS", "STORE_RIGHTS", "Grants", "LogRight", "Prefixes", "Rights", "StoreRight"]
+__all__ = ["ALL", "LOG_RIGHTS", "NAME", "STORE_RIGHTS", "Grants", "LogRight", "Prefixes", "Rights", "StoreRight"]
 
 StoreRight = Literal["read", "write", "master"]
 LogRight = Literal["write", "collect"]
@@ -22,7 +22,7 @@ STORE_RIGHTS: Final = ("read", "write", "master")
 LOG_RIGHTS: Final = ("write", "collect")
 # Answers that are remembered for each key; past it they are forgotten, which costs one look-up per topic in use.
 _ANSWERS_MAX: Final = 4096
-_NAME: Final = "{name}"
+NAME: Final = "{name}"
 
 
 class Rights(Struct, frozen=True, kw_only=True):
@@ -96,7 +96,7 @@ class Grants:
         rights = tuple(rights)
 
         def filled(text: str) -> str:
-            return text.replace(_NAME, name)
+            return text.replace(NAME, name)
 
         self._publish = Prefixes(normalize_prefix(filled(p)) for each in rights for p in each.publish)
         self._subscribe = Prefixes(normalize_prefix(filled(p)) for each in rights for p in each.subscribe)

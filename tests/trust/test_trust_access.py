@@ -20,6 +20,7 @@ KEY = SecretKey(bytes(32)).public
         # A text alone would be one prefix for each of its letters.
         ({"publish": "host/"}, "ops: publish: a tuple of texts is expected"),
         ({"subscribe": ["host/"]}, "ops: subscribe: a tuple of texts is expected"),
+        ({"publish": ("x" * 250 + "{name}",)}, "ops: publish: a topic has at most 255 bytes"),
         ({"stores": {"hosts": ("raed",)}}, "ops: stores.hosts: rights are a tuple of some of read, write, master"),
         ({"stores": {"hosts": "read"}}, "ops: stores.hosts: rights are a tuple"),
         ({"logs": {"conn": ("read",)}}, "ops: logs.conn: rights are a tuple of some of write, collect"),
@@ -27,7 +28,10 @@ KEY = SecretKey(bytes(32)).public
 )
 def test_rights_that_there_are_none_of_are_refused(rights: dict[str, Any], told: str) -> None:
     with pytest.raises(AccessError, match=f"^{told}"):
-        Access(groups={"ops": Rights(**rights)})
+        Access(
+            trusted={"a-longer-name": Trusted(keys=(KEY,), groups=("ops",))},
+            groups={"ops": Rights(**rights)},
+        )
     with pytest.raises(AccessError, match=f"^{told}"):
         Access(trusted={"ops": Trusted(keys=(KEY,), own=Rights(**rights))})
 

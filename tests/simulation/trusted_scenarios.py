@@ -140,7 +140,8 @@ class TrustedScenario(simulated_scenarios.Scenario):
             for status in one.endpoint.status:
                 if not isinstance(status, AccessRefused) or status.right != "speak for":
                     continue
-                if INTRUDER not in {status.peer, status.refused_by}:
+                # What was sealed with a key that the rules have no more cannot be told from a lie.
+                if INTRUDER not in {status.peer, status.refused_by} and status.what not in self.ring.hasty:
                     raise Broken(f"{one.name} says that somebody has lied: {status}")
             for name in self.world.component_of(one.name):
                 other = self.world.now_alive[name]

@@ -83,7 +83,7 @@ class NodeLife:
         own = Member(self.id, name, 0, forward=forward, born=born, key=self.guard.key)
         links = self.peerings.links
         self.members = Members(own, links, self, self._touched, self._condemn, lambda: act(Changed()), self.guard)
-        self.members.strange = self._tell_stranger
+        self.members.belief.strange = self._tell_stranger
         self.transit = Transit(self.members, self.guard)
         self.refusals = Refusals(name, self.guard, self.transit, act)
         self.losses = Losses(act)

@@ -25,12 +25,12 @@ from broker.errors import Malformed
 from broker.protocol import frames
 from broker.protocol.announcements import merged, neighbour_over, same_links, update_of, whole
 from broker.protocol.apart import FAR, FORGET_S, Apart
-from broker.protocol.frames import Kind, Known, MemberUpdate, Neighbour, Sync
+from broker.protocol.belief import Belief
+from broker.protocol.frames import Kind, Known, MemberUpdate, Sync
 from broker.protocol.link import Link, OutFrame
 from broker.protocol.member import Member
 from broker.protocol.topology import BROKEN, shortest_ways
 from broker.trust.guard import Guard
-from broker.trust.judge import EVERYTHING
 
 __all__ = ["AHEAD_MAX", "EDGES_MAX", "FORGET_S", "MEMBERS_MAX", "Members", "Watcher"]
 
@@ -95,8 +95,7 @@ class Members:
     ) -> None:
         self.own = own
         self._guard = guard
-        self._strangers: OrderedDict[bytes, str] = OrderedDict()  # by id: why they are not let into the graph
-        self.strange: Callable[[MemberUpdate, str], None] = _nothing
+        self.belief = Belief(guard, watcher.refused, watcher.roles_changed)
         self.members: dict[bytes, Member] = {}
         self.apart = Apart()
         self._forgotten: OrderedDict[bytes, int] = OrderedDict()  # until which version they are not heard again
@@ -250,8 +249,9 @@ class Members:
         if not self._is_news(link, update, member):
             return
         neighbours = merged(member.neighbours if member else {}, update)
-        announced = self._prove(link, update, neighbours)
+        announced = self.belief.prove(link, update, neighbours)
         if announced is None:
+            self._ask_for_whole(link, update.id, member)
             return
         if member is None:
             member = self._add(update, link)
@@ -261,7 +261,7 @@ class Members:
         growth = len(neighbours) - len(member.neighbours)
         grows = growth > 0 or not member.version
         self._edges += growth
-        forward = self._allow(member, update)
+        forward = self.belief.allow(member, update)
         same = member.version and member.forward == forward and same_links(member.neighbours, neighbours)
         member.version = update.version
         member.forward = forward
@@ -284,7 +284,7 @@ class Members:
             return False
         if not update.name.isprintable():
             raise Malformed(f"an endpoint's name is not printable text: {update.name!r:.100}")
-        if self._is_strange(link, update, member):
+        if self.belief.is_strange(link, update, member):
             return False
         if not self._guard.closed and member is not None and member.name != update.name:
             raise Malformed(f"the endpoint {member.name!r} is said to be called {update.name!r:.100}")
@@ -299,68 +299,12 @@ class Members:
 
     # -- what is believed, and allowed -----------------------------------------------------------------------------
 
-    def _is_strange(self, link: Link, update: MemberUpdate, member: Member | None) -> bool:
-        """Whether somebody is not let into the graph; who passes word of it on may be honest, and have other rules.
-
-        Raises Malformed when it is the peer itself that has another key than its connection.
-        """
-        if not self._guard.closed:
-            return False
-        refusal = self._guard.refusal(update.key, update.name)
-        if refusal is None and update.id == link.peer_id and not self._guard.is_same(update.key, link.key):
-            # One that is not trusted may be its former one, in a word of it that is repeated over its new connection.
-            raise Malformed(f"it announces the key {self._guard.label(update.key)}, and has shown another one")
-        if refusal is None and member is not None:
-            if not self._guard.is_same(update.key, member.key):
-                refusal = "authentication", f"it takes the id of {member.name}, which has another key"
-            elif member.name != update.name:
-                refusal = "authentication", f"it was called {member.name}: a process has one name as long as it lives"
-        if refusal is None:
-            return False
-        if self._strangers.get(update.id) != refusal[1]:
-            self._strangers[update.id] = refusal[1]
-            if len(self._strangers) > _FORGOTTEN_MAX:
-                self._strangers.popitem(last=False)
-            self.strange(update, refusal[1])
-        return True
-
-    def _prove(self, link: Link, update: MemberUpdate, neighbours: dict[bytes, Neighbour]) -> bytes | None:
-        """Return an announcement in whole, as it is passed on; raises Malformed when its signature is not right.
-
-        None: it is a change of what we have otherwise, and asked for in whole.  Somebody may have told us and who
-        passes this on different things of itself; then both of us were right to believe it, and the other is no liar.
-        """
-        if not self._guard.closed:
-            return b""
-        if self._guard.is_signed(update.key, whole(update, neighbours), update.signature):
-            return whole(update, neighbours, update.signature)
-        if update.base and update.id != link.peer_id:
-            self._ask_for_whole(link, update.id, self.members.get(update.id))
-            return None
-        raise Malformed(f"an announcement of {update.name!r:.100} that {update.name!r:.100} has not signed")
-
-    def _allow(self, member: Member, update: MemberUpdate) -> bool:
-        """Let an endpoint have what it announces and its rights allow; returns whether it relays."""
-        grants = member.grants = self._guard.grants(member.key)
-        masters, streams = update.masters, update.streams
-        if grants is not EVERYTHING:
-            masters = tuple(role for role in masters if grants.may_use_store("master", role.name))
-            streams = tuple(role for role in streams if grants.may_use_log("write", role.name))
-            for role in (*update.masters, *update.streams):
-                if role not in masters and role not in streams:
-                    right = "store master" if role in update.masters else "log write"
-                    self._watcher.refused(member, right, role.name)
-        if (member.masters, member.streams) != (masters, streams):
-            member.masters, member.streams = masters, streams
-            self._watcher.roles_changed()
-        return update.forward and grants.relay
-
     def rules_changed(self, now: float, *, announce: bool) -> None:
         """Judge everybody anew: the access rules have changed, or our own key has; ``announce``: tell of ourselves."""
-        for id_ in self._strangers:  # they may be let in now: others are asked for them at once
+        for id_ in self.belief.strangers:  # they may be let in now: others are asked for them at once
             self._forgotten.pop(id_, None)
             self._unknown[id_] = now
-        self._strangers.clear()
+        self.belief.strangers.clear()
         own_key = self.own.key
         self.own.key = self._guard.key
         for member in list(self.members.values()):
@@ -368,12 +312,12 @@ class Members:
             if refusal is not None:
                 member.grants = self._guard.grants(member.key)  # what of it waits for its turn is not let in either
                 self.forget(member, refusal[1])
-                self._strangers[member.id] = refusal[1]
+                self.belief.strangers[member.id] = refusal[1]
                 continue
             if own_key != self.own.key:
                 member.seal_keys = None
             update = frames.decode(MemberUpdate, member.announced)
-            member.forward = self._allow(member, update)
+            member.forward = self.belief.allow(member, update)
         self._graph_changed(now)
         if announce or own_key != self.own.key:  # else nothing that others know of us has changed
             self._announce_at = now
@@ -499,7 +443,7 @@ class Members:
             if known_ids.issuperset(member.neighbours):
                 continue
             for id_, edge in member.neighbours.items():
-                if edge.up and id_ not in known_ids and id_ not in self._strangers:
+                if edge.up and id_ not in known_ids and id_ not in self.belief.strangers:
                     unknown[id_] = (member.hop, Known(id_, 0, 0))
         self._unknown = {id_: self._unknown.get(id_, now + _UNKNOWN_S) for id_ in unknown}
         for id_, (hop, known) in unknown.items():
@@ -535,7 +479,3 @@ class Members:
         if self._compute_at is not None and self._compute_at < due:
             due = self._compute_at
         return due
-
-
-def _nothing(update: MemberUpdate, why: str) -> None:
-    pass

@@ -11,8 +11,8 @@ from trusted_scenarios import TrustedScenario
 
 from broker.errors import Malformed
 from broker.node import Node
+from broker.protocol.belief import Belief
 from broker.protocol.delivery import Delivering
-from broker.protocol.members import Members
 from broker.protocol.peerings import Peerings
 from broker.protocol.routes import Routes
 from broker.protocol.transit import Transit
@@ -75,15 +75,15 @@ def routes_outlive_the_rules(patch: pytest.MonkeyPatch) -> None:
 
 @planted
 def who_contradicts_itself_parts_those_who_pass_it_on(patch: pytest.MonkeyPatch) -> None:
-    prove = Members._prove
+    prove = Belief.prove
 
-    def strict(self: Members, link: Any, update: Any, neighbours: Any) -> Any:
+    def strict(self: Belief, link: Any, update: Any, neighbours: Any) -> Any:
         proved = prove(self, link, update, neighbours)
         if proved is None:
             raise Malformed("it does not fit")
         return proved
 
-    patch.setattr(Members, "_prove", strict)
+    patch.setattr(Belief, "prove", strict)
 
 
 @planted

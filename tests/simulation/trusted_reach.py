@@ -11,6 +11,7 @@ import pytest
 from simulated_reach import Counting
 
 from broker.node import Node
+from broker.protocol.belief import Belief
 from broker.protocol.delivery import Delivering
 from broker.protocol.members import Members
 from broker.protocol.peerings import Peerings
@@ -55,7 +56,7 @@ def counting() -> Iterator[Counter[str]]:
 
         wrap.results(Transit, "is_proved", proved)
         wrap.results(Delivering, "_deny", denied)
-        wrap.results(Members, "_is_strange", lambda strange, *_: "endpoint not let into the graph" if strange else None)
+        wrap.results(Belief, "is_strange", lambda strange, *_: "endpoint not let into the graph" if strange else None)
         wrap.calls(Members, "forget", "endpoint forgotten because of rules", lambda _, member, why: "trusted" in why)
         wrap.calls(Members, "forget", "endpoint forgotten because of rules", lambda _, member, why: "revoked" in why)
         wrap.calls(Peerings, "end", "link ended because of rules", lambda _, link, code, reason: code == "refused")

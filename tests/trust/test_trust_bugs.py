@@ -14,6 +14,7 @@ import broker.stores.master as master_module
 from broker.errors import Malformed
 from broker.logs.logs import Logs
 from broker.node import Node
+from broker.protocol.belief import Belief
 from broker.protocol.delivery import Delivering
 from broker.protocol.handshake import Handshake
 from broker.protocol.interests import Interests
@@ -82,15 +83,15 @@ def keys_are_not_compared(patch: pytest.MonkeyPatch) -> None:
 
 @planted(attacks.test_who_says_different_things_of_itself_does_not_part_those_who_pass_it_on, "m")
 def who_passes_on_what_does_not_fit_is_a_liar(patch: pytest.MonkeyPatch) -> None:
-    prove = Members._prove
+    prove = Belief.prove
 
-    def strict(self: Members, link: Any, update: Any, neighbours: Any) -> Any:
+    def strict(self: Belief, link: Any, update: Any, neighbours: Any) -> Any:
         proved = prove(self, link, update, neighbours)
         if proved is None:
             raise Malformed("it does not fit")
         return proved
 
-    patch.setattr(Members, "_prove", strict)
+    patch.setattr(Belief, "prove", strict)
 
 
 # -- handshakes --------------------------------------------------------------------------------------------------------
@@ -158,13 +159,13 @@ def everybody_may_relay(patch: pytest.MonkeyPatch) -> None:
 
 @planted(attacks.test_nobody_can_be_a_stores_master_without_the_right)
 def everybody_may_be_a_master(patch: pytest.MonkeyPatch) -> None:
-    def generous(self: Members, member: Any, update: Any) -> bool:
+    def generous(self: Belief, member: Any, update: Any) -> bool:
         member.grants = self._guard.grants(member.key)
         member.masters, member.streams = update.masters, update.streams
-        self._watcher.roles_changed()
+        self._roles_changed()
         return bool(update.forward and member.grants.relay)
 
-    patch.setattr(Members, "_allow", generous)
+    patch.setattr(Belief, "allow", generous)
 
 
 @planted(attacks.test_nobody_can_write_as_another_writer, True)
@@ -205,7 +206,7 @@ def strangers_stay_strangers(patch: pytest.MonkeyPatch) -> None:
 
     def beginning(self: Members, *arguments: Any) -> None:
         init(self, *arguments)
-        self._strangers = Lasting()  # type: ignore[assignment]
+        self.belief.strangers = Lasting()  # type: ignore[assignment]
 
     patch.setattr(Members, "__init__", beginning)
 

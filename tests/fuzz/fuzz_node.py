@@ -120,7 +120,9 @@ class World:
             incoming = self.a.node.members.members[self.hostile.node.id].incoming
             next_ = 1 if incoming is None else incoming.expected
             number = flow & 15 or (1 if incoming is None else incoming.number)
-            to, origin = ids[WHO[place % 3]], ids[WHO[place // 3 % 3]]
+            # Without keys nobody can tell who speaks for the good peer, and it may be cut off for what was said in its name.
+            origins = WHO if self.keys else WHO[:2]
+            to, origin = ids[WHO[place % 3]], ids[origins[place // 3 % len(origins)]]
             seal = body[:SEAL_BYTES].ljust(SEAL_BYTES) if flags & SEALED else b""
             body = address_of(origin, [entry_of(to, number, next_ + (flow >> 4)) + seal]) + body
         sequence = link.received + 1 if kind >= Kind.SYNC else 0

@@ -120,7 +120,7 @@ class World:
             incoming = self.a.node.members.members[self.hostile.node.id].incoming
             next_ = 1 if incoming is None else incoming.expected
             number = flow & 15 or (1 if incoming is None else incoming.number)
-            # Without keys nobody can tell who speaks for the good peer, and it may be cut off for what was said in its name.
+            # Without keys nobody can tell who speaks for the good peer: it may be cut off for what is said in its name.
             origins = WHO if self.keys else WHO[:2]
             to, origin = ids[WHO[place % 3]], ids[origins[place // 3 % len(origins)]]
             seal = body[:SEAL_BYTES].ljust(SEAL_BYTES) if flags & SEALED else b""

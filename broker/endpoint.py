@@ -37,7 +37,8 @@ from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, 
 from broker.protocol.survey import Peer
 from broker.stores.retention import LOG_BYTES
 from broker.topics import normalize_prefix
-from broker.trust.keys import PublicKey
+from broker.trust.access import Access
+from broker.trust.keys import PublicKey, SecretKey
 
 __all__ = ["Endpoint"]
 
@@ -147,6 +148,31 @@ class Endpoint(EndpointLife):
     def mesh(self) -> Mesh:
         """Return the whole graph as this endpoint knows it: endpoints, links with their round trips, subscriptions."""
         return self._node.mesh()
+
+    # -- keys and access rules ---------------------------------------------------------------------------------------
+
+    def change_access(self, access: Access) -> None:
+        """Go by other access rules from now on: who is no longer trusted is cut off at once.
+
+        For rules that were made in Python; those of a file are taken up by themselves when it changes.  Raises
+        ValueError for an endpoint without keys.
+        """
+        self._change_credentials(None, access)
+
+    def change_key(self, key: SecretKey) -> None:
+        """Have another key from now on, which peers have to trust already.
+
+        Connections are made anew with it; sessions go on over them, so that nothing is lost.  Raises ValueError for an
+        endpoint without keys.
+        """
+        self._change_credentials(key, None)
+
+    def _change_credentials(self, key: SecretKey | None, access: Access | None) -> None:
+        self._check_open()
+        if self._credentials is None:
+            raise ValueError("an endpoint without keys gets none while it runs: make it with keys=")
+        self._credentials.change(key, access)
+        self._apply_credentials()
 
     # -- events ------------------------------------------------------------------------------------------------------
 

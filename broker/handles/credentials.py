@@ -134,27 +134,21 @@ class Credentials:
         key = self._pinned.get(address)
         if key is None:
             return self.judge.keys_at(address)
-        keys = (
-            (key,)
-            if isinstance(key, PublicKey)
-            else self._access.trusted[key].keys
-            if key in self._access.trusted
-            else ()
-        )
-        return tuple(key for key in keys if self.judge.holder(key.raw) is not None)
+        return tuple(key for key in self._keys_of(key) if self.judge.holder(key.raw) is not None)
+
+    def _keys_of(self, key: PublicKey | str) -> tuple[PublicKey, ...]:
+        """Return the keys that a key, or the name of an entry, stands for."""
+        if isinstance(key, PublicKey):
+            return (key,)
+        entry = self._access.trusted.get(key)
+        return entry.keys if entry is not None else ()
 
     def why_no_key(self, address: str) -> str:
         """Say why there are no keys to be expected at an address."""
         key = self._pinned.get(address)
         if key is None:
             return self.judge.why_nobody or self.judge.why_nobody_at(address) or _UNKNOWN_KEY
-        keys = (
-            (key,)
-            if isinstance(key, PublicKey)
-            else self._access.trusted[key].keys
-            if key in self._access.trusted
-            else ()
-        )
+        keys = self._keys_of(key)
         return self.judge.why_not(keys[0].raw) if keys else f"{key} is not in the access rules any more"
 
     # -- changes -------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import trio
 
 from broker.errors import EndpointClosed
-from broker.handles.credentials import LOOK_S, Credentials
 from broker.handles.log_driver import LogDriver
 from broker.handles.status_reader import StatusReader
 from broker.handles.store_driver import StoreDriver
@@ -61,11 +60,15 @@ from broker.trust.access import Access
 from broker.trust.keys import SecretKey
 
 if TYPE_CHECKING:
+    from broker.handles.credentials import Credentials
     from broker.net.security import Security
 
 __all__ = ["EndpointLife"]
 
 _log = logging.getLogger("broker")
+# How often files of keys and rules are looked at; one that has changed is read at the next look: who is revoked is cut
+# off well within a second.
+LOOK_S: Final = 0.2
 _WARNINGS: Final = (
     AccessRefused,
     AccessRules,
@@ -86,6 +89,17 @@ _WARNINGS: Final = (
 _HURRY_S: Final = 0.2
 # How long its goodbyes may take to leave before the sockets are closed: a thousand times what they take on loopback.
 _GOODBYE_S: Final = 0.02
+
+
+def _credentials_of(
+    keys: SecretKey | str | os.PathLike[str] | None, access: Access | str | os.PathLike[str] | None
+) -> Credentials | None:
+    """Read keys and access rules; who has none does not wait for what that takes to be imported (a fifth of it all)."""
+    if keys is None and access is None:
+        return None
+    from broker.handles.credentials import Credentials
+
+    return Credentials.of(keys, access)
 
 
 def _zmq_network(endpoint: EndpointLife, nursery: trio.Nursery) -> NetworkDriver:
@@ -109,7 +123,7 @@ class EndpointLife:
         network: Callable[[Any, trio.Nursery], NetworkDriver] = _zmq_network,
         chance: Chance | None = None,
     ) -> None:
-        self._credentials = Credentials.of(keys, access)
+        self._credentials = _credentials_of(keys, access)
         if name is None:
             name = f"{os.uname().nodename or 'host'}-{os.getpid()}"
             if self._credentials is not None:

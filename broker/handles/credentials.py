@@ -21,10 +21,8 @@ from broker.trust.guard import Guard
 from broker.trust.judge import Judge
 from broker.trust.keys import PublicKey, SecretKey, curve_of
 
-__all__ = ["LOOK_S", "Credentials"]
+__all__ = ["Credentials"]
 
-# Who is revoked is cut off at the second look, or the third at the latest: well within a second.
-LOOK_S: Final = 0.2
 # A file that is written over and over is not waited for any longer: so many looks.
 _RESTLESS_MAX: Final = 2
 _UNKNOWN_KEY: Final = (

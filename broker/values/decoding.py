@@ -6,7 +6,7 @@ batch of many small arrays), where a Python call for each array would cost a qua
 - **Size and elements.** An element has a byte at least, so bytes no longer than the limit on elements need no count.
   Longer ones are scanned (scanning.py) before anything is made of them.
 - **Memory.** What small things take (an empty dict: one byte there, 73 here) is bounded by a multiple of their bytes;
-  so bytes no longer than 128 KiB, which batches seldom are, need no look.  For longer ones what may be headers is
+  so bytes no longer than 230 KiB, which batches seldom are, need no look.  For longer ones what may be headers is
   counted in C, and large maps and sets as they are made; only where that leaves a doubt they are scanned first.
 - **Depth.** Bytes shorter than the limit cannot nest deeper, nor those with few bytes that look like the header of a
   container.  For the rest: the decoder has a stack of 1024 containers and refuses deeper ones.  Wrapped in as many
@@ -298,9 +298,9 @@ def _ext(code: int, payload: bytes) -> Any:
     if code == ext.TUPLE:
         return tuple(_array(payload))
     if code == ext.SET:
-        return set(_members(payload))
+        return _members(payload, set)
     if code == ext.FROZENSET:
-        return _members(payload)
+        return _members(payload, frozenset)
     raise Malformed(f"ext type {code} is not known")
 
 
@@ -312,14 +312,14 @@ def _array(payload: bytes) -> list[Any]:
     return elements
 
 
-def _members(payload: bytes) -> frozenset[Any]:
+def _members(payload: bytes, kind: type[set[Any]] | type[frozenset[Any]]) -> set[Any] | frozenset[Any]:
     elements = _array(payload)
     if len(elements) > _KEYS_UNCHECKED_MAX and not _SAFELY_HASHED.issuperset(map(type, elements)):
         check_hashes(elements)
     try:
-        members = frozenset(elements)
+        members = kind(elements)
     except TypeError:
-        members = frozenset(map(_frozen, elements))
+        members = kind(map(_frozen, elements))
     if len(members) != len(elements):
         raise Malformed("a set with members that Python cannot tell apart, such as 1, 1.0 and True")
     return members

@@ -37,10 +37,10 @@ class Limits:
 
     # Bytes of memory that a value takes where it is received, by the table in scanning.py: so many, and so many more
     # for each packed byte.  Text and numbers need less than memory_per_byte; a list of empty dicts needs 73 bytes for
-    # each, dicts inside dicts 120.  A value of up to 64 KiB is thus never refused, whatever is in it, nor is any of
-    # ordinary records; a megabyte of empty dicts (73 MB) is.
+    # each, dicts inside dicts 120.  A value of up to 128 KiB is thus never refused, whatever is in it, nor is any of
+    # ordinary records, nor a set of a hundred thousand numbers (17 MB); a megabyte of empty dicts (73 MB) is.
     memory_per_byte: int = 24
-    max_memory: int = 6 * 1024 * 1024
+    max_memory: int = 16 * 1024 * 1024
 
     # Bytes of an EnumValue's name in UTF-8: names are identifiers, with their scope.
     max_enum_name_bytes: int = 255

@@ -81,7 +81,7 @@ _MAP_ENTRY: Final = 55
 _MAP_SCRATCH: Final = 80  # a pair of the list that the map is made of
 _SET: Final = 240  # with up to 4 members
 _SET_MEMBER: Final = 110
-_SET_SCRATCH: Final = 160  # a list and a frozenset
+_SET_SCRATCH: Final = 64  # a list, and the table that it grows out of
 # An ext type that is a leaf: the largest by far are networks.
 _LEAF: Final = 160
 _NETWORK: Final = 560

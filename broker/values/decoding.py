@@ -312,7 +312,7 @@ def _array(payload: bytes) -> list[Any]:
     return elements
 
 
-def _members(payload: bytes, kind: type[set[Any]] | type[frozenset[Any]]) -> set[Any] | frozenset[Any]:
+def _members(payload: bytes, kind: type[set[Any] | frozenset[Any]]) -> set[Any] | frozenset[Any]:
     elements = _array(payload)
     if len(elements) > _KEYS_UNCHECKED_MAX and not _SAFELY_HASHED.issuperset(map(type, elements)):
         check_hashes(elements)

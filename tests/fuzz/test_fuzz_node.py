@@ -14,7 +14,7 @@ from fuzz_targets import TARGETS
 from broker.protocol.frames import Batch, Kind, Run, encode
 from broker.protocol.transit import Transit
 
-LIVES = 100
+LIVES = 60
 SEED = int(os.environ.get("FUZZ_SEED") or random.randrange(1 << 31))
 NODE = TARGETS["node"]
 NODES = ["node", "node_keys"]

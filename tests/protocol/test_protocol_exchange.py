@@ -300,7 +300,7 @@ def test_what_was_received_just_before_its_receiver_left_is_not_told_as_lost() -
 def test_an_event_that_would_fill_a_receivers_memory_is_refused_where_it_is_published() -> None:
     wiring = Wiring("a")
     subscription = wiring["a"].node.subscribe("")
-    many = broker.Event("protocol.many", ([{}] * 200_000,))
+    many = broker.Event("protocol.many", ([{}] * 400_000,))
     with pytest.raises(NotCarried, match=r"protocol\.many: .* send it in parts"):
         wiring["a"].node.publish("x", many, NOW_NS)
     few = broker.Event("protocol.many", ([{}] * 100_000,))

@@ -41,4 +41,4 @@ def test_a_value_is_not_too_large() -> None:
 
 def test_a_value_that_would_fill_a_receivers_memory_is_refused() -> None:
     with pytest.raises(NotCarried, match="many small containers: send it in parts"):
-        pack_value([{}] * 200_000)
+        pack_value([{}] * 400_000)

@@ -31,9 +31,15 @@ __all__ = ["BuildError", "build", "check", "digests", "main", "make", "source_da
 ROOT: Final = Path(__file__).parent.parent
 # Before 1980 there are no times in a wheel, which is a ZIP archive.
 _ZIP_BEGINS: Final = 315_532_800
-_NOT_COPIED: Final = shutil.ignore_patterns(
+_PATTERNS: Final = shutil.ignore_patterns(
     ".git", ".venv", "dist", "build", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis"
 )
+
+
+def _not_copied(folder: str, names: list[str]) -> set[str]:
+    """Return what is no part of the source: what tools leave behind, and what is no file, such as a socket."""
+    odd = {name for name in names if not ((path := Path(folder, name)).is_file() or path.is_dir())}
+    return {*_PATTERNS(folder, names), *odd}
 
 
 class BuildError(Exception):
@@ -92,7 +98,7 @@ def check(root: Path, date: int) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as scratch:
         here, there = Path(scratch, "here"), Path(scratch, "quite", "another place")
         outs = [Path(scratch, f"out{number}") for number in range(3)]
-        shutil.copytree(root, here, ignore=_NOT_COPIED)
+        shutil.copytree(root, here, ignore=_not_copied)
         _copy_otherwise(here, there)
         build(here, outs[0], date, env={"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1"}, umask=0o022)
         other = {"TZ": "Asia/Kolkata", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "2", "HOME": scratch}

@@ -17,6 +17,7 @@ import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -117,8 +118,6 @@ class Listener:
         self.bound = self.socket.get_string(zmq.LAST_ENDPOINT) if address.transport != "inproc" else address.text
         # ZeroMQ makes a folder for a path of its own choice, and removes it when it is bound no longer.
         self._folder = Path(self.bound.removeprefix("ipc://")).parent if address.text == "ipc://*" else None
-        # For ipc://* ZeroMQ makes a folder, and removes it when it is no longer bound.
-        self._folder = Path(self.bound.removeprefix("ipc://")).parent if address.text == "ipc://*" else None
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
@@ -135,6 +134,14 @@ class Listener:
             self._monitor.close(0)
             self.socket.close()
             self._gate.close()
+            self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        """Remove the folder of ipc://*: once we have bound to it anew, ZeroMQ no longer takes it for its own."""
+        if self._folder is not None:
+            with suppress(OSError):
+                Path(self.bound.removeprefix("ipc://")).unlink(missing_ok=True)
+                self._folder.rmdir()
 
     def secure(self, security: Security | None) -> None:
         """Judge by other rules from now on; show another key to who connects from now on."""

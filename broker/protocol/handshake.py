@@ -61,9 +61,10 @@ class Handshake:
     def _take_hello(self, wire: Wire, hello: Hello, now: float) -> None:
         _check_name(hello.name)
         link = self._owner.links.get(hello.id)
-        if link is not None and link.peer_name != hello.name:
+        refusal = self._judge_key(wire, hello)
+        if refusal is None and link is not None and link.peer_name != hello.name:
             raise Malformed(f"{hello.name!r:.100} claims to be the process {link.peer_name!r:.100}")
-        refusal = self._judge_key(wire, hello) or self._judge(hello, now)
+        refusal = refusal or self._judge(hello, now)
         if refusal is not None:
             self._turn_away(wire, hello.name, refusal)
             return

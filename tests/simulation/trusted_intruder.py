@@ -118,7 +118,8 @@ class Intruder:
         self._say(link, Kind.MEMBER, frames.encode(update))
 
     def repeat_announcement(self, link: Link, victim: Program) -> None:
-        self._say(link, Kind.MEMBER, self.random.choice(self._announced))
+        if self._announced:  # else nobody has said anything yet
+            self._say(link, Kind.MEMBER, self.random.choice(self._announced))
 
     def say_different_things(self, link: Link, victim: Program) -> None:
         """Tell each of something else, with one version; and changes of that."""

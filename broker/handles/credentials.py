@@ -14,7 +14,7 @@ import trio
 
 from broker import keyring
 from broker.errors import AccessError, BadKey, KeyFileError
-from broker.net.security import Security
+from broker.net.security import UNKNOWN_KEY, Security
 from broker.status import AccessRules, Status
 from broker.trust.access import Access, is_label
 from broker.trust.guard import Guard
@@ -25,10 +25,6 @@ __all__ = ["Credentials"]
 
 # A file that is written over and over is not waited for any longer: so many looks.
 _RESTLESS_MAX: Final = 2
-_UNKNOWN_KEY: Final = (
-    "it is not known which key is to be expected there: say peer(..., key=...) or --peer-key, or give the address in "
-    "the access rules, as it is dialled ('broker keys trust KEY --name PEER --address ADDRESS')"
-)
 
 
 class _Resting:
@@ -145,7 +141,7 @@ class Credentials:
         """Say why there are no keys to be expected at an address."""
         key = self._pinned.get(address)
         if key is None:
-            return self.judge.why_nobody or self.judge.why_nobody_at(address) or _UNKNOWN_KEY
+            return self.judge.why_nobody or self.judge.why_nobody_at(address) or UNKNOWN_KEY
         keys = self._keys_of(key)
         return self.judge.why_not(keys[0].raw) if keys else f"{key} is not in the access rules any more"
 

@@ -20,7 +20,7 @@ from broker.logs.wire import LogKind, NoStream, Schema
 from broker.logs.writer import Options, Writer
 from broker.protocol.actions import Action
 from broker.protocol.frames import Role
-from broker.protocol.member import Member
+from broker.protocol.member import Member, Refused, not_told
 from broker.protocol.members import Members
 from broker.protocol.transit import Transit
 from broker.protocol.wires import Chance
@@ -46,7 +46,7 @@ class Logs(Post):
         self._inside: deque[tuple[int, int, int, bytes]] = deque()  # from us to us: serial, sequence, kind, body
         self._look = False
         self._now = 0.0
-        self.refused: Callable[[Member, str, str], None] = _nothing
+        self.refused: Refused = not_told
 
     @property
     def any(self) -> bool:
@@ -273,7 +273,3 @@ class Logs(Post):
                 for role in member.streams:
                     found.setdefault(role.name, []).append(member.name)
         return found
-
-
-def _nothing(member: Member, right: str, what: str) -> None:
-    pass

@@ -13,20 +13,16 @@ from broker.net.address import Address, parse_address
 from broker.net.dialled import Dialled
 from broker.net.interface import Sink
 from broker.net.listener import Listener
-from broker.net.security import Security
+from broker.net.security import UNKNOWN_KEY, Security
 from broker.net.sockets import NOBLOCK, NOBLOCK_MORE, TURN_S, readable
 from broker.net.turns import Turns
 
-__all__ = ["NO_KEY", "Network"]
+__all__ = ["Network"]
 
 _INSECURE: Final = (
     "leads to other machines, and this endpoint has no keys: anybody could listen, or pose as a peer.  Two commands "
     "help: 'broker keys new NAME' makes a key, for Endpoint(keys='NAME'), and 'broker keys trust KEY --name PEER' says "
     "whose is trusted.  Where the network itself is safe, say insecure=True"
-)
-NO_KEY: Final = (
-    "it is not known which key is to be expected there: say peer(..., key=...), or give the address in the access "
-    "rules ('broker keys trust KEY --name PEER --address ADDRESS')"
 )
 
 
@@ -88,7 +84,7 @@ class Network:
         if security is not None:
             keys = security.keys_for(text)
             if not keys:
-                self._sink.lost(number, "authentication", NO_KEY)
+                self._sink.lost(number, "authentication", UNKNOWN_KEY)
                 return b""
             key = keys[number % len(keys)]  # while it is being changed there are two: each attempt takes another
         try:

@@ -22,10 +22,15 @@ from broker.net.sockets import context
 from broker.trust.judge import Judge
 from broker.trust.keys import PublicKey, SecretKey, curve_of
 
-__all__ = ["Gate", "Security", "guard_dialled", "guard_listening", "set_own_key"]
+__all__ = ["UNKNOWN_KEY", "Gate", "Security", "guard_dialled", "guard_listening", "set_own_key"]
 
 _log = logging.getLogger("broker")
 
+# Why an address is not dialled.
+UNKNOWN_KEY: Final = (
+    "it is not known which key is to be expected there: say peer(..., key=...) or --peer-key, or give the address in "
+    "the access rules, as it is dialled ('broker keys trust KEY --name PEER --address ADDRESS')"
+)
 _ZAP_ADDRESS: Final = "inproc://zeromq.zap.01"
 _ZAP_VERSION: Final = b"1.0"
 # What is told of clients that were turned away: the last so many.

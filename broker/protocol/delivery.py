@@ -16,7 +16,7 @@ from broker.protocol.addresses import Entry
 from broker.protocol.flows import REPORT_DELAY_S, ROOM_MAX, ROOM_MIN, ROOM_TOTAL, InFlow
 from broker.protocol.frames import Batch, Kind, LostEvents, Probe, Run
 from broker.protocol.losses import Losses
-from broker.protocol.member import Member
+from broker.protocol.member import Member, Refused, not_told
 from broker.protocol.routes import Routes
 from broker.protocol.subscriptions import Delivery, Subscription
 from broker.protocol.transit import Transit
@@ -54,7 +54,7 @@ class Delivering:
         self._act = act
         self._released = released
         self.misfits = 0
-        self.refused: Callable[[Member, str, str, int], None] = _nothing
+        self.refused: Refused = not_told
         self.condemned: list[tuple[Member, Malformed]] = []  # who sent what turned out to be no events
         self._flows = 0
         self._former: OrderedDict[bytes, InFlow] = OrderedDict()  # of those who were forgotten: they may come back
@@ -311,7 +311,3 @@ class Delivering:
                 self._act_on_early(member, flow)
             except Malformed:
                 return
-
-
-def _nothing(member: Member, right: str, what: str, count: int) -> None:
-    pass

@@ -19,7 +19,7 @@ from broker.protocol import frames
 from broker.protocol.actions import Action, Changed
 from broker.protocol.frames import Interest, InterestUpdate, Kind, Known, Learned, Sync
 from broker.protocol.link import Link
-from broker.protocol.member import Member
+from broker.protocol.member import Member, Refused, not_told
 from broker.protocol.members import AHEAD_MAX, Members
 from broker.protocol.routes import INTERESTS_MAX, INTERESTS_TOTAL, Routes, weight_of
 from broker.protocol.subscriptions import Subscription
@@ -81,7 +81,7 @@ class Interests:
         self._ask_due = False
         self._untold: dict[Member, None] = {}  # whose interests we know, and who could not be told so yet
         self._parts: dict[Link, _Parts] = {}  # what each peer has begun to tell; it tells one change after the other
-        self.refused: Callable[[Member, str, str], None] = _nothing
+        self.refused: Refused = not_told
         self.suspect: Callable[[Member, Malformed], None] = _believe
 
     # -- ours ----------------------------------------------------------------------------------------------------
@@ -318,10 +318,6 @@ def _whole(member: Member) -> Iterator[bytes]:
         final = at + _INTERESTS_PER_FRAME >= len(wanted)
         part = wanted[at : at + _INTERESTS_PER_FRAME]
         yield frames.encode(InterestUpdate(member.id, 0, member.interests_version, final, part, ()))
-
-
-def _nothing(member: Member, right: str, what: str) -> None:
-    pass
 
 
 def _believe(member: Member, error: Malformed) -> None:

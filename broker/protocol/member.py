@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from msgspec import Struct, field
 
 from broker.protocol.apart import FAR
@@ -12,7 +14,7 @@ from broker.protocol.topology import BROKEN
 from broker.trust.judge import EVERYTHING
 from broker.trust.rights import Grants
 
-__all__ = ["Member"]
+__all__ = ["Member", "Refused", "not_told"]
 
 
 class Member(Struct, eq=False):
@@ -57,3 +59,14 @@ class Member(Struct, eq=False):
     def reachable(self) -> bool:
         """Whether there is an unbroken way to it."""
         return self.distance < BROKEN
+
+
+class Refused(Protocol):
+    """Who is told that an endpoint has no right to something: :meth:`broker.protocol.refusals.Refusals.add`."""
+
+    def __call__(self, member: Member, right: str, what: str, count: int = 1, /) -> None:
+        """Take note of it; so often."""
+
+
+def not_told(member: Member, right: str, what: str, count: int = 1, /) -> None:
+    """Tell nobody: what machines do that stand alone."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from broker.errors import Malformed
 from broker.protocol.frames import Interest
-from broker.protocol.member import Member
+from broker.protocol.member import Member, Refused, not_told
 from broker.protocol.subscriptions import Subscription
 from broker.topics import TopicTable
 
@@ -56,7 +56,7 @@ class Routes:
         self._lanes: dict[tuple[str, tuple[Member, ...], tuple[Subscription, ...]], Lane] = {}
         self.weight = 0  # of the interests of all others
         self.invalidated: Callable[[], None] = _nothing
-        self.refused: Callable[[Member, str, str], None] = _not_told
+        self.refused: Refused = not_told
 
     def rules_changed(self) -> None:
         """Work all routes out anew: who may have what has changed."""
@@ -170,8 +170,4 @@ def weight_of(interest: Interest) -> int:
 
 
 def _nothing() -> None:
-    pass
-
-
-def _not_told(member: Member, right: str, what: str) -> None:
     pass

@@ -13,7 +13,7 @@ from broker.errors import BrokerError, Malformed, MasterExists, StoreInUse
 from broker.journaling import Journal
 from broker.protocol.actions import Action, Tell
 from broker.protocol.frames import Role
-from broker.protocol.member import Member
+from broker.protocol.member import Member, Refused, not_told
 from broker.protocol.members import Members
 from broker.protocol.transit import Transit
 from broker.protocol.wires import Chance
@@ -47,7 +47,7 @@ class Stores:
         self._serial = 0  # of the last clone that has ended
         self._look = False  # who is master of what may have changed
         self._now = 0.0
-        self.refused: Callable[[Member, str, str], None] = _nothing
+        self.refused: Refused = not_told
 
     @property
     def any(self) -> bool:
@@ -298,7 +298,3 @@ class Stores:
 
 def _rank(member: Member, role: Role) -> tuple[int, bytes]:
     return role.since, member.id
-
-
-def _nothing(member: Member, right: str, what: str) -> None:
-    pass

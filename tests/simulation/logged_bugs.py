@@ -5,12 +5,11 @@ It is long because it is a list.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from logged_scenarios import Scenario
-from simulated_world import Broken
+from planting import Plant, into, what_shows
 
 from broker.logs import groups, serving
 from broker.logs.chunks import Cutter
@@ -27,27 +26,13 @@ from broker.logs.writer import Writer
 __all__ = ["PLANTS", "SEEDS", "caught"]
 
 SEEDS = (3000, 3007, 3001, 3003, 3022, 3002, 3008, *range(3009, 3012))  # first those that show most
-Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTS: dict[str, Plant] = {}
-
-
-def planted(plant: Plant) -> Plant:
-    PLANTS[plant.__name__] = plant
-    return plant
+planted = into(PLANTS)
 
 
 def caught(name: str) -> str:
     """Plant that bug, live, and return what gave it away; empty when nothing did."""
-    with pytest.MonkeyPatch.context() as patch:
-        PLANTS[name](patch)
-        for seed in SEEDS:
-            try:
-                Scenario(seed).run()
-            except Broken as broken:
-                return f"seed {seed}: {broken}"
-            except Exception as error:  # noqa: BLE001 - a bug that crashes is caught, too
-                return f"seed {seed}: {error!r}"
-    return ""
+    return what_shows(PLANTS[name], SEEDS, lambda seed: Scenario(seed).run())
 
 
 # -- the writer ------------------------------------------------------------------------------------------------------

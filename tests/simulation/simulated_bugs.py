@@ -6,12 +6,11 @@ It is long because it is a list.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from planting import Plant, into, what_shows
 from simulated_scenarios import Scenario
-from simulated_world import Broken
 
 from broker.messages import Message
 from broker.node import Node
@@ -33,27 +32,13 @@ __all__ = ["PLANTS", "SEEDS", "caught"]
 
 FIRST = (2000, 2011, 2016, 2017, 2008, 2001, 2002)  # those that show most, or what others do not
 SEEDS = (*FIRST, *(seed for seed in range(2000, 2025) if seed not in FIRST))
-Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTS: dict[str, Plant] = {}
-
-
-def planted(plant: Plant) -> Plant:
-    PLANTS[plant.__name__] = plant
-    return plant
+planted = into(PLANTS)
 
 
 def caught(name: str) -> str:
     """Plant that bug, live, and return what gave it away; empty when nothing did."""
-    with pytest.MonkeyPatch.context() as patch:
-        PLANTS[name](patch)
-        for seed in SEEDS:
-            try:
-                Scenario(seed).run()
-            except Broken as broken:
-                return f"seed {seed}: {broken}"
-            except Exception as error:  # noqa: BLE001 - a bug that crashes is caught, too
-                return f"seed {seed}: {error!r}"
-    return ""
+    return what_shows(PLANTS[name], SEEDS, lambda seed: Scenario(seed).run())
 
 
 # -- links -----------------------------------------------------------------------------------------------------------

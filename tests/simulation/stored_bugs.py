@@ -5,11 +5,10 @@ It is long because it is a list.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from simulated_world import Broken
+from planting import Plant, into, what_shows
 from stored_scenarios import Scenario
 
 from broker.errors import Malformed, MasterUnavailable
@@ -32,27 +31,13 @@ from broker.stores.writers import Taken, Writers
 __all__ = ["PLANTS", "SEEDS", "caught"]
 
 SEEDS = (2019, 2011, 2007, 2003, 3075, 3142, *range(2000, 2016))  # first those that show most
-Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTS: dict[str, Plant] = {}
-
-
-def planted(plant: Plant) -> Plant:
-    PLANTS[plant.__name__] = plant
-    return plant
+planted = into(PLANTS)
 
 
 def caught(name: str) -> str:
     """Plant that bug, live, and return what gave it away; empty when nothing did."""
-    with pytest.MonkeyPatch.context() as patch:
-        PLANTS[name](patch)
-        for seed in SEEDS:
-            try:
-                Scenario(seed).run()
-            except Broken as broken:
-                return f"seed {seed}: {broken}"
-            except Exception as error:  # noqa: BLE001 - a bug that crashes is caught, too
-                return f"seed {seed}: {error!r}"
-    return ""
+    return what_shows(PLANTS[name], SEEDS, lambda seed: Scenario(seed).run())
 
 
 # -- following -------------------------------------------------------------------------------------------------------

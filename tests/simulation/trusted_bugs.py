@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from simulated_world import Broken
+from planting import Plant, into, what_shows
 from trusted_scenarios import TrustedScenario
 
 from broker.errors import Malformed
@@ -22,27 +21,13 @@ __all__ = ["PLANTS", "SEEDS", "caught"]
 
 # Those that show most come first.
 SEEDS = (2004, 2001, 2013, *range(2016, 2100, 3))
-Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTS: dict[str, Plant] = {}
-
-
-def planted(plant: Plant) -> Plant:
-    PLANTS[plant.__name__] = plant
-    return plant
+planted = into(PLANTS)
 
 
 def caught(name: str) -> str:
     """Plant that bug, live, and return what gave it away; empty when nothing did."""
-    with pytest.MonkeyPatch.context() as patch:
-        PLANTS[name](patch)
-        for seed in SEEDS:
-            try:
-                TrustedScenario(seed).run()
-            except Broken as broken:
-                return f"seed {seed}: {broken}"
-            except Exception as error:  # noqa: BLE001 - a bug that crashes is caught, too
-                return f"seed {seed}: {error!r}"
-    return ""
+    return what_shows(PLANTS[name], SEEDS, lambda seed: TrustedScenario(seed).run())
 
 
 @planted

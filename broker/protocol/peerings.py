@@ -2,7 +2,10 @@
 
 A **peering** is the wish to be linked with whoever is at an address; it stays until it is withdrawn.  A **wire** is one
 connection, dialled or accepted, known to the driver by its number.  A :class:`~broker.protocol.link.Link` is the
-session that a wire carries; it waits :data:`RESUME_S` for another wire when its wire is cut.
+session that a wire carries; it waits for another wire when its wire is cut (``Timing.resume_s``).
+
+It is long because what begins and ends wishes, wires and links is told in one place; how a wire gets its link is in
+:mod:`broker.protocol.handshake`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""``broker keys``: keys and whose are trusted, from the first key to a changed and a revoked one."""
+"""``broker keys``: keys and whose are trusted, from the first key to a changed and a revoked one.
+
+It is long because it goes through all subcommands, each with what it is given wrongly.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flows: what one endpoint sends to one other, end to end, whatever lies between them.
+"""Flows: what one endpoint sends to one other, end to end, whatever lies between them.  Its theory makes it long.
 
 Theory of operation
 ===================

@@ -1,4 +1,4 @@
-"""The bytes of a frame: a fixed header, then a payload that depends on the kind.
+"""The bytes of a frame: a fixed header, then a payload that depends on the kind.  It is long because it lists them all.
 
 Every frame is one ZeroMQ message part.  The header is 20 bytes, big-endian::
 

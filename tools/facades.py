@@ -258,6 +258,13 @@ class _Writer:
             add("\n    @overload")
             add(f"    {'async ' if awaited else ''}def {function.name}({given}) -> {returns}: ...")
             return
+        if _decorated(function, "classmethod"):
+            add("\n    @classmethod")
+            add(f"    def {function.name}({given}) -> {returns}:\n{doc}")
+            add("        made = cls.__new__(cls)")
+            add(f"        made._begin(core.{handle.name}.{function.name}({_passed(arguments)}))")
+            add("        return made")
+            return
         add(f"\n    {'async ' if awaited else ''}def {function.name}({given}) -> {returns}:\n{doc}")
         passed = _passed(arguments)
         if asynchronous and not self._facade.is_async and not has_timeout:
@@ -320,7 +327,7 @@ def _without(arguments: ast.arguments, names: frozenset[str]) -> ast.arguments:
 
 def _passed(arguments: ast.arguments) -> str:
     """Return how arguments are passed on."""
-    parts = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args) if argument.arg != "self"]
+    parts = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args) if argument.arg not in {"self", "cls"}]
     if arguments.vararg is not None:
         parts.append(f"*{arguments.vararg.arg}")
     parts += [f"{argument.arg}={argument.arg}" for argument in arguments.kwonlyargs]

@@ -11,10 +11,11 @@ import click
 
 import broker
 from broker.cli.identity import identity_options
-from broker.cli.logamounts import columns_from, seconds_of, since_of, size_of
+from broker.cli.logamounts import columns_from, since_of
 from broker.cli.logreach import LogReach
 from broker.cli.options import Parsed, import_all
 from broker.cli.running import run
+from broker.config.amounts import seconds_of, size_of
 
 __all__ = ["COMMANDS"]
 

@@ -13,6 +13,7 @@ import click
 
 import broker
 from broker.cli.identity import Identity, identity_options
+from broker.cli.node.commands import config, node
 from broker.cli.options import import_all
 from broker.cli.running import INPUT_WRONG, run
 from broker.cli.standard import note
@@ -102,6 +103,10 @@ Commands then take --keys web-01, and programs Endpoint(keys="web-01").
 @app.group(cls=_LazyGroup, module="broker.cli.keysapp", help=_KEYS_HELP)
 def keys() -> None:
     """Keys, and whose are trusted with what."""
+
+
+app.add_command(node)
+app.add_command(config)
 
 
 _timeout_option = click.option(

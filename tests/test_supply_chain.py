@@ -130,7 +130,7 @@ HOSTILE = [
 def from_outside() -> dict[str, list[str]]:
     """Take hostile names and bytes through the package; the texts compiled meanwhile, by what was done."""
     from broker import EventDefinitionError
-    from broker.cli.logrecords import record_class
+    from broker.cli.log.records import record_class
     from broker.events import decoder_for
     from broker.log_records import Column, columns_of
     from broker.sinks.jsonlines import JsonLines

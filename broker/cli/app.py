@@ -72,7 +72,7 @@ class _LazyGroup(click.Group):
         return self._commands().get(cmd_name)
 
 
-@app.group(cls=_LazyGroup, module="broker.cli.storeapp")
+@app.group(cls=_LazyGroup, module="broker.cli.store.commands")
 def store() -> None:
     """Look into the stores of a mesh, change them, and watch them change.
 
@@ -81,7 +81,7 @@ def store() -> None:
     """
 
 
-@app.group(cls=_LazyGroup, module="broker.cli.logapp")
+@app.group(cls=_LazyGroup, module="broker.cli.log.commands")
 def log() -> None:
     """Log streams: look at records as they come, collect them into files, write them, look into spools."""
 
@@ -99,7 +99,7 @@ Commands then take --keys web-01, and programs Endpoint(keys="web-01").
 """
 
 
-@app.group(cls=_LazyGroup, module="broker.cli.keysapp", help=_KEYS_HELP)
+@app.group(cls=_LazyGroup, module="broker.cli.keys.commands", help=_KEYS_HELP)
 def keys() -> None:
     """Keys, and whose are trusted with what."""
 
@@ -158,7 +158,7 @@ def sub(
     JSON has no type for is an object such as {"$bytes": "AAE="} or {"$port": "53/udp"}.  Standard error tells of peers
     that come and go and of lost messages.
     """
-    from broker.cli.sub import Sub
+    from broker.cli.events.sub import Sub
 
     _need_address(connect, listen)
     import_all(modules)
@@ -202,7 +202,7 @@ def pub(
     wait: int,
 ) -> int:
     """Publish an event, or one a line of standard input."""
-    from broker.cli.pub import Pub
+    from broker.cli.events.pub import Pub
 
     _need_address(connect, listen)
     return run(Pub(topic, event, args, connect, listen, identity, wait, timeout_s))
@@ -218,7 +218,7 @@ def listen(addresses: Sequence[str], topics: Sequence[str], identity: Identity) 
     In a terminal these are lines and a table.  Elsewhere each is a JSON object on a line: a status event has "status",
     the first of them is {"status": "Listening", "address": ...} with the port that was given for 0.
     """
-    from broker.cli.listen import Listen
+    from broker.cli.events.listen import Listen
 
     return run(Listen(addresses, topics, identity))
 
@@ -257,7 +257,7 @@ def mesh(
     connect: Sequence[str], as_json: bool, watch: bool, everything: bool, identity: Identity, timeout_s: float
 ) -> int:
     """Show who is in the mesh, who is linked with whom, and who subscribes to what."""
-    from broker.cli.mesh import Mesh
+    from broker.cli.mesh.show import Mesh
 
     return run(Mesh(connect, identity, as_json, watch, everything, timeout_s))
 
@@ -310,7 +310,7 @@ def verify(path: str) -> int:
     In a terminal it tells in words what was found, elsewhere as a JSON object with "position", "records", "rows",
     "pages" and "problems".  Exit codes: 0 no problem; 1 problems; 2 it cannot be read, or is no journal.
     """
-    from broker.cli.journal import Verify
+    from broker.cli.journal.inspect import Verify
 
     return run(Verify(path))
 
@@ -327,7 +327,7 @@ def rescue(old: str, new: str, stream: str | None) -> int:
     which numbers are missing: in words in a terminal, elsewhere as a JSON object.  Exit codes: 0 nothing is missing; 1
     something is; 2 nothing could be saved.
     """
-    from broker.cli.journal import Rescue
+    from broker.cli.journal.inspect import Rescue
 
     return run(Rescue(old, new, stream))
 
@@ -350,7 +350,7 @@ What is no value stands as hexadecimal digits: "body_hex", "key_hex", "value_hex
 @click.option("--rows", "only_rows", is_flag=True, help="The rows, without the records.")
 def dump_journal(path: str, only_log: bool, only_rows: bool) -> int:
     """Write out what is in the journal in the file PATH."""
-    from broker.cli.journal import Dump
+    from broker.cli.journal.inspect import Dump
 
     if only_log and only_rows:
         raise click.UsageError("--log and --rows exclude each other; without either both are written")

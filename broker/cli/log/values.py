@@ -18,7 +18,7 @@ from uuid import UUID
 
 import broker
 from broker.cli.jsonform import FormError, dumps, from_json
-from broker.cli.logamounts import split_outside
+from broker.cli.log.amounts import split_outside
 
 __all__ = ["TsvForm", "ValueWrong", "column_of", "optional", "split_type", "value_of"]
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from broker.cli.jsonform import dumps
-from broker.cli.keysedit import Rules
-from broker.cli.keysform import holder_of
+from broker.cli.keys.edit import Rules
+from broker.cli.keys.form import holder_of
 from broker.cli.running import InputError
 from broker.cli.standard import note, printable
 from broker.errors import KeyFileError

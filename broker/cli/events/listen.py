@@ -10,12 +10,12 @@ import msgspec
 import trio
 
 import broker
+from broker.cli.events.records import line_of
+from broker.cli.events.sub import batch_of, distinct_prefixes
+from broker.cli.events.table import MessageTable
 from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps
-from broker.cli.records import line_of
 from broker.cli.standard import Output
-from broker.cli.sub import batch_of, distinct_prefixes
-from broker.cli.table import MessageTable
 
 __all__ = ["Listen"]
 

@@ -11,9 +11,9 @@ import trio
 
 import broker
 from broker.cli.jsonform import FormError
-from broker.cli.logreach import LogReach
-from broker.cli.logrecords import Reader
-from broker.cli.logvalues import ValueWrong
+from broker.cli.log.reach import LogReach
+from broker.cli.log.records import Reader
+from broker.cli.log.values import ValueWrong
 from broker.cli.running import FAILED, INPUT_WRONG, InputError, counted, follow_status
 from broker.cli.standard import Lines, LineTooLong, Output, note
 

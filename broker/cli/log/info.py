@@ -15,11 +15,11 @@ from rich.text import Text
 
 import broker
 from broker.cli.jsonform import dumps
-from broker.cli.logreach import LogReach
-from broker.cli.logspool import spool_form
+from broker.cli.log.reach import LogReach
+from broker.cli.log.spool import spool_form
 from broker.cli.running import FAILED, InputError, counted
 from broker.cli.standard import Output, printable
-from broker.cli.storetables import fields_table
+from broker.cli.store.tables import fields_table
 from broker.errors import JournalBusy, JournalMismatch, JournalUnreadable
 
 __all__ = ["LogInfoOfMesh", "LogInfoOfSpool"]

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import click
 
-from broker.cli.keys import finish, forget_old, new, prepare, show
-from broker.cli.keysaccess import check, define, list_trusted, revoke, trust
-from broker.cli.keysform import named_rights, time_of
+from broker.cli.keys.access import check, define, list_trusted, revoke, trust
+from broker.cli.keys.files import finish, forget_old, new, prepare, show
+from broker.cli.keys.form import named_rights, time_of
 from broker.cli.options import Parsed
 from broker.cli.running import run_plain
 from broker.keyring import ACCESS_NAME, directory

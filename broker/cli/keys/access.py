@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.cli.jsonform import dumps
-from broker.cli.keys import read_problem
-from broker.cli.keysedit import Rules
-from broker.cli.keysform import EMPTY, all_rights, entry_form, holder_of, rights_text, state_of
+from broker.cli.keys.edit import Rules
+from broker.cli.keys.files import read_problem
+from broker.cli.keys.form import EMPTY, all_rights, entry_form, holder_of, rights_text, state_of
 from broker.cli.running import FAILED, InputError, counted
 from broker.cli.standard import note, printable
 from broker.errors import AccessError

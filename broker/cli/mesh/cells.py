@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from broker import MeshLink, MeshSubscription
-from broker.cli.meshtree import Branch
+from broker.cli.mesh.tree import Branch
 from broker.cli.standard import printable
 
 __all__ = [

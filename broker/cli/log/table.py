@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 import broker
+from broker.cli.events.table import fitted
 from broker.cli.jsonform import dumps, to_json
-from broker.cli.logform import Shown, fields_of
+from broker.cli.log.form import Shown, fields_of
 from broker.cli.standard import printable
-from broker.cli.table import fitted
 
 __all__ = ["RecordTable"]
 

@@ -10,9 +10,9 @@ import attrs
 import trio
 
 import broker
+from broker.cli.events.records import to_publish
 from broker.cli.identity import Identity
 from broker.cli.jsonform import FormError, from_json, loads
-from broker.cli.records import to_publish
 from broker.cli.running import FAILED, InputError, counted, follow_status
 from broker.cli.standard import Lines, LineTooLong, Output, note
 

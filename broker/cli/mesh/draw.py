@@ -23,7 +23,7 @@ from rich.console import Group
 from rich.text import Text
 
 from broker import Mesh, MeshEndpoint, MeshLink
-from broker.cli.meshcells import (
+from broker.cli.mesh.cells import (
     Words,
     events_of,
     fit,
@@ -35,7 +35,7 @@ from broker.cli.meshcells import (
     values_of,
     values_of_alike,
 )
-from broker.cli.meshtree import Row, forest, rows
+from broker.cli.mesh.tree import Row, forest, rows
 from broker.cli.running import counted
 from broker.cli.standard import printable
 

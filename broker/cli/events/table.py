@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from broker import Message
+from broker.cli.events.records import event_name, named_args
 from broker.cli.jsonform import dumps, to_json
-from broker.cli.records import event_name, named_args
 from broker.cli.standard import printable
 
 __all__ = ["MessageTable", "fitted"]

@@ -11,8 +11,8 @@ import click
 
 import broker
 from broker.cli.identity import identity_options
-from broker.cli.logamounts import columns_from, seconds_of, since_of, size_of
-from broker.cli.logreach import LogReach
+from broker.cli.log.amounts import columns_from, seconds_of, since_of, size_of
+from broker.cli.log.reach import LogReach
 from broker.cli.options import Parsed, import_all
 from broker.cli.running import run
 
@@ -98,7 +98,7 @@ def tail(
     **options: Any,
 ) -> int:
     """Show the records of a stream as they come."""
-    from broker.cli.logtail import LogTail
+    from broker.cli.log.tail import LogTail
 
     if plain and (name is not None or since is not None):
         raise click.UsageError("what is --plain is in no spool: there is no --name and no --since for it")
@@ -152,7 +152,7 @@ def collect(
     **options: Any,
 ) -> int:
     """Write the records of a stream into files."""
-    from broker.cli.logcollect import LogCollect
+    from broker.cli.log.collect import LogCollect
 
     reach = _reach(options)
     return run(
@@ -212,7 +212,7 @@ def write(
     **options: Any,
 ) -> int:
     """Write lines of standard input as records of a stream."""
-    from broker.cli.logwrite import LogWrite
+    from broker.cli.log.write import LogWrite
 
     if wait is not None and spool is None:
         raise click.UsageError("what is in no spool is collected by nobody: --wait goes with --spool")
@@ -238,7 +238,7 @@ damaged (then the exit code is 1).  Elsewhere than in a terminal each is a JSON 
 @click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
 def info(what: str | None, as_json: bool, **options: Any) -> int:
     """Show the log streams of a mesh, or what is in a spool."""
-    from broker.cli.loginfo import LogInfoOfMesh, LogInfoOfSpool
+    from broker.cli.log.info import LogInfoOfMesh, LogInfoOfSpool
 
     reach = _reach(options, needed=False)
     if reach.connect or reach.listen:

@@ -16,8 +16,8 @@ from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps, to_json
 from broker.cli.running import InputError
 from broker.cli.standard import Output, printable
-from broker.cli.storeform import entry_line, shown, typed
-from broker.cli.storetables import entries_table, fields_table, stores_table
+from broker.cli.store.form import entry_line, shown, typed
+from broker.cli.store.tables import entries_table, fields_table, stores_table
 
 __all__ = ["Erase", "Get", "Info", "List", "Put", "Reach", "write_entries", "unlink"]
 

@@ -14,8 +14,8 @@ from rich.live import Live
 
 import broker
 from broker.cli.identity import Identity
-from broker.cli.meshdraw import drawing
-from broker.cli.meshform import lines_of, snapshot_of, without_ourselves, without_times
+from broker.cli.mesh.draw import drawing
+from broker.cli.mesh.form import lines_of, snapshot_of, without_ourselves, without_times
 from broker.cli.running import follow_status
 from broker.cli.standard import Output
 

@@ -11,10 +11,10 @@ import broker
 from broker.cli.identity import Identity, identity_options
 from broker.cli.options import Parsed
 from broker.cli.running import run
-from broker.cli.store import Erase, Get, Info, List, Put, Reach
-from broker.cli.storedump import Dump, Load
-from broker.cli.storeform import level_of
-from broker.cli.storewatch import Watch
+from broker.cli.store.dump import Dump, Load
+from broker.cli.store.entries import Erase, Get, Info, List, Put, Reach
+from broker.cli.store.form import level_of
+from broker.cli.store.watch import Watch
 
 __all__ = ["COMMANDS"]
 

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 import broker
+from broker.cli.events.records import event_name, named_args
 from broker.cli.jsonform import dumps, to_json
-from broker.cli.records import event_name, named_args
 from broker.log_records import columns_of
 
 __all__ = ["Shown", "fields_of", "line_of", "shown_of"]

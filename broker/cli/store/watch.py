@@ -11,9 +11,9 @@ import trio
 import broker
 from broker.cli.running import counted, follow_status
 from broker.cli.standard import Output, note
-from broker.cli.store import Reach
-from broker.cli.storeform import change_line, typed
-from broker.cli.storetables import ChangeTable
+from broker.cli.store.entries import Reach
+from broker.cli.store.form import change_line, typed
+from broker.cli.store.tables import ChangeTable
 
 __all__ = ["Watch"]
 

@@ -15,8 +15,8 @@ import broker
 from broker.cli.jsonform import FormError
 from broker.cli.running import InputError, counted
 from broker.cli.standard import Lines, LineTooLong, Output, note
-from broker.cli.store import Reach, unlink, write_entries
-from broker.cli.storeform import entry_of
+from broker.cli.store.entries import Reach, unlink, write_entries
+from broker.cli.store.form import entry_of
 
 __all__ = ["Dump", "Load"]
 

@@ -11,9 +11,9 @@ import attrs
 import trio
 
 import broker
-from broker.cli.logform import Shown, line_of, shown_of
-from broker.cli.logreach import LogReach
-from broker.cli.logtable import RecordTable
+from broker.cli.log.form import Shown, line_of, shown_of
+from broker.cli.log.reach import LogReach
+from broker.cli.log.table import RecordTable
 from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Output, note
 from broker.sinks.tsv import Tsv, zeek_type

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import broker
 from broker.cli.jsonform import FormError, dumps, loads
-from broker.cli.logamounts import columns_from
-from broker.cli.logvalues import TsvForm, ValueWrong, column_of, optional, split_type, value_of
+from broker.cli.log.amounts import columns_from
+from broker.cli.log.values import TsvForm, ValueWrong, column_of, optional, split_type, value_of
 
 __all__ = ["Reader", "record_class"]
 

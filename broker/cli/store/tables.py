@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 import broker
+from broker.cli.events.table import fitted
 from broker.cli.running import counted
 from broker.cli.standard import printable
-from broker.cli.storeform import shown
-from broker.cli.table import fitted
+from broker.cli.store.form import shown
 
 __all__ = ["ChangeTable", "entries_table", "fields_table", "stores_table"]
 

@@ -11,7 +11,7 @@ import trio
 
 import broker
 from broker.cli.jsonform import dumps
-from broker.cli.logreach import LogReach
+from broker.cli.log.reach import LogReach
 from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Output, note, printable
 from broker.sinks import LogFiles, archive

@@ -9,11 +9,11 @@ import attrs
 import trio
 
 import broker
+from broker.cli.events.records import event_name, line_of
+from broker.cli.events.table import MessageTable
 from broker.cli.identity import Identity
-from broker.cli.records import event_name, line_of
 from broker.cli.running import counted, follow_status
 from broker.cli.standard import Output, note
-from broker.cli.table import MessageTable
 
 __all__ = ["Sub", "batch_of", "distinct_prefixes"]
 

@@ -11,9 +11,10 @@ import trio
 
 import broker
 from broker.cli.events.records import to_publish
+from broker.cli.exits import FAILED
 from broker.cli.identity import Identity
-from broker.cli.jsonform import FormError, from_json, loads
-from broker.cli.running import FAILED, InputError, counted, follow_status
+from broker.cli.jsonform import FormError, dumps, from_json, loads
+from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Lines, LineTooLong, Output, note
 
 __all__ = ["Pub"]
@@ -41,11 +42,12 @@ class Pub:
     identity: Identity
     wait: int  # for so many subscribers before the first event
     timeout_s: float
+    as_json: bool = False  # what was sent, at the end
     sent: int = 0
     unwanted: int = 0  # sent when nobody subscribed to their topic
     lost: int = 0
 
-    async def __call__(self, _: Output) -> int:
+    async def __call__(self, output: Output) -> int:
         """Publish everything; says how many events were sent, and whether any were lost."""
         given = self._given()
         async with AsyncExitStack() as stack:
@@ -66,6 +68,8 @@ class Pub:
                 if self.sent:
                     self._count_at_close(changes)
                     note(self._summary())
+        if self.as_json:
+            await output.write(dumps({"sent": self.sent, "unwanted": self.unwanted, "lost": self.lost}) + "\n")
         return FAILED if self.lost else 0
 
     def _given(self) -> tuple[str, broker.Event] | None:

@@ -8,8 +8,9 @@ from typing import Any, Final
 import attrs
 import trio
 
+from broker.cli.exits import FAILED
 from broker.cli.jsonform import dumps, to_json
-from broker.cli.running import FAILED, InputError, counted
+from broker.cli.running import InputError, counted
 from broker.cli.standard import Output, printable
 from broker.errors import JournalBusy, JournalError, JournalMismatch, JournalUnreadable, Malformed
 from broker.journal import Contents, JournalReport, RescueReport, TableRow, dump, rescue, verify

@@ -14,11 +14,12 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from broker.cli.exits import FAILED
 from broker.cli.jsonform import dumps
 from broker.cli.keys.edit import Rules
 from broker.cli.keys.files import read_problem
-from broker.cli.keys.form import EMPTY, all_rights, entry_form, holder_of, rights_text, state_of
-from broker.cli.running import FAILED, InputError, counted
+from broker.cli.keys.form import EMPTY, all_rights, entry_form, holder_of, rights_form, rights_text, state_of
+from broker.cli.running import InputError, counted
 from broker.cli.standard import note, printable
 from broker.errors import AccessError
 from broker.keyring import alone_at, read_access, read_key
@@ -27,7 +28,7 @@ from broker.trust.access import Access, Trusted
 from broker.trust.keys import PublicKey
 from broker.trust.rights import Rights
 
-__all__ = ["check", "define", "list_trusted", "revoke", "trust"]
+__all__ = ["check", "define", "list_trusted", "revoke", "show_group", "show_trusted", "trust"]
 
 Say = Callable[[str], None]
 # Each endpoint goes by its own file: what only one of them says is refused by the others.
@@ -154,6 +155,19 @@ def list_trusted(path: Path, say: Say, *, as_json: bool) -> int:
         console.print(table)
     say(capture.get())
     return 0
+
+
+def show_trusted(path: Path, name: str, say: Say) -> None:
+    """Print one entry, as JSON."""
+    access = read_access(path)
+    say(dumps(entry_form(name, access.trusted[name], access, datetime.now(UTC))) + "\n")
+
+
+def show_group(path: Path, name: str, say: Say) -> None:
+    """Print what each of a group may do, and who is of it, as JSON."""
+    access = read_access(path)
+    members = [label for label, entry in access.trusted.items() if name in entry.groups]
+    say(dumps({"group": name, "members": members, **rights_form(access.groups[name])}) + "\n")
 
 
 def check(path: Path, folder: Path, say: Say, *, as_json: bool) -> int:

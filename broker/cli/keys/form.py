@@ -10,7 +10,17 @@ from broker.trust.access import Access, Trusted
 from broker.trust.keys import PublicKey
 from broker.trust.rights import Rights
 
-__all__ = ["EMPTY", "all_rights", "entry_form", "holder_of", "named_rights", "rights_text", "state_of", "time_of"]
+__all__ = [
+    "EMPTY",
+    "all_rights",
+    "entry_form",
+    "holder_of",
+    "named_rights",
+    "rights_form",
+    "rights_text",
+    "state_of",
+    "time_of",
+]
 
 EMPTY: Final = Rights()
 
@@ -89,6 +99,13 @@ def entry_form(label: str, entry: Trusted, access: Access, now: datetime) -> dic
         "names": list(entry.names),
         "addresses": list(entry.addresses),
         "expires": entry.expires.isoformat() if entry.expires else None,
+        **rights_form(rights),
+    }
+
+
+def rights_form(rights: Rights) -> dict[str, Any]:
+    """Return rights as JSON has them."""
+    return {
         "publish": list(rights.publish),
         "subscribe": list(rights.subscribe),
         "stores": {name: list(given) for name, given in rights.stores.items()},

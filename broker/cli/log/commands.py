@@ -3,62 +3,59 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 import broker
-from broker.cli.identity import identity_options
-from broker.cli.log.amounts import columns_from, seconds_of, since_of, size_of
-from broker.cli.log.reach import LogReach
-from broker.cli.options import Parsed, import_all
-from broker.cli.running import run
+from broker.cli.lazy import LazyGroup
+from broker.cli.options import Parsed, count_option, import_all, import_option, json_option, link_options
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "log"]
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that all commands have: how to get to the mesh."""
-    options = (
-        click.option(
-            "--connect", "--peer", "connect", metavar="ADDRESS", multiple=True, help="Peer with that endpoint."
-        ),
-        click.option("--listen", metavar="ADDRESS", multiple=True, help="Let others peer with us there."),
-        identity_options("--endpoint"),
-        click.option(
-            "--timeout",
-            "timeout_s",
-            metavar="SECONDS",
-            type=click.FloatRange(0, min_open=True),
-            default=5.0,
-            show_default=True,
-            help="How long peers may take.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+_options = link_options(name_taken=True)
 
 
-def _reach(options: dict[str, Any], *, needed: bool = True) -> LogReach:
+def _since(text: str) -> Any:
+    from broker.cli.log.amounts import since_of
+
+    return since_of(text)
+
+
+def _size(text: str) -> int:
+    from broker.cli.log.amounts import size_of
+
+    return size_of(text)
+
+
+def _seconds(text: str) -> float:
+    from broker.cli.log.amounts import seconds_of
+
+    return seconds_of(text)
+
+
+def _columns(text: str) -> Any:
+    from broker.cli.log.amounts import columns_from
+
+    return columns_from(text)
+
+
+def _reach(options: dict[str, Any], *, needed: bool = True) -> Any:
     if needed and not options["connect"] and not options["listen"]:
         raise click.UsageError("no mesh to be in: say --connect ADDRESS or --listen ADDRESS")
+    from broker.cli.log.reach import LogReach
+
     return LogReach(options["connect"], options["listen"], options["identity"], options["timeout_s"])
 
 
-_import_option = click.option(
-    "--import",
-    "modules",
-    metavar="MODULE",
-    multiple=True,
-    help="Import record classes: plain records' fields have names.",
-)
+_import_option = import_option("record")
 _since_option = click.option(
     "--since",
     metavar="WHEN",
-    type=Parsed("when", since_of),
+    type=Parsed("when", _since),
     help="earliest, now, 30m (ago), 2026-01-31T12:00:00+00:00 or a record's position: where to begin at a writer that "
     "does not know the name; by default earliest with a name and now without.",
 )
@@ -81,10 +78,10 @@ name: each record goes to one of them, and what was shown is acknowledged.
 @_options
 @click.option("--name", metavar="NAME", help="Collect under that name.")
 @_since_option
-@click.option("-n", "--count", metavar="COUNT", type=click.IntRange(1), help="End after so many records.")
+@count_option("records")
 @click.option("--tsv", "form", flag_value="tsv", help="Tab-separated, with the header lines that Zeek writes.")
-@click.option("--json", "form", flag_value="json", help="JSON in a terminal, too.")
-@click.option("--table", "form", flag_value="table", help="A table elsewhere, too.")
+@click.option("--json", "form", flag_value="json", help="JSON in a terminal too.")
+@click.option("--table", "form", flag_value="table", help="A table elsewhere too.")
 @click.option("--plain", is_flag=True, help="Only what is published on the plain topic, from no spool.")
 @_import_option
 def tail(
@@ -99,6 +96,7 @@ def tail(
 ) -> int:
     """Show the records of a stream as they come."""
     from broker.cli.log.tail import LogTail
+    from broker.cli.running import run
 
     if plain and (name is not None or since is not None):
         raise click.UsageError("what is --plain is in no spool: there is no --name and no --since for it")
@@ -124,7 +122,13 @@ the end it says how many there were and how many are still to come, elsewhere th
 @_options
 @click.option("--name", metavar="NAME", required=True, help="The collector's name, by which writers know it.")
 @click.option(
-    "--directory", metavar="DIR", required=True, type=click.Path(file_okay=False, path_type=Path), help="For the files."
+    "--directory",
+    "--dir",
+    "directory",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="For the files.",
 )
 @click.option(
     "--format",
@@ -134,11 +138,12 @@ the end it says how many there were and how many are still to come, elsewhere th
     show_default=True,
     help="Of files.",
 )
-@click.option("--rotate-size", "rotate_bytes", metavar="SIZE", type=Parsed("size", size_of), help="Such as 100MB.")
-@click.option("--rotate-every", "rotate_s", metavar="TIME", type=Parsed("time", seconds_of), help="Such as 1h.")
+@click.option("--rotate-size", "rotate_bytes", metavar="SIZE", type=Parsed("size", _size), help="Such as 100MB.")
+@click.option("--rotate-every", "rotate_s", metavar="TIME", type=Parsed("time", _seconds), help="Such as 1h.")
 @click.option("--compress", type=click.Choice(["gzip", "zstd"]), help="Compress rotated files.")
 @click.option("--keep", metavar="N", type=click.IntRange(1), help="Remove all rotated files but so many.")
 @_since_option
+@json_option
 def collect(
     stream: str,
     name: str,
@@ -149,14 +154,17 @@ def collect(
     compress: Any,
     keep: int | None,
     since: Any,
+    as_json: bool,
     **options: Any,
 ) -> int:
     """Write the records of a stream into files."""
     from broker.cli.log.collect import LogCollect
+    from broker.cli.running import run
 
     reach = _reach(options)
     return run(
         LogCollect(reach, stream, name, directory, since, format_, rotate_bytes, rotate_s, compress, keep),
+        as_json=as_json,
     )
 
 
@@ -168,7 +176,7 @@ _WRITE_HELP = """Write lines of standard input as records of STREAM.
 
 A line is a JSON object, a column a key, or a line as 'broker log tail' prints it; or all of it is TSV with Zeek's
 header lines (#fields and #types).  What is outside JSON is as people write it (an address is a text, a time ISO 8601
-or seconds since 1970, an interval seconds), or typed JSON (see 'broker sub --help').  Types of columns are str bytes
+or seconds since 1970, an interval seconds), or typed JSON (see 'broker help values').  Types of columns are str bytes
 bool int count float enum uuid addr subnet port time interval any, vector[T], set[T], map[K,V]; T? may be left out.
 
 With --spool records are kept in FILE until collectors have them; it ends when they are on disk, with --wait when that
@@ -185,7 +193,7 @@ A line that is wrong is told with its number and left out; the exit code is then
 @click.option(
     "--columns",
     metavar="NAME:TYPE,...",
-    type=Parsed("columns", columns_from),
+    type=Parsed("columns", _columns),
     help="What records have; by default what the first line has, all of which may be left out in others.",
 )
 @click.option("--wait", metavar="NAME", help="Wait until that collector has all.")
@@ -193,13 +201,14 @@ A line that is wrong is told with its number and left out; the exit code is then
     "--limit",
     "limit_bytes",
     metavar="SIZE",
-    type=Parsed("size", size_of),
+    type=Parsed("size", _size),
     default="1GiB",
     show_default=True,
     help="What the spool takes; full, we wait until collectors have some of it.",
 )
 @click.option("--drop-oldest", is_flag=True, help="Drop the oldest records when the spool is full.")
 @click.option("--strict", is_flag=True, help="End with the first line that is wrong.")
+@click.option("--json", "as_json", is_flag=True, help="Tell at the end, as JSON, how many there were.")
 def write(
     stream: str,
     spool: str | None,
@@ -209,15 +218,19 @@ def write(
     strict: bool,
     limit_bytes: int,
     drop_oldest: bool,
+    as_json: bool,
     **options: Any,
 ) -> int:
     """Write lines of standard input as records of a stream."""
     from broker.cli.log.write import LogWrite
+    from broker.cli.running import run
 
     if wait is not None and spool is None:
         raise click.UsageError("what is in no spool is collected by nobody: --wait goes with --spool")
     reach = _reach(options, needed=spool is None or wait is not None)
-    return run(LogWrite(reach, stream, spool, record or stream, columns, wait, strict, limit_bytes, drop_oldest))
+    return run(
+        LogWrite(reach, stream, spool, record or stream, columns, wait, strict, limit_bytes, drop_oldest, as_json)
+    )
 
 
 _INFO_HELP = """Show the log streams of a mesh, one of them, or what is in a spool's file.
@@ -235,10 +248,11 @@ damaged (then the exit code is 1).  Elsewhere than in a terminal each is a JSON 
 @click.command(help=_INFO_HELP, short_help="Show streams, or what is in a spool.")
 @click.argument("what", metavar="[STREAM|FILE]", required=False)
 @_options
-@click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
+@json_option
 def info(what: str | None, as_json: bool, **options: Any) -> int:
     """Show the log streams of a mesh, or what is in a spool."""
     from broker.cli.log.info import LogInfoOfMesh, LogInfoOfSpool
+    from broker.cli.running import run
 
     reach = _reach(options, needed=False)
     if reach.connect or reach.listen:
@@ -251,3 +265,8 @@ def info(what: str | None, as_json: bool, **options: Any) -> int:
 
 
 COMMANDS: Final[dict[str, click.Command]] = {"tail": tail, "collect": collect, "write": write, "info": info}
+
+
+@click.group(cls=LazyGroup, module=__name__)
+def log() -> None:
+    """Log streams: look at records as they come, collect them into files, write them, look into spools."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 import trio
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 import broker
+from broker.cli.exits import FAILED
 from broker.cli.jsonform import dumps
 from broker.cli.log.reach import LogReach
 from broker.cli.log.spool import spool_form
-from broker.cli.running import FAILED, InputError, counted
+from broker.cli.running import InputError, counted
 from broker.cli.standard import Output, printable
+from broker.cli.store.tables import drawn as drawn_text
 from broker.cli.store.tables import fields_table
 from broker.errors import JournalBusy, JournalMismatch, JournalUnreadable
 
@@ -86,14 +86,7 @@ def _streams_table(forms: Sequence[Mapping[str, Any]]) -> str:
             name = "" if number else printable(form["stream"])
             last = "?" if writer["last"] is None else f"{writer['last']:,}"
             table.add_row(Text(name, style="cyan"), Text(printable(writer["writer"])), last)
-    return _drawn(table) if forms else "no log stream is written into a spool in this mesh\n"
-
-
-def _drawn(table: Table) -> str:
-    console = Console(file=sys.stdout, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
+    return drawn_text(table) if forms else "no log stream is written into a spool in this mesh\n"
 
 
 @attrs.frozen

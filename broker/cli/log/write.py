@@ -10,11 +10,12 @@ import attrs
 import trio
 
 import broker
-from broker.cli.jsonform import FormError
+from broker.cli.exits import FAILED, INPUT_WRONG
+from broker.cli.jsonform import FormError, dumps
 from broker.cli.log.reach import LogReach
 from broker.cli.log.records import Reader
 from broker.cli.log.values import ValueWrong
-from broker.cli.running import FAILED, INPUT_WRONG, InputError, counted, follow_status
+from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Lines, LineTooLong, Output, note
 
 __all__ = ["LogWrite"]
@@ -38,13 +39,14 @@ class LogWrite:
     strict: bool
     limit_bytes: int = 1 << 30
     drop_oldest: bool = False
+    as_json: bool = False  # how many, at the end
     written: int = 0
     wrong: int = 0
     lost: int = 0
     last: int = 0  # the number of the last record
     _waits: bool = False  # for a record to be taken
 
-    async def __call__(self, _: Output) -> int:
+    async def __call__(self, output: Output) -> int:
         """Write everything; says how many records were written, and how many lines were not."""
         lines = Lines(strip=b"\r\n")
         reader = self._reader()
@@ -62,6 +64,9 @@ class LogWrite:
             finally:
                 self._count_at_close(changes)
                 note(self._summary())
+        if self.as_json:
+            form = {"written": self.written, "wrong": self.wrong, "lost": self.lost, "last": self.last}
+            await output.write(dumps(form) + "\n")
         return FAILED if self.lost else INPUT_WRONG if self.wrong else 0
 
     def _reader(self) -> Reader:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from broker import MeshLink, MeshSubscription
+from broker import MeshEndpoint, MeshLink, MeshSubscription
 from broker.cli.mesh.tree import Branch
 from broker.cli.standard import printable
 
@@ -25,20 +25,25 @@ __all__ = [
     "table_line",
     "values_of",
     "values_of_alike",
+    "values_of_endpoint",
 ]
 
 Words = tuple[str, str]  # text and its style
 
 
 def values_of(branch: Branch) -> dict[str, Words]:
+    """The values of a branch's endpoint and link by the heading of their column."""
+    values = values_of_endpoint(branch.endpoint)
+    return values | {"link": link_words(branch.link) if branch.link is not None else ("", "")}
+
+
+def values_of_endpoint(endpoint: MeshEndpoint) -> dict[str, Words]:
     """The values of an endpoint by the heading of their column."""
-    endpoint = branch.endpoint
     wanted = len(endpoint.subscriptions)
     return {
         "kind": ("relay" if endpoint.forward else "leaf", "" if endpoint.forward else "dim"),
         "hops": ("away", "red") if endpoint.hops is None else (str(endpoint.hops), ""),
         "subscriptions": (f"{wanted:,}", "" if wanted else "dim"),
-        "link": link_words(branch.link) if branch.link is not None else ("", ""),
     }
 
 

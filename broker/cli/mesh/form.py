@@ -18,7 +18,7 @@ import msgspec
 from broker import Mesh
 from broker.cli.jsonform import dumps
 
-__all__ = ["lines_of", "snapshot_of", "without_ourselves", "without_times"]
+__all__ = ["form_of", "json_line", "lines_of", "snapshot_of", "without_ourselves", "without_times"]
 
 
 def without_ourselves(mesh: Mesh) -> Mesh:
@@ -34,23 +34,24 @@ def without_times(mesh: Mesh) -> Mesh:
 
 def lines_of(mesh: Mesh) -> str:
     """A line for each endpoint, then one for each link, with their line breaks."""
-    forms = [{"endpoint": _form(endpoint)} for endpoint in mesh.endpoints]
-    forms += [{"link": _form(link)} for link in mesh.links]
-    return "".join(map(_line, forms))
+    forms = [{"endpoint": form_of(endpoint)} for endpoint in mesh.endpoints]
+    forms += [{"link": form_of(link)} for link in mesh.links]
+    return "".join(map(json_line, forms))
 
 
 def snapshot_of(mesh: Mesh, time: datetime) -> str:
     """The line of the whole mesh as it was at that time, with its line break."""
     instant = time.astimezone(UTC).isoformat(timespec="milliseconds")
-    return _line({"time": instant, **_form(mesh)})
+    return json_line({"time": instant, **form_of(mesh)})
 
 
-def _form(value: Any) -> dict[str, Any]:
+def form_of(value: Any) -> dict[str, Any]:
+    """The JSON object of a mesh, or of a part of it."""
     form: dict[str, Any] = msgspec.to_builtins(value)
     return form
 
 
-def _line(form: dict[str, Any]) -> str:
+def json_line(form: dict[str, Any]) -> str:
     """The form on a line that is safe for a terminal: what could move its cursor is written as an escape."""
     text = dumps(form)
     return (text if text.isprintable() else json.dumps(form)) + "\n"

@@ -2,64 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import click
 
 import broker
-from broker.cli.identity import Identity, identity_options
-from broker.cli.options import Parsed
-from broker.cli.running import run
-from broker.cli.store.dump import Dump, Load
-from broker.cli.store.entries import Erase, Get, Info, List, Put, Reach
-from broker.cli.store.form import level_of
-from broker.cli.store.watch import Watch
+from broker.cli.completing import levels
+from broker.cli.identity import Identity
+from broker.cli.lazy import LazyGroup
+from broker.cli.options import NEGATIVE, Parsed, always_json, count_option, json_option, reach_options
 
-__all__ = ["COMMANDS"]
-
-# What begins with a minus may be a negative number, which is JSON.
-_NEGATIVE: Final = {"ignore_unknown_options": True}
+__all__ = ["COMMANDS", "store"]
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that all commands have: how to get to the mesh."""
-    options = (
-        click.option(
-            "--connect", metavar="ADDRESS", multiple=True, required=True, help="An endpoint that listens there."
-        ),
-        identity_options(),
-        click.option(
-            "--timeout",
-            "timeout_s",
-            metavar="SECONDS",
-            type=click.FloatRange(0, min_open=True),
-            default=5.0,
-            show_default=True,
-            help="How long peers, and the store's master, may take.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+def _level(text: str) -> broker.Level:
+    from broker.cli.store.form import level_of
+
+    return level_of(text)
+
+
+def _position(text: str) -> broker.Position:
+    return broker.Position.parse(text)
 
 
 _level_option = click.option(
     "--level",
     metavar="LEVEL",
-    type=Parsed("level", level_of),
+    type=Parsed("level", _level),
     default="durable",
+    shell_complete=levels,
     show_default=True,
     help="Return when it is applied, durable or replicated:N, at N clones.",
 )
-_json_option = click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
 
 
 @click.command("list", short_help="Show the stores, or the entries of one.")
 @click.argument("store", required=False)
 @click.argument("prefix", required=False)
-@_options
-@_json_option
+@reach_options
+@json_option
 def _list(
     store: str | None,
     prefix: str | None,
@@ -74,18 +56,25 @@ def _list(
     {"store": ..., "masters": [NAME], "entries": N}, two masters being a conflict, or entries as 'broker store dump'
     prints them.
     """
+    from broker.cli.running import run
+    from broker.cli.store.entries import List, Reach
+
     return run(List(Reach(connect, identity, timeout_s), store, prefix, as_json))
 
 
-@click.command(context_settings=_NEGATIVE, short_help="Print a value.")
+@click.command(context_settings=NEGATIVE, short_help="Print a value.")
 @click.argument("store")
 @click.argument("key")
-@_options
+@reach_options
+@always_json
 def get(store: str, key: str, connect: Sequence[str], identity: Identity, timeout_s: float) -> int:
     """Print the value of KEY, as its master has it, as JSON.
 
     Without an entry of that key the exit code is 1.
     """
+    from broker.cli.running import run
+    from broker.cli.store.entries import Get, Reach
+
     return run(Get(Reach(connect, identity, timeout_s), store, key))
 
 
@@ -97,11 +86,11 @@ _PUT_HELP = """Set the entry KEY to VALUE, and print {"position": ...}: where th
 """
 
 
-@click.command(help=_PUT_HELP, short_help="Set an entry.", context_settings=_NEGATIVE)
+@click.command(help=_PUT_HELP, short_help="Set an entry.", context_settings=NEGATIVE)
 @click.argument("store")
 @click.argument("key")
 @click.argument("value")
-@_options
+@reach_options
 @click.option(
     "--expires",
     "expires_s",
@@ -111,6 +100,7 @@ _PUT_HELP = """Set the entry KEY to VALUE, and print {"position": ...}: where th
 )
 @click.option("--unique", is_flag=True, help="Only if there is no entry of that key.")
 @_level_option
+@always_json
 def put(
     store: str,
     key: str,
@@ -123,15 +113,19 @@ def put(
     level: broker.Level,
 ) -> int:
     """Set the entry KEY to VALUE."""
+    from broker.cli.running import run
+    from broker.cli.store.entries import Put, Reach
+
     return run(Put(Reach(connect, identity, timeout_s), store, key, value, expires_s, unique, level))
 
 
-@click.command(context_settings=_NEGATIVE, short_help="Erase an entry.")
+@click.command(context_settings=NEGATIVE, short_help="Erase an entry.")
 @click.argument("store")
 @click.argument("key")
-@_options
+@reach_options
 @click.option("--missing-ok", is_flag=True, help="It is no failure if there is no such entry.")
 @_level_option
+@always_json
 def erase(
     store: str,
     key: str,
@@ -142,6 +136,9 @@ def erase(
     level: broker.Level,
 ) -> int:
     """Erase the entry KEY, and print {"position": ...}: where that stands in the order of all changes."""
+    from broker.cli.running import run
+    from broker.cli.store.entries import Erase, Reach
+
     return run(Erase(Reach(connect, identity, timeout_s), store, key, missing_ok, level))
 
 
@@ -165,12 +162,11 @@ is 1.
 @click.command(help=_WATCH_HELP, short_help="Show changes as they come.")
 @click.argument("store")
 @click.argument("prefix", required=False)
-@_options
+@reach_options
 @click.option("--key", metavar="KEY", help="Of this key alone, as JSON.")
-@click.option(
-    "--since", metavar="POSITION", type=Parsed("position", broker.Position.parse), help="Go on behind a position."
-)
-@click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many changes.")
+@click.option("--since", metavar="POSITION", type=Parsed("position", _position), help="Go on behind a position.")
+@count_option("changes")
+@json_option
 def watch(
     store: str,
     prefix: str | None,
@@ -180,46 +176,70 @@ def watch(
     key: str | None,
     since: broker.Position | None,
     count: int | None,
+    as_json: bool,
 ) -> int:
     """Show the changes of a store as they come."""
     if prefix is not None and key is not None:
         raise click.UsageError("watch a PREFIX or a --key, not both")
-    return run(Watch(Reach(connect, identity, timeout_s), store, prefix, key, since, count))
+    from broker.cli.running import run
+    from broker.cli.store.entries import Reach
+    from broker.cli.store.watch import Watch
+
+    return run(Watch(Reach(connect, identity, timeout_s), store, prefix, key, since, count), as_json=as_json)
 
 
 @click.command(short_help="Print all entries.")
 @click.argument("store")
-@_options
+@reach_options
+@always_json
 def dump(store: str, connect: Sequence[str], identity: Identity, timeout_s: float) -> int:
     """Print all entries of STORE, as they were at one position, which standard error names.
 
     Each is a JSON object on a line: {"key": ..., "value": ..., "expires": null or a time}.
     """
+    from broker.cli.running import run
+    from broker.cli.store.dump import Dump
+    from broker.cli.store.entries import Reach
+
     return run(Dump(Reach(connect, identity, timeout_s), store))
 
 
 @click.command(short_help="Put the entries of a dump.")
 @click.argument("store")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@_options
+@reach_options
 @_level_option
+@click.option("--json", "as_json", is_flag=True, help="Tell at the end, as JSON, how many there were.")
 def load(
-    store: str, file: str, connect: Sequence[str], identity: Identity, timeout_s: float, level: broker.Level
+    store: str,
+    file: str,
+    connect: Sequence[str],
+    identity: Identity,
+    timeout_s: float,
+    level: broker.Level,
+    as_json: bool,
 ) -> int:
     """Put the entries in FILE ('-': standard input), which are lines as 'broker store dump' prints them.
 
     They are put in order and in batches; entries that are there already and not in FILE stay.  What has expired
     meanwhile is left out.  With a line that is wrong it ends, with what stands before it put.
     """
-    return run(Load(Reach(connect, identity, timeout_s), store, file, level))
+    from broker.cli.running import run
+    from broker.cli.store.dump import Load
+    from broker.cli.store.entries import Reach
+
+    return run(Load(Reach(connect, identity, timeout_s), store, file, level, as_json))
 
 
 @click.command(short_help="Show who is its master, and how large it is.")
 @click.argument("store")
-@_options
-@_json_option
+@reach_options
+@json_option
 def info(store: str, connect: Sequence[str], identity: Identity, timeout_s: float, as_json: bool) -> int:
     """Show who is STORE's master, how many entries it has, and where it is in the order of its changes."""
+    from broker.cli.running import run
+    from broker.cli.store.entries import Info, Reach
+
     return run(Info(Reach(connect, identity, timeout_s), store, as_json))
 
 
@@ -233,3 +253,12 @@ COMMANDS: Final[dict[str, click.Command]] = {
     "load": load,
     "info": info,
 }
+
+
+@click.group(cls=LazyGroup, module=__name__)
+def store() -> None:
+    """Look into the stores of a mesh, change them, and watch them change.
+
+    KEY and VALUE are JSON: a text has quotes ('"web-01"').  What JSON has no type for is an object such as
+    {"$port": "53/udp"} (see 'broker help values').
+    """

@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 
 import broker
-from broker.cli.jsonform import FormError
+from broker.cli.jsonform import FormError, dumps
 from broker.cli.running import InputError, counted
 from broker.cli.standard import Lines, LineTooLong, Output, note
 from broker.cli.store.entries import Reach, unlink, write_entries
@@ -53,10 +53,11 @@ class Load:
     store: str
     path: str  # "-": standard input
     level: broker.Level
+    as_json: bool = False  # how many, at the end
     loaded: int = 0
     expired: int = 0  # left out: their time was over
 
-    async def __call__(self, _: Output) -> int:
+    async def __call__(self, output: Output) -> int:
         """Put all entries, a batch at a time and in order, up to the first that is wrong; says how many."""
         progress = _Progress()
         async with self.reach.endpoint() as endpoint, self.reach.proxy(endpoint, self.store) as store:
@@ -66,6 +67,8 @@ class Load:
             finally:
                 progress.clear()
                 note(self._summary())
+        if self.as_json:
+            await output.write(dumps({"loaded": self.loaded, "expired": self.expired}) + "\n")
         return 0
 
     async def _load(self, store: broker.StoreProxy, lines: Lines, progress: _Progress) -> None:

@@ -19,7 +19,7 @@ from broker.cli.running import counted
 from broker.cli.standard import printable
 from broker.cli.store.form import shown
 
-__all__ = ["ChangeTable", "entries_table", "fields_table", "stores_table"]
+__all__ = ["ChangeTable", "drawn", "entries_table", "fields_table", "stores_table"]
 
 _CAUSE_STYLES: Final = {"put": "green", "erase": "red", "expire": "yellow", "clear": "bold red"}
 _TIME_CELLS: Final = 12  # 12:34:56.789
@@ -30,7 +30,8 @@ _COLUMNS_FOR_TIME: Final = 50
 _COLUMNS_FOR_WRITER: Final = 80
 
 
-def _text(table: Table) -> str:
+def drawn(table: Table) -> str:
+    """The text of a table, as wide as the terminal."""
     console = _console()
     with console.capture() as capture:
         console.print(table)
@@ -51,7 +52,7 @@ def stores_table(rows: Sequence[tuple[str, Sequence[str], int | None]]) -> str:
         conflict = " and ".join(map(printable, masters)) + " (a conflict)"
         master = Text(printable(masters[0])) if len(masters) == 1 else Text(conflict, style="bold red")
         table.add_row(Text(printable(store), style="cyan"), master, "?" if entries is None else f"{entries:,}")
-    return _text(table) if rows else "no store has a master in this mesh\n"
+    return drawn(table) if rows else "no store has a master in this mesh\n"
 
 
 def entries_table(store: str, rows: Sequence[tuple[str, str, broker.Timestamp | None]]) -> str:
@@ -72,7 +73,7 @@ def entries_table(store: str, rows: Sequence[tuple[str, str, broker.Timestamp | 
         if expiring:
             cells.append(Text(f"{max(0.0, (expires - now).total_seconds()):,.0f} s" if expires else ""))
         table.add_row(*cells)
-    return _text(table)
+    return drawn(table)
 
 
 def fields_table(form: Mapping[str, Any]) -> str:
@@ -82,7 +83,7 @@ def fields_table(form: Mapping[str, Any]) -> str:
         if value not in (None, "", []):
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             table.add_row(Text(name.replace("_", " "), style="cyan"), Text(printable(text)))
-    return _text(table)
+    return drawn(table)
 
 
 class ChangeTable:

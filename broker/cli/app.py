@@ -16,6 +16,7 @@ from broker.cli.identity import Identity, identity_options
 from broker.cli.options import import_all
 from broker.cli.running import INPUT_WRONG, run
 from broker.cli.standard import note
+from broker.extras import needed_for
 
 __all__ = ["app", "run_app"]
 
@@ -289,7 +290,8 @@ def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, s
     With --secure all of it is encrypted, each process has a key and rules say what it may do.  One agent publishes in
     the name of another; both ends tell that it was refused.
     """
-    import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
+    with needed_for("the demo"):
+        import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
 
     from broker.cli.demo.run import Demo
 

@@ -23,6 +23,7 @@ EXTRAS: Final = {
     "click": "cli",
     "rich": "cli",
     "psutil": "demo",
+    "hypothesis": "testing",
     "prometheus_client": "metrics",
     "opentelemetry": "tracing",
     "pyarrow": "parquet",
@@ -46,4 +47,4 @@ def needed_for(what: str) -> Iterator[None]:
         extra = EXTRAS.get(package)
         if extra is None:
             raise
-        raise ExtraMissing(package, extra, what) from error
+        raise ExtraMissing(package, extra, what) from None

@@ -147,19 +147,20 @@ class Collector:
     async def receive_batch(self) -> list[LogMessage]:
         """Return the next records of one writer, which have arrived together, waiting for them: at most some 8,000."""
         if not length_hint(self._current):
-            await self._wait()
+            await self.wait()
         messages = list(self._current)
         self._in_hand = len(messages)
         return messages
 
     async def _receive(self) -> LogMessage:
-        await self._wait()
-        message = next(self._current)
-        if self._waiting and (length_hint(self._current) or not self._open_machine().empty):
-            self._waiting.unpark()
-        return message
+        await self.wait()
+        return next(self._current)
 
-    async def _wait(self) -> None:
+    async def wait(self) -> None:
+        """Wait until there is a record to receive; then :meth:`receive_nowait` gives one, if no other task is first.
+
+        Cancelled, it has taken nothing.
+        """
         if self._budget <= 0:
             self._budget = _MESSAGES_PER_TURN
             await trio.lowlevel.checkpoint()
@@ -167,6 +168,9 @@ class Collector:
             self._budget = _MESSAGES_PER_TURN
             await self._waiting.park()
         self._budget -= len(self._messages) + _BATCH_COST
+        # Let the next of the tasks that wait have the next record, if there is one.
+        if self._waiting and (length_hint(self._current) > 1 or not self._open_machine().empty):
+            self._waiting.unpark()
 
     def _take(self) -> bool:
         """Go on to the next batch; whether there is one."""

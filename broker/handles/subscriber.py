@@ -109,28 +109,34 @@ class Subscriber:
         self._current = iter(messages)
         return next(self._current)
 
+    async def receive_batch(self) -> list[Message]:
+        """Return the next messages, which have arrived together, waiting for them: at most some 8,000."""
+        if not length_hint(self._current):
+            await self.wait()
+        return list(self._current)
+
     async def _receive(self) -> Message:
+        await self.wait()
+        return next(self._current)
+
+    async def wait(self) -> None:
+        """Wait until there is a message to receive; then :meth:`receive_nowait` gives one, if no other task is first.
+
+        Cancelled, it has taken nothing.
+        """
         if self._budget <= 0:
             self._budget = _MESSAGES_PER_TURN
             await trio.lowlevel.checkpoint()
-        while True:
-            for message in self._current:  # another task may have begun a run meanwhile
-                self._pass_on()
-                return message
+        while not length_hint(self._current):  # else another task has begun a run meanwhile
             messages = self._take()
             if messages is not None:
+                self._budget -= len(messages) + _RUN_COST
+                self._current = iter(messages)
                 break
             self._budget = _MESSAGES_PER_TURN
             await self._waiting.park()
-        self._budget -= len(messages) + _RUN_COST
-        self._current = iter(messages)
-        message = next(self._current)
-        self._pass_on()
-        return message
-
-    def _pass_on(self) -> None:
-        """Let the next of the tasks that wait have the next message, if there is one."""
-        if self._waiting and (length_hint(self._current) or not self._subscription.empty):  # type: ignore[union-attr]
+        # Let the next of the tasks that wait have the next message, if there is one.
+        if self._waiting and (length_hint(self._current) > 1 or not self._subscription.empty):  # type: ignore[union-attr]
             self._waiting.unpark()
 
     def _take(self) -> list[Message] | None:

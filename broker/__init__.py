@@ -23,6 +23,7 @@ simulated network); ``sinks`` (log files); ``endpoint`` and its handles, such as
 ``journaling`` (what a journal is); ``values``, ``events``, ``log_records``, ``topics``, ``errors`` (what is said).
 """
 
+# broker_mesh.py knows by this line that no other package of this name is in our place.
 from __future__ import annotations
 
 from broker.endpoint import Endpoint

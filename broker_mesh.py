@@ -22,7 +22,7 @@ __all__ = ["explain", "main", "sharing"]
 
 # The package belongs beside this file.
 _OURS = Path(__file__).with_name("broker")
-_MARK = "\n# broker_mesh.py knows by this line "
+_MARK = "from broker.public import "
 _AGAIN = "python -m pip install --force-reinstall --no-deps broker-mesh"
 _REMOVED = "another distribution with a package named broker may have taken it along when it was removed"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.keysapp import COMMANDS as KEYS_COMMANDS
-from broker.cli.logapp import COMMANDS
+from broker.cli.keys.commands import COMMANDS as KEYS_COMMANDS
+from broker.cli.log.commands import COMMANDS
 from broker.trust.keys import SecretKey
 from broker.trust.toml import parse_access
 

@@ -56,9 +56,10 @@ class Handle:
 
 
 _RECEIVING: Final = frozenset({"receive", "receive_nowait", "receive_batch"})
+_RUNS_INTERNAL: Final = frozenset({"end", "wake", "idle", "fill", "on_wake"})
 _STORE_INTERNAL: Final = frozenset({"until", "end", "check_open"})
 HANDLES: Final = (
-    Handle((Subscriber,), "BaseSubscriber", by_hand=_RECEIVING, internal=frozenset({"end", "wake", "wait"})),
+    Handle((Subscriber,), "BaseSubscriber", by_hand=_RECEIVING, internal=_RUNS_INTERNAL),
     Handle((StatusReader,), "BaseStatusReader", by_hand=_RECEIVING, internal=frozenset({"end", "put"})),
     Handle((Batch,), "BaseBatch", attributes={"position": "Position | None", "results": "list[Any]"}, direct=True),
     Handle((Watch,), "BaseWatch", by_hand=_RECEIVING | {"position"}),
@@ -84,7 +85,7 @@ HANDLES: Final = (
         (Collector,),
         "BaseCollector",
         by_hand=_RECEIVING,
-        internal=frozenset({"end", "wake", "wait"}),
+        internal=_RUNS_INTERNAL,
         attributes={"stream": "str"},
     ),
     Handle(

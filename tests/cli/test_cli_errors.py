@@ -32,7 +32,7 @@ LOG_COLLECT = [
         (["pub", "t", "E", "{nope", "--connect", NOBODY], 2, "argument 1, '{nope': not JSON"),
         (["pub", "t", "E", "1", "--conect", NOBODY, "--listen", LISTEN], 2, "argument 2, '--conect'"),
         (["nonsense"], 2, "No such command 'nonsense'"),
-        (["mesh"], 2, "Missing option '--connect'"),
+        (["mesh"], 2, "say the ADDRESS of an endpoint"),
         (["demo", "--seconds", "soon"], 2, "'soon' is not a valid float"),
     ],
 )

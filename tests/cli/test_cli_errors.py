@@ -28,7 +28,7 @@ LISTEN = "tcp://127.0.0.1:0"
         (["pub", "t", "E", "{nope", "--connect", NOBODY], 2, "argument 1, '{nope': not JSON"),
         (["pub", "t", "E", "1", "--conect", NOBODY, "--listen", LISTEN], 2, "argument 2, '--conect'"),
         (["nonsense"], 2, "No such command 'nonsense'"),
-        (["mesh"], 2, "Missing option '--connect'"),
+        (["mesh"], 2, "say the ADDRESS of an endpoint"),
         (["demo", "--seconds", "soon"], 2, "'soon' is not a valid float"),
     ],
 )

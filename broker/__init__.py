@@ -76,6 +76,7 @@ from broker.errors import (
     VersionMismatch,
 )
 from broker.events import Event, event
+from broker.figures import Figures
 from broker.handles.batch import Batch
 from broker.handles.collector import Collector
 from broker.handles.log_topic import LogTopic
@@ -159,6 +160,7 @@ __all__ = [
     "EventDefinitionError",
     "EventMisfit",
     "EventMisfitted",
+    "Figures",
     "InsecureAddress",
     "JournalBusy",
     "JournalDamaged",

@@ -58,6 +58,7 @@ from broker.errors import (
     VersionMismatch,
 )
 from broker.events import Event, event
+from broker.figures import Figures
 from broker.handles.batch import Batch
 from broker.handles.collector import Collector
 from broker.handles.log_topic import LogTopic
@@ -142,6 +143,7 @@ __all__ = [
     "EventMisfit",
     "EventMisfitted",
     "ExtraMissing",
+    "Figures",
     "InsecureAddress",
     "JournalBusy",
     "JournalDamaged",

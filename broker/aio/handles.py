@@ -411,13 +411,6 @@ class Store(BaseStore, StoreWriting, Mapping[Any, Any]):
     See :class:`broker.Store`.
     """
 
-    def get(self, key: object, default: Any = None) -> Any:
-        """Return a key's value, or ``default`` where there is no entry; raises StaleData.
-
-        See :meth:`broker.Store.get`.
-        """
-        return self._ask(self._core.get, key, default)
-
     def get_index(self, key: object, index: object) -> Any:
         """Return a dict's value at a key, a list's element at an index, or whether a set has a member.
 

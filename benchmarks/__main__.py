@@ -19,6 +19,7 @@ MODULES = {
     "codec": "benchmarks.codec",
     "import": "benchmarks.import_time",
     "relay": "benchmarks.relay",
+    "facades": "benchmarks.facades",
     "simulation": "benchmarks.simulation",
     "scale": "benchmarks.scale",
     "hostile": "benchmarks.hostile",

@@ -67,10 +67,13 @@ def stream(
     subscribers: int = 1,
     *,
     relay: bool = False,
+    reader: Side | None = None,
     publish: dict[str, object] | None = None,
     subscribe: dict[str, object] | None = None,
 ) -> Iterator[Stream]:
     """Start a side's server, publisher and subscribers; ``publish`` and ``subscribe`` go to the roles.
+
+    The subscribers are of the side ``reader``, by default of the same.
 
     With ``relay`` the subscribers know only a third process, which is linked with the publisher (ours alone has one).
     """
@@ -85,7 +88,7 @@ def stream(
         for child in relays:
             address = child.told("address")
         children = [
-            stack.enter_context(Child(side.module, "subscribe", address=address, **(subscribe or {})))
+            stack.enter_context(Child((reader or side).module, "subscribe", address=address, **(subscribe or {})))
             for _ in range(subscribers)
         ]
         for child in children:

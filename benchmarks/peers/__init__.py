@@ -42,6 +42,8 @@ __all__ = [
     "JETSTREAM_SYNCED",
     "NATS",
     "OURS",
+    "OURS_AIO",
+    "OURS_BLOCKING",
     "OURS_LOGS",
     "OURS_STORES",
     "PYZMQ",
@@ -178,6 +180,8 @@ def _etcd_arguments(port: int, directory: Path) -> list[str]:
 
 
 OURS = Side("ours", "benchmarks.ours", ("pyzmq", "trio", "msgpack"), optional=("broker-mesh", "msgspec"))
+OURS_BLOCKING = Side("blocking", "benchmarks.ours_blocking", ("pyzmq", "trio", "msgpack"), optional=OURS.optional)
+OURS_AIO = Side("asyncio", "benchmarks.ours_aio", ("pyzmq", "trio", "msgpack"), optional=OURS.optional)
 OURS_STORES = Side(
     "ours", "benchmarks.stores", ("lmdb", "pyzmq", "trio", "msgpack"), optional=("broker-mesh", "msgspec")
 )

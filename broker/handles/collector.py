@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from operator import length_hint
 from types import TracebackType
@@ -54,6 +54,7 @@ class Collector:
         self._in_hand = 1  # how many messages of the batch the program has asked for at once, the last time
         self._budget = _MESSAGES_PER_TURN
         self._left = False
+        self.on_wake: Callable[[], None] = _nothing  # for who waits elsewhere than in a task of ours
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -96,6 +97,7 @@ class Collector:
         self._current = iter(())
         self._waiting.unpark_all()
         self._changed.unpark_all()
+        self.on_wake()
 
     def _unread(self) -> dict[bytes, list[Range]]:
         """Return what was taken from the queue and not given to the program."""
@@ -107,6 +109,7 @@ class Collector:
         assert self._machine is not None
         if not self._machine.empty:
             self._waiting.unpark()
+            self.on_wake()
         self._changed.unpark_all()
 
     def _open_machine(self) -> Machine:
@@ -140,9 +143,19 @@ class Collector:
         """Return the next record, or raise :class:`trio.WouldBlock` when there is none."""
         for message in self._current:
             return message
-        if not self._take():
+        if not self.fill():
             raise trio.WouldBlock
         return next(self._current)
+
+    @property
+    def idle(self) -> bool:
+        """Whether :meth:`fill` has nothing to do or to say."""
+        # A batch that is through is acknowledged by asking for the next one.
+        return not self._left and self._machine is not None and self._machine.empty and self._batch is None
+
+    def fill(self) -> bool:
+        """Go on to the next batch where the last is through; whether there is anything to receive."""
+        return length_hint(self._current) > 0 or self._take()
 
     async def receive_batch(self) -> list[LogMessage]:
         """Return the next records of one writer, which have arrived together, waiting for them: at most some 8,000."""
@@ -154,19 +167,20 @@ class Collector:
 
     async def _receive(self) -> LogMessage:
         await self._wait()
-        message = next(self._current)
-        if self._waiting and (length_hint(self._current) or not self._open_machine().empty):
-            self._waiting.unpark()
-        return message
+        return next(self._current)
 
     async def _wait(self) -> None:
+        """Wait until there is a record to receive."""
         if self._budget <= 0:
             self._budget = _MESSAGES_PER_TURN
             await trio.lowlevel.checkpoint()
-        while not length_hint(self._current) and not self._take():
+        while not self.fill():
             self._budget = _MESSAGES_PER_TURN
             await self._waiting.park()
         self._budget -= len(self._messages) + _BATCH_COST
+        # Let the next of the tasks that wait have the next record, if there is one.
+        if self._waiting and (length_hint(self._current) > 1 or not self._open_machine().empty):
+            self._waiting.unpark()
 
     def _take(self) -> bool:
         """Go on to the next batch; whether there is one."""
@@ -266,3 +280,7 @@ def since_of(since: str | datetime | Position) -> Since:
     if since in {"earliest", "now"}:
         return Since(since)
     raise ValueError(f"since is 'earliest', 'now', an aware datetime or a Position, not {since!r:.100}")
+
+
+def _nothing() -> None:
+    pass

@@ -16,11 +16,15 @@ from broker.cli.running import counted
 
 __all__ = ["Visit"]
 
-# Its topics are nobody's: "$" keeps them out of what people name theirs.
-_PROBE: Final = "$doctor/"
+# Where endpoints publish their figures.
+_FIGURES: Final = "broker/figures/"
+_TIMES: Final = "Endpoint(report_every=1) publishes figures; --subscribe PREFIX names other topics that it publishes on"
+# In one frame, of which Ethernet takes a dozen packets; and how long the name of an event may be.
 _LARGE_BYTES: Final = 16_384
-_PREFIX_BYTES: Final = 240
+_NAME_BYTES: Final = 128
 _ROUND_TRIPS: Final = 5
+_HEARTBEAT_S: Final = 3.0
+_LOOK_S: Final = 0.02
 _CLOCK_WARNING_S: Final = 1.0
 _SLOW_S: Final = 0.5
 
@@ -28,10 +32,12 @@ _SLOW_S: Final = 0.5
 class Visit:
     """One link with the endpoint, and what was seen over it."""
 
-    def __init__(self, endpoint: broker.Endpoint, address: str, timeout_s: float) -> None:
+    def __init__(self, endpoint: broker.Endpoint, address: str, timeout_s: float, *, have_keys: bool) -> None:
         self._endpoint = endpoint
         self._address = address
         self._timeout_s = timeout_s
+        self._have_keys = have_keys
+        self._allowed: Sequence[str] = ()  # of the prefixes that were asked for
         self._round_trip_s = 0.0
         self._name = ""
 
@@ -54,27 +60,42 @@ class Visit:
     async def rights(self, prefixes: Sequence[str], changes: broker.StatusReader) -> Finding:
         """Subscribe to what was asked for: the rules at the other end refuse it, or not."""
         if not prefixes:
-            return Finding("rights", "skipped", "say --subscribe PREFIX to try whether the rules there allow it")
-        async with AsyncExitStack() as stack:
-            for prefix in prefixes:
-                await stack.enter_async_context(self._endpoint.subscribe(prefix))
-            refused = await self._refusals(changes)
+            return Finding("rights", "skipped", "say --subscribe PREFIX to try whether the rules there allow that")
+        refused: dict[str, broker.AccessRefused] = {}
+        for prefix in prefixes:
+            # A refusal of the first is told before the second is acknowledged.
+            for _ in range(2):
+                async with self._endpoint.subscribe(prefix):
+                    pass
+            refused |= {change.what: change for change in _refusals(changes)}
+        self._allowed = [prefix for prefix in prefixes if prefix not in refused]
         if refused:
-            key = refused[0].key
-            raise StepFailed(
-                "; ".join(str(change) for change in refused),
-                f"at {self._name}: broker keys trust KEY --name NAME --subscribe PREFIX, for our key {key}",
-                refused=[change.what for change in refused],
+            one = next(iter(refused.values()))
+            return Finding(
+                "rights",
+                "failed",
+                f"we may not subscribe to {', '.join(map(repr, refused))}: the rules of {one.refused_by} refuse it",
+                f"there: broker keys trust {one.key} --name NAME --subscribe PREFIX, or --group GROUP",
+                {"refused": list(refused), "allowed": self._allowed},
             )
         return Finding("rights", "ok", f"we may subscribe to {', '.join(map(repr, prefixes))}")
 
+    def _probe(self) -> str | None:
+        """A prefix that nobody publishes on, and that is not refused: refusals are alarms at the other end."""
+        if self._have_keys:
+            return f"{self._allowed[0]}$doctor/" if self._allowed else None
+        return "$doctor/"
+
     async def round_trip(self) -> Finding:
         """Time how long a subscription takes to be acknowledged: what is slow there shows in it."""
+        probe = self._probe()
+        if probe is None:
+            return await self._heartbeat()
         times = []
-        for number in range(_ROUND_TRIPS):
+        for _ in range(_ROUND_TRIPS):
             began = trio.current_time()
             with trio.move_on_after(self._timeout_s) as scope:
-                async with self._endpoint.subscribe(f"{_PROBE}{number}"):
+                async with self._endpoint.subscribe(probe):
                     times.append(trio.current_time() - began)
             if scope.cancelled_caught:
                 raise StepFailed(f"no acknowledgement within {self._timeout_s:g} s", "its program is busy, or hangs")
@@ -86,17 +107,27 @@ class Visit:
             return Finding("round trip", "warning", found, advice, details)
         return Finding("round trip", "ok", found, details=details)
 
-    async def large_frames(self, changes: broker.StatusReader) -> Finding:
-        """Send more than many packets hold, as subscriptions, and wait until they are acknowledged."""
-        count = -(-_LARGE_BYTES // _PREFIX_BYTES)
+    async def _heartbeat(self) -> Finding:
+        """Wait for the heartbeat that an idle link has each second."""
+        with trio.move_on_after(max(self._timeout_s, _HEARTBEAT_S)):
+            while not (rtt_s := next((peer.rtt_s for peer in self._endpoint.peers() if peer.dialled), None)):  # noqa: ASYNC110 - no event tells of heartbeats
+                await trio.sleep(_LOOK_S)
+            self._round_trip_s = rtt_s
+            found = f"{rtt_s * 1e3:.2f} ms, of a heartbeat"
+            return Finding("round trip", "ok", found, details={"best_s": round(rtt_s, 6), "worst_s": round(rtt_s, 6)})
+        raise StepFailed("no heartbeat came back", "its program is busy, or hangs")
+
+    async def large_frames(self) -> Finding:
+        """Send what takes many packets, as a subscription to events of long names, until it is acknowledged."""
+        probe = self._probe()
+        if probe is None:
+            advice = "say --subscribe PREFIX, one that the rules there allow: large frames are subscriptions to it"
+            return Finding("large frames", "skipped", "we may send nothing without a right", advice)
+        names = [f"doctor-{number}-".ljust(_NAME_BYTES, "x") for number in range(-(-_LARGE_BYTES // _NAME_BYTES))]
         began = trio.current_time()
-        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
-            with trio.move_on_after(self._timeout_s) as scope:
-                async with trio.open_nursery() as opening:
-                    for number in range(count):
-                        prefix = f"{_PROBE}{number}/".ljust(_PREFIX_BYTES, "x")
-                        opening.start_soon(stack.enter_async_context, self._endpoint.subscribe(prefix))
-            nursery.cancel_scope.cancel()
+        with trio.move_on_after(self._timeout_s) as scope:
+            async with self._endpoint.subscribe(probe, *names):
+                pass
         took_s = trio.current_time() - began
         if scope.cancelled_caught:
             raise StepFailed(
@@ -104,17 +135,18 @@ class Visit:
                 "packets of full size get lost on the way: lower the MTU of this machine's interface ('ip link set "
                 "dev ... mtu 1400') and try again, or let ICMP 'fragmentation needed' through the firewalls",
             )
-        refused = self._refused_already(changes)
-        note = " (the rules there refuse them; they arrived)" if refused else ""
         return Finding(
             "large frames",
             "ok",
-            f"{_LARGE_BYTES:,} bytes at once were acknowledged in {took_s * 1e3:.0f} ms{note}",
+            f"{_LARGE_BYTES:,} bytes in one frame, acknowledged in {took_s * 1e3:.1f} ms",
             details={"bytes": _LARGE_BYTES, "took_s": round(took_s, 6)},
         )
 
-    async def clock(self, prefixes: Sequence[str], wait_s: float) -> Finding:
+    async def clock(self, wait_s: float) -> Finding:
         """Compare the time that a message of its carries with ours; what it took to come is in the difference."""
+        prefixes = list(self._allowed) if self._have_keys else [_FIGURES, *self._allowed]
+        if not prefixes:
+            return Finding("clock", "skipped", "only messages carry its time, and we have no right to any", _TIMES)
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
             found: list[float] = []
 
@@ -137,7 +169,7 @@ class Visit:
                 "clock",
                 "skipped",
                 f"it published nothing on {what} within {wait_s:g} s, and only messages carry its time",
-                "Endpoint(report_every=1) publishes its figures; --subscribe PREFIX names topics that it publishes on",
+                _TIMES,
             )
         # On its way it was for half a round trip, or longer when it was published before we subscribed.
         ahead_s = self._round_trip_s / 2 - found[0]
@@ -168,22 +200,17 @@ class Visit:
         }
         return Finding("mesh", "ok", text, details=details)
 
-    async def _refusals(self, changes: broker.StatusReader) -> list[broker.AccessRefused]:
-        """What was refused to us, once what we sent so far has been answered."""
-        # A refusal is on its way before the acknowledgement of what comes after it.
-        async with self._endpoint.subscribe(f"{_PROBE}rights"):
-            pass
-        return self._refused_already(changes)
 
-    def _refused_already(self, changes: broker.StatusReader) -> list[broker.AccessRefused]:
-        found = []
-        try:
-            while True:
-                change = changes.receive_nowait()
-                if isinstance(change, broker.AccessRefused) and not change.what.startswith(_PROBE):
-                    found.append(change)
-        except trio.WouldBlock:
-            return found
+def _refusals(changes: broker.StatusReader) -> list[broker.AccessRefused]:
+    """What was refused to us so far."""
+    found = []
+    try:
+        while True:
+            change = changes.receive_nowait()
+            if isinstance(change, broker.AccessRefused):
+                found.append(change)
+    except trio.WouldBlock:
+        return found
 
 
 def _without_address(error: broker.PeeringError) -> str:

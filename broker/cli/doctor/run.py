@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -20,8 +21,6 @@ from broker.net.address import Address, parse_address
 
 __all__ = ["Doctor"]
 
-# Where endpoints publish their figures.
-_FIGURES: Final = "broker/figures/"
 _CLOCK_S: Final = 2.5
 
 
@@ -36,6 +35,8 @@ class Doctor:
 
     async def __call__(self, output: Output) -> int:
         """Take the steps, and tell each as it is done; those behind one that failed are skipped."""
+        # What the library warns of is told by the findings.
+        logging.getLogger("broker").addHandler(logging.NullHandler())
         findings: list[Finding] = []
 
         async def report(finding: Finding) -> None:
@@ -47,8 +48,8 @@ class Doctor:
         except StepFailed as error:
             step, *behind = STEPS[len(findings) :]
             await report(Finding(step, "failed", error.found, error.advice, error.details))
-            for each in behind:
-                await report(Finding(each, "skipped", f"not without: {step}"))
+            for each in behind if not output.is_terminal else ():
+                await report(Finding(each, "skipped", f"not tried: the {step} comes first"))
         await output.write((verdict_text if output.is_terminal else verdict_line)(self.address, findings))
         return FAILED if any(finding.state == "failed" for finding in findings) else DONE
 
@@ -68,16 +69,16 @@ class Doctor:
             await report(finding)
             await report(path_of(wire))
             have_keys = self.identity.keys is not None
-            finding, theirs = await greeted(wire, "CURVE" if have_keys else "NULL", self.timeout_s)
+            finding, theirs = await greeted(wire, self.timeout_s)
         await report(finding)
         await report(security_of(theirs, have_keys=have_keys))
         async with self.identity.endpoint(linger_s=0, forward=False) as endpoint, endpoint.status() as changes:
-            visit = Visit(endpoint, self.address, self.timeout_s)
+            visit = Visit(endpoint, self.address, self.timeout_s, have_keys=have_keys)
             await report(await visit.handshake(self.identity))
             await report(await visit.rights(self.prefixes, changes))
             await report(await visit.round_trip())
-            await report(await visit.large_frames(changes))
-            await report(await visit.clock([_FIGURES, *self.prefixes], min(_CLOCK_S, self.timeout_s)))
+            await report(await visit.large_frames())
+            await report(await visit.clock(min(_CLOCK_S, self.timeout_s)))
             await report(visit.mesh())
 
     def _parsed(self) -> Address:

@@ -56,7 +56,8 @@ def verdict_text(address: str, findings: Sequence[Finding]) -> str:
     failed = _failed(findings)
     warnings = sum(finding.state == "warning" for finding in findings)
     if failed is not None:
-        return f"\n{printable(address)}: no peering; what is wrong is the {failed}\n"
+        what = "the peering comes up, but see the" if failed == "rights" else "no peering, because of the"
+        return f"\n{printable(address)}: {what} {failed}\n"
     return f"\n{printable(address)}: the peering comes up{f', with {warnings} to look at' if warnings else ''}\n"
 
 

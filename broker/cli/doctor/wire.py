@@ -42,12 +42,9 @@ async def resolved(address: Address) -> tuple[Finding, Sequence[tuple[Any, ...]]
             f"{address.host}: {why}", "is the name right?  Ask for it with: getent hosts " + address.host
         ) from None
     hosts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    text = (
-        f"{address.host} is {', '.join(hosts)}"
-        if hosts != [address.host]
-        else f"{address.host}, which is no name"
-    )
-    return Finding("name", "ok", text, details={"addresses": hosts}), found
+    if hosts == [address.host]:
+        return Finding("name", "skipped", "the host is given by its number", details={"addresses": hosts}), found
+    return Finding("name", "ok", f"{address.host} is {', '.join(hosts)}", details={"addresses": hosts}), found
 
 
 async def connected(address: Address, found: Sequence[tuple[Any, ...]], timeout_s: float) -> tuple[Finding, Wire]:
@@ -135,37 +132,60 @@ def path_of(wire: Wire) -> Finding:
     return Finding("path", "ok", text, details=details)
 
 
-async def greeted(wire: Wire, mechanism: str, timeout_s: float) -> tuple[Finding, str]:
-    """Exchange ZeroMQ's greetings; returns the mechanism that the other end asks for."""
-    ours = (_GREETING + mechanism.encode().ljust(20, b"\0")).ljust(_GREETING_BYTES, b"\0")
-    answer = b""
-    closed = False
-    with trio.move_on_after(timeout_s):
-        try:
-            await wire.send_all(ours)
-            while len(answer) < _GREETING_BYTES and not closed:
-                more = await wire.receive_some(_GREETING_BYTES - len(answer))
-                answer += more
-                closed = not more or answer[0] != 0xFF
-        except trio.BrokenResourceError:
-            closed = True
-    # An answer that is none may still be coming: a line of it says enough.
+async def greeted(wire: Wire, timeout_s: float) -> tuple[Finding, str]:
+    """Begin ZeroMQ's greeting; returns the finding, and the security mechanism that the other end names.
+
+    We say no more than our version: an end that hears of another mechanism than its own closes at once, and tells it.
+    """
+    answer = await _said(wire, _GREETING, _GREETING_BYTES, timeout_s)
     if not answer:
-        if closed:
+        target = wire.socket.getpeername()
+        await wire.aclose()  # one that serves a connection at a time comes to the next
+        answer = await _asked_in_http(wire.socket.family, target, timeout_s)
+        if not answer:
             raise StepFailed(
-                "it closed the connection without a word", _NOT_OURS + "; or a proxy whose program is away"
+                f"it is silent: nothing came within {timeout_s:g} s",
+                "its program hangs or is stopped (Ctrl-Z), or waits for the other end to speak: no ZeroMQ, then",
             )
-        raise StepFailed(
-            f"it is silent: nothing came within {timeout_s:g} s",
-            "its program hangs or is stopped (Ctrl-Z), or waits for the other end to speak: no ZeroMQ, then",
-        )
+    if answer == _CLOSED:
+        raise StepFailed("it closed the connection without a word", _NOT_OURS + "; or a proxy without its program")
     if answer[0] != 0xFF or (len(answer) >= 10 and not answer[9] & 1):
         raise StepFailed(f"{_speaks(answer)}, not ZeroMQ", _NOT_OURS, answer=printable(answer[:40].decode("latin-1")))
-    if len(answer) < _GREETING_BYTES:
-        raise StepFailed(f"only {len(answer)} of 64 bytes of ZeroMQ's greeting came", "is it ZeroMQ 4?")
+    if len(answer) < _MECHANISM.stop:
+        raise StepFailed(f"only {len(answer)} of 64 bytes of ZeroMQ's greeting came", "is it ZeroMQ 4 or newer?")
     version = f"{answer[10]}.{answer[11]}"
     theirs = answer[_MECHANISM].rstrip(b"\0").decode("latin-1")
     return Finding("greeting", "ok", f"ZeroMQ answers (ZMTP {version})", details={"zmtp": version}), theirs
+
+
+_CLOSED: Final = b"\0"
+
+
+async def _said(wire: Wire, ours: bytes, wanted: int, timeout_s: float) -> bytes:
+    """Say something; returns what came in that time, of ``wanted`` bytes; _CLOSED for an end without a byte."""
+    answer = b""
+    with trio.move_on_after(timeout_s):
+        try:
+            await wire.send_all(ours)
+            while len(answer) < wanted:
+                more = await wire.receive_some(wanted - len(answer))
+                if not more:
+                    return answer or _CLOSED
+                answer += more
+        except trio.BrokenResourceError:
+            return answer or _CLOSED
+    return answer
+
+
+async def _asked_in_http(family: int, target: Any, timeout_s: float) -> bytes:
+    """Who says nothing may wait for a line that ends: ask as a browser does."""
+    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if await _dial(sock, target, timeout_s) != "connected":
+            return b""
+        return await _said(trio.SocketStream(sock), b"HEAD / HTTP/1.0\r\n\r\n", 12, timeout_s)
+    finally:
+        sock.close()
 
 
 _NOT_OURS: Final = "another program listens there: is the port right?"

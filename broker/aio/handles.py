@@ -25,6 +25,7 @@ from broker.aio.base import (
     BaseWatch,
     Handle,
 )
+from broker.figures import Figures
 from broker.handles.log_writer import LogInfo
 from broker.handles.store import StoreInfo
 from broker.handles.store_writing import Level, Outcome
@@ -411,13 +412,6 @@ class Store(BaseStore, StoreWriting, Mapping[Any, Any]):
     See :class:`broker.Store`.
     """
 
-    def get(self, key: object, default: Any = None) -> Any:
-        """Return a key's value, or ``default`` where there is no entry; raises StaleData.
-
-        See :meth:`broker.Store.get`.
-        """
-        return self._ask(self._core.get, key, default)
-
     def get_index(self, key: object, index: object) -> Any:
         """Return a dict's value at a key, a list's element at an index, or whether a set has a member.
 
@@ -743,8 +737,7 @@ class Endpoint(BaseEndpoint):
 
         See :meth:`broker.Endpoint.from_config`.
         """
-        made = cls.__new__(cls)
-        made._begin(
+        return cls._of(
             core.Endpoint.from_config(
                 path,
                 environ=environ,
@@ -757,7 +750,6 @@ class Endpoint(BaseEndpoint):
                 insecure=insecure,
             )
         )
-        return made
 
     async def listen(self, address: str, *, insecure: bool = False) -> str:
         """Let others peer with us at ``address``; returns the bound address, with the port that was given for 0.
@@ -802,6 +794,13 @@ class Endpoint(BaseEndpoint):
         See :meth:`broker.Endpoint.mesh`.
         """
         return self._ask(self._core.mesh)
+
+    def figures(self) -> Figures:
+        """Return what this endpoint counts and measures: events, losses, links, queues, stores, log streams.
+
+        See :meth:`broker.Endpoint.figures`.
+        """
+        return self._ask(self._core.figures)
 
     def change_access(self, access: Access) -> None:
         """Go by other access rules from now on: who is no longer trusted is cut off at once.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from broker.cli.completing import addresses, key_names
+from broker.cli.lazy import LazyGroup
+from broker.cli.options import json_option
 
 if TYPE_CHECKING:
     from broker.config.model import Config
@@ -20,9 +24,17 @@ def _overriding(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--endpoint", "--name", "name", metavar="NAME", help="Our name in the mesh."),
         click.option("--listen", metavar="ADDRESS", multiple=True, help="Listen there, not where the file says."),
         click.option(
-            "--connect", "--peer", "peer", metavar="ADDRESS", multiple=True, help="Dial that, not what the file says."
+            "--connect",
+            "--peer",
+            "peer",
+            metavar="ADDRESS",
+            multiple=True,
+            shell_complete=addresses,
+            help="Dial that, not what the file says.",
         ),
-        click.option("--keys", metavar="NAME|PATH", help="Our key, and encryption (see 'broker keys')."),
+        click.option(
+            "--keys", metavar="NAME|PATH", shell_complete=key_names, help="Our key, and encryption (see 'broker keys')."
+        ),
         click.option("--access", metavar="FILE", type=click.Path(dir_okay=False), help="Whom we trust."),
         click.option("--insecure", is_flag=True, default=None, help="Do without keys on a network."),
     )
@@ -87,14 +99,9 @@ its key, with two underscores between parts:
 """
 
 
-@click.group(help=_CONFIG_HELP, short_help="Check the configuration of an endpoint, and show what holds.")
-def config() -> None:
-    """Look at the configuration of an endpoint."""
-
-
-@config.command()
+@click.command()
 @_overriding
-@click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
+@json_option
 def check(file: str, as_json: bool, **given: Any) -> int:
     """Say everything that is wrong in FILE, and in what it needs: keys, access rules, folders, packages.
 
@@ -104,12 +111,12 @@ def check(file: str, as_json: bool, **given: Any) -> int:
     from broker.cli.node.inspecting import Check
     from broker.cli.running import run
 
-    return run(Check(file, _loader(file, given), as_json))
+    return run(Check(file, _loader(file, given)), as_json=as_json)
 
 
-@config.command()
+@click.command()
 @_overriding
-@click.option("--json", "as_json", is_flag=True, help="JSON in a terminal too.")
+@json_option
 def show(file: str, as_json: bool, **given: Any) -> int:
     """Show what holds, and where it was said: the file and its line, a variable, an option, or nowhere (a default).
 
@@ -118,4 +125,12 @@ def show(file: str, as_json: bool, **given: Any) -> int:
     from broker.cli.node.inspecting import Show
     from broker.cli.running import run
 
-    return run(Show(file, _loader(file, given), as_json))
+    return run(Show(_loader(file, given)), as_json=as_json)
+
+
+COMMANDS: Final[dict[str, click.Command]] = {"check": check, "show": show}
+
+
+@click.group(cls=LazyGroup, module=__name__, help=_CONFIG_HELP)
+def config() -> None:
+    """Look at the configuration of an endpoint."""

@@ -11,13 +11,13 @@ import attrs
 
 import broker
 from broker import keyring
+from broker.cli.exits import INPUT_WRONG
 from broker.cli.jsonform import dumps
-from broker.cli.running import INPUT_WRONG
 from broker.cli.standard import Output, printable
 from broker.config.model import Collect, Config
 from broker.config.shown import shown
 from broker.errors import ConfigProblem
-from broker.sinks.formats import check_arguments
+from broker.sinks.formats import check_arguments, encoder_maker
 from broker.trust.keys import is_key_text
 
 __all__ = ["Check", "Show", "preflight"]
@@ -29,11 +29,9 @@ class Check:
 
     file: str
     load: Callable[[], Config]
-    as_json: bool
 
     async def __call__(self, output: Output) -> int:
         """Say all that is wrong."""
-        words = output.is_terminal and not self.as_json
         try:
             config = self.load()
             problems = [*preflight(config), *_of_surroundings(config)]
@@ -41,8 +39,8 @@ class Check:
             problems = list(error.problems)
         for problem in problems:
             form = {"source": problem.source, "line": problem.line or None, "key": problem.key, "problem": problem.what}
-            await output.write(printable(str(problem)) + "\n" if words else dumps(form) + "\n")
-        if words and not problems:
+            await output.write(printable(str(problem)) + "\n" if output.is_terminal else dumps(form) + "\n")
+        if output.is_terminal and not problems:
             await output.write(printable(f"{self.file}: no problem") + "\n")
         return INPUT_WRONG if problems else 0
 
@@ -57,8 +55,6 @@ def preflight(config: Config) -> Iterator[ConfigProblem]:
 
 
 def _check_sink(collect: Collect) -> None:
-    from broker.sinks.formats import encoder_maker
-
     check_arguments(
         collect.stream, collect.format, collect.rotate_bytes, collect.rotate_s, collect.compress, collect.keep
     )
@@ -118,14 +114,12 @@ def _of_keys(config: Config) -> Iterator[ConfigProblem]:
 class Show:
     """One run of ``broker config show``."""
 
-    file: str
     load: Callable[[], Config]
-    as_json: bool
 
     async def __call__(self, output: Output) -> int:
         """Show every key that there is."""
         found = list(shown(self.load()))
-        if not output.is_terminal or self.as_json:
+        if not output.is_terminal:
             forms = (
                 {"key": each.key, "value": _plain(each.value), "source": each.source and str(each.source)}
                 for each in found

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 import broker
-from broker.cli.logcollect import archive_until_cancelled
+from broker.cli.log.collect import archive_until_cancelled
 from broker.cli.node.telling import Announcements
 from broker.cli.running import innermost
 from broker.config.model import Collect, Config, Listen, StoreSettings

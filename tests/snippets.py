@@ -6,6 +6,7 @@ see::
     <!-- within: hosts -->      a part of a program, run in the context of that name (CONTEXTS), after those before it
     <!-- pytest -->             a file of tests
     <!-- access -->             (toml) access rules
+    <!-- config -->             (toml) the configuration of an endpoint
     <!-- not run: REASON -->    what cannot run here: it is only compiled
 
 A ``python`` fence without one is a whole program.  A ``text`` fence right behind a program or a part is what it prints.

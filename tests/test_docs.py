@@ -9,6 +9,7 @@ import pytest
 from snippets import ROOT, broker_lines, check_python, snippets, understood
 
 from broker.cli.app import app
+from broker.config.parsing import parse_config
 from broker.trust.keys import SecretKey
 from broker.trust.toml import parse_access
 
@@ -27,7 +28,17 @@ def test_command_lines_are_understood(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("hosts.ndjson", "conn.spool"):  # that commands read
         (tmp_path / name).touch()
     commands = {" ".join(understood(line, app)) for _, line in LINES}
-    assert {"pub", "sub", "mesh", "store put", "log tail", "keys trust", "journal verify"} <= commands
+    assert {
+        "pub",
+        "sub",
+        "mesh",
+        "store put",
+        "log tail",
+        "keys trust",
+        "journal verify",
+        "node",
+        "config check",
+    } <= commands
 
 
 def test_access_rules_make_sense() -> None:
@@ -37,6 +48,13 @@ def test_access_rules_make_sense() -> None:
     for snippet in rules:
         access = parse_access(snippet.text.replace('key = "bk1..."', f'key = "{key}"', 1))
         assert access.trusted, snippet.where
+
+
+def test_configurations_make_sense() -> None:
+    found = [snippet for page in PAGES for snippet in snippets(page, "toml") if snippet.mark == "config"]
+    assert len(found) >= 2
+    for snippet in found:
+        assert parse_config(snippet.text, snippet.where).listen
 
 
 def test_make_targets_that_are_named_exist() -> None:

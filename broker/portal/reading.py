@@ -106,6 +106,10 @@ class Runs:
             self._errors.append(EndpointClosed(str(error)))  # one each: threads would add to each other's tracebacks
             self._wake_one()
 
+    def forked(self) -> None:
+        """Have nothing to do with the parent's threads."""
+        self._waiting.clear()
+
 
 class Reader(Generic[T]):
     """The run that comes from a handle which gives one thing at a time, such as a watch.

@@ -119,14 +119,18 @@ class Reader(Generic[T]):
 
     def __init__(self, source: _Source[T]) -> None:
         self._source = source
+        self._asking = trio.Lock()
         self.run: deque[T] = deque()
 
     async def fill(self) -> None:
-        """Wait for one, and take what else there is.  Cancelled, it has taken nothing."""
-        if self.run:
-            return
-        self.run.append(await self._source.receive())
-        self.fill_nowait()
+        """Wait for one, and take what else there is.  Cancelled, it has taken nothing.
+
+        Of several one asks the source; the others wait for a run, whoever reads from it then.
+        """
+        async with self._asking:
+            if not self.run:
+                self.run.append(await self._source.receive())
+                self.fill_nowait()
 
     def fill_nowait(self) -> None:
         """Take what there is."""

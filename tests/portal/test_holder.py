@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pytest
 import trio
@@ -84,8 +84,10 @@ async def test_what_fails_before_it_is_left_is_raised_where_it_is_left() -> None
         async def fail(self) -> None:
             raise ZeroDivisionError
 
-        async def __aexit__(self, *info: Any) -> None:
-            await self.nursery_manager.__aexit__(*info)
+        async def __aexit__(
+            self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+        ) -> None:
+            await self.nursery_manager.__aexit__(kind, value, traceback)
 
     holder, entering, leaving = Holder(Failing()), job(), job()
     await holder.hold(entering)
@@ -132,9 +134,10 @@ def test_a_portal_that_cannot_start_says_why_and_the_next_one_is_tried(monkeypat
     def fail(*arguments: object) -> None:
         raise OSError(24, "Too many open files")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="Too many open files"):
+    with monkeypatch.context() as patch:
         patch.setattr(trio, "run", fail)
-        Portal.opened()
+        with pytest.raises(OSError, match="Too many open files"):
+            Portal.opened()
     Portal.opened().release()
 
 

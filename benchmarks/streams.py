@@ -73,7 +73,9 @@ def stream(
 ) -> Iterator[Stream]:
     """Start a side's server, publisher and subscribers; ``publish`` and ``subscribe`` go to the roles.
 
-    The subscribers are of the side ``reader``, by default of the same.  With ``relay`` the subscribers know only a third process, which is linked with the publisher (ours alone has one).
+    The subscribers are of the side ``reader``, by default of the same.
+
+    With ``relay`` the subscribers know only a third process, which is linked with the publisher (ours alone has one).
     """
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(side.serve())

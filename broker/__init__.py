@@ -25,233 +25,33 @@ simulated network); ``sinks`` (log files); ``endpoint`` and its handles, such as
 
 from __future__ import annotations
 
-from broker.endpoint import Endpoint
-from broker.errors import (
-    AccessError,
-    AddressError,
-    AuthenticationFailed,
-    AuthorizationFailed,
-    BadKey,
-    BrokerError,
-    ChangesLost,
-    DuplicateName,
-    EndpointClosed,
-    EventDefinitionError,
-    EventMisfit,
-    InsecureAddress,
-    JournalBusy,
-    JournalDamaged,
-    JournalError,
-    JournalFull,
-    JournalMismatch,
-    JournalUnreadable,
-    KeyExists,
-    KeyFileError,
-    ListenError,
-    LogClosed,
-    LogError,
-    LogInUse,
-    Malformed,
-    MasterExists,
-    MasterUnavailable,
-    NoSuchElement,
-    NoSuchKey,
-    NotCarried,
-    NotMaster,
-    NotPermitted,
-    NotReplicated,
-    OutcomeUnknown,
-    OutOfRange,
-    PeeringError,
-    PeerUnavailable,
-    StaleData,
-    StoreClosed,
-    StoreError,
-    StoreFull,
-    StoreInUse,
-    StoreNotPermitted,
-    TopicError,
-    TypeClash,
-    ValueDiffers,
-    VersionMismatch,
-)
-from broker.events import Event, event
-from broker.figures import Figures
-from broker.handles.batch import Batch
-from broker.handles.collector import Collector
-from broker.handles.log_topic import LogTopic
-from broker.handles.log_writer import CollectorInfo, LogInfo, LogWriter
-from broker.handles.status_reader import StatusReader
-from broker.handles.store import Store, StoreFollower, StoreInfo
-from broker.handles.store_proxy import StoreProxy
-from broker.handles.store_roles import StoreClone, StoreMaster
-from broker.handles.store_writing import Level, Outcome, Replicated
-from broker.handles.subscriber import Subscriber
-from broker.handles.watch import Watch
-from broker.journaling import Position
-from broker.log_records import Column, column, log_record
-from broker.logs.batches import WriterLag
-from broker.logs.messages import LogMessage
-from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
-from broker.messages import Message
-from broker.protocol.survey import Peer
-from broker.protocol.wires import Timing
-from broker.status import (
-    AccessRefused,
-    AccessRules,
-    CollectorRefused,
-    CollectorStalled,
-    EventMisfitted,
-    LogFailing,
-    LogRecovered,
-    MessagesLost,
-    MessagesRecovered,
-    PeerAdded,
-    PeeringFailed,
-    PeerInterrupted,
-    PeerLost,
-    PeerRefused,
-    PeerResumed,
-    RecordMisfitted,
-    RecordsDropped,
-    RecordsLost,
-    Status,
-    StatusLost,
-    StoreConflict,
-    StoreFailing,
-    StoreForked,
-    StoreRecovered,
-    StoreSynced,
-    WriterReset,
-)
-from broker.stores.changes import ABSENT, LAST, OMITTED, Change
-from broker.trust.access import Access, Trusted
-from broker.trust.keys import PublicKey, SecretKey
-from broker.trust.rights import Rights
-from broker.values import Count, EnumValue, Port, Timestamp
-
-__all__ = [
-    "ABSENT",
-    "Access",
-    "AccessError",
-    "AccessRefused",
-    "AccessRules",
-    "AddressError",
-    "AuthenticationFailed",
-    "AuthorizationFailed",
-    "BadKey",
-    "Batch",
-    "BrokerError",
-    "Change",
-    "ChangesLost",
-    "Collector",
-    "CollectorInfo",
-    "CollectorRefused",
-    "CollectorStalled",
-    "column",
-    "Column",
-    "Count",
-    "DuplicateName",
-    "Endpoint",
-    "EndpointClosed",
-    "EnumValue",
-    "event",
-    "Event",
-    "EventDefinitionError",
-    "EventMisfit",
-    "EventMisfitted",
-    "Figures",
-    "InsecureAddress",
-    "JournalBusy",
-    "JournalDamaged",
-    "JournalError",
-    "JournalFull",
-    "JournalMismatch",
-    "JournalUnreadable",
-    "KeyExists",
-    "KeyFileError",
-    "LAST",
-    "Level",
-    "ListenError",
-    "log_record",
-    "LogClosed",
-    "LogError",
-    "LogFailing",
-    "LogInfo",
-    "LogInUse",
-    "LogMessage",
-    "LogRecovered",
-    "LogTopic",
-    "LogWriter",
-    "Malformed",
-    "MasterExists",
-    "MasterUnavailable",
-    "Mesh",
-    "MeshEndpoint",
-    "MeshLink",
-    "MeshSubscription",
-    "Message",
-    "MessagesLost",
-    "MessagesRecovered",
-    "NoSuchElement",
-    "NoSuchKey",
-    "NotCarried",
-    "NotMaster",
-    "NotPermitted",
-    "NotReplicated",
-    "OMITTED",
-    "Outcome",
-    "OutcomeUnknown",
-    "OutOfRange",
-    "Peer",
-    "PeerAdded",
-    "PeeringError",
-    "PeeringFailed",
-    "PeerInterrupted",
-    "PeerLost",
-    "PeerRefused",
-    "PeerResumed",
-    "PeerUnavailable",
-    "Port",
-    "Position",
-    "PublicKey",
-    "RecordMisfitted",
-    "RecordsDropped",
-    "RecordsLost",
-    "Replicated",
-    "Rights",
-    "SecretKey",
-    "StaleData",
-    "Status",
-    "StatusLost",
-    "StatusReader",
-    "Store",
-    "StoreClone",
-    "StoreClosed",
-    "StoreConflict",
-    "StoreError",
-    "StoreFailing",
-    "StoreFollower",
-    "StoreForked",
-    "StoreFull",
-    "StoreInfo",
-    "StoreInUse",
-    "StoreMaster",
-    "StoreNotPermitted",
-    "StoreProxy",
-    "StoreRecovered",
-    "StoreSynced",
-    "Subscriber",
-    "Timestamp",
-    "Timing",
-    "TopicError",
-    "Trusted",
-    "TypeClash",
-    "ValueDiffers",
-    "VersionMismatch",
-    "Watch",
-    "WriterLag",
-    "WriterReset",
-]
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from broker.public import *  # noqa: F403 - broker.public says which
+else:
+    # Type checkers take a module's __getattr__ for leave to use any name.
+
+    def __getattr__(name: str) -> Any:
+        """Load a module of that name, or else all public names with the first one."""
+        if not name.startswith("_") and find_spec(f"broker.{name}") is not None:
+            return import_module(f"broker.{name}")
+        if name == "__all__" or not name.startswith("__"):
+            _load()
+        try:
+            return globals()[name]
+        except KeyError:
+            raise AttributeError(f"module 'broker' has no attribute {name!r}") from None
+
+    def __dir__() -> list[str]:
+        _load()
+        return sorted(globals())
+
+    def _load() -> None:
+        from broker import public
+
+        globals().update({each: getattr(public, each) for each in (*public.__all__, "__all__")})

@@ -37,7 +37,7 @@ FORBIDDEN_ATTRIBUTES = {"exec_module", "import_module", "load_module", "popen", 
 # Where the package does so, function by function, with what.  The text that source.py compiles is made of the names in
 # classes of this process's own (see the tests below); the names of modules are this package's and the command line's.
 ALLOWED = {
-    ("cli/app.py", "_commands", "import_module"),
+    ("cli/lazy.py", "_imported", "import_module"),
     ("cli/options.py", "import_all", "import_module"),
     ("schema/source.py", "compile_function", "compile"),
     ("schema/source.py", "compile_function", "exec"),
@@ -130,7 +130,7 @@ HOSTILE = [
 def from_outside() -> dict[str, list[str]]:
     """Take hostile names and bytes through the package; the texts compiled meanwhile, by what was done."""
     from broker import EventDefinitionError
-    from broker.cli.logrecords import record_class
+    from broker.cli.log.records import record_class
     from broker.events import decoder_for
     from broker.log_records import Column, columns_of
     from broker.sinks.jsonlines import JsonLines

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from broker.errors import EndpointClosed, StoreClosed
 from broker.journaling import Position
-from broker.portal import Holder, Job, Outbox, Portal, Reader, would_block
+from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs, would_block
 
 if TYPE_CHECKING:
     from broker.stores.changes import Change
@@ -182,14 +182,14 @@ class BaseEndpoint(Handle):
         super().__init__(core, self)
         self._outbox = Outbox(core)
 
+    @classmethod
+    def _of(cls, core: Any) -> Self:
+        made = cls.__new__(cls)
+        made._begin(core)
+        return made
+
     def __repr__(self) -> str:
         return f"<aio Endpoint {self._core.name!r}>"
-
-    def _wake(self, function: Callable[[], object]) -> None:
-        """Have something called, if we are still open; called when something else has gone wrong already."""
-        with suppress(EndpointClosed):
-            if self._opened is not None:
-                self._opened.soon(function)
 
     async def __aenter__(self) -> Self:
         """Start; nothing is listened on or dialled yet."""
@@ -248,6 +248,10 @@ class BaseEndpoint(Handle):
 class BaseSubscriber(Handle):
     """Reads from the run that the core has taken up; where there is none, the core is asked to."""
 
+    def __init__(self, core: Any, endpoint: BaseEndpoint) -> None:
+        super().__init__(core, endpoint)
+        self._runs = Runs(core)
+
     def __aiter__(self) -> Self:
         """Iterate over the messages, for ever."""
         return self
@@ -270,11 +274,15 @@ class BaseSubscriber(Handle):
                 return message
 
     async def _wait(self) -> None:
+        portal, runs, waiter = self._portal(), self._runs, _Waiter()
+        wake = waiter.wake
         try:
-            await self._call(self._core.wait)
-        except BaseException:  # cancelled: another task may have what we were woken for
-            self._endpoint._wake(self._core.wake)
+            runs.wait(portal, wake)
+            await waiter.wait()
+        except BaseException:
+            runs.forget(portal, wake)
             raise
+        runs.check()
 
     def receive_nowait(self) -> Any:
         """Return the next message, or raise BlockingIOError when there is none."""
@@ -384,6 +392,13 @@ class BaseStore(Handle):
             return self._core._plain[key]
         except (KeyError, TypeError):
             return self._ask(self._core.__getitem__, key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return a key's value, or ``default`` where there is no entry; raises StaleData."""
+        try:
+            return self._core._plain[key]
+        except (KeyError, TypeError):
+            return self._ask(self._core.get, key, default)
 
     def __contains__(self, key: object) -> bool:
         return bool(self._ask(self._core.__contains__, key))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from time import monotonic
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from broker.errors import EndpointClosed, StoreClosed
 from broker.journaling import Position
-from broker.portal import Holder, Job, Outbox, Portal, Reader, would_block
+from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs, would_block
 
 if TYPE_CHECKING:
     from broker.stores.changes import Change
@@ -156,14 +155,14 @@ class BaseEndpoint(Handle):
         super().__init__(core, self)
         self._outbox = Outbox(core)
 
+    @classmethod
+    def _of(cls, core: Any) -> Self:
+        made = cls.__new__(cls)
+        made._begin(core)
+        return made
+
     def __repr__(self) -> str:
         return f"<blocking Endpoint {self._core.name!r}>"
-
-    def _wake(self, function: Callable[[], object]) -> None:
-        """Have something called, if we are still open; called when something else has gone wrong already."""
-        with suppress(EndpointClosed):
-            if self._opened is not None:
-                self._opened.soon(function)
 
     def __enter__(self) -> Self:
         """Start; nothing is listened on or dialled yet."""
@@ -225,6 +224,10 @@ class BaseEndpoint(Handle):
 class BaseSubscriber(Handle):
     """Reads from the run that the core has taken up; where there is none, the core is asked to."""
 
+    def __init__(self, core: Any, endpoint: BaseEndpoint) -> None:
+        super().__init__(core, endpoint)
+        self._runs = Runs(core)
+
     def __iter__(self) -> Self:
         """Iterate over the messages, for ever."""
         return self
@@ -248,13 +251,20 @@ class BaseSubscriber(Handle):
                 return message
 
     def _wait(self, deadline: float | None) -> None:
+        portal, runs, lock = self._portal(), self._runs, threading.Lock()
+        lock.acquire()
+        wake = lock.release
         try:
-            self._call(self._core.wait, _timeout=_left(deadline))
-        except TimeoutError:
-            raise TimeoutError("nothing has come in that time") from None
-        except BaseException:  # interrupted: another thread may have what we were woken for
-            self._endpoint._wake(self._core.wake)
+            runs.wait(portal, wake)
+            woken = lock.acquire(timeout=-1 if deadline is None else max(0.0, deadline - monotonic()))
+        except BaseException:
+            runs.forget(portal, wake)
             raise
+        if not woken:
+            runs.forget(portal, wake)
+            if not self._ask(self._core.fill):  # it may just have come
+                raise TimeoutError("nothing has come in that time")
+        runs.check()
 
     def receive_nowait(self) -> Any:
         """Return the next message, or raise BlockingIOError when there is none."""
@@ -370,6 +380,13 @@ class BaseStore(Handle):
             return self._core._plain[key]
         except (KeyError, TypeError):
             return self._ask(self._core.__getitem__, key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return a key's value, or ``default`` where there is no entry; raises StaleData."""
+        try:
+            return self._core._plain[key]
+        except (KeyError, TypeError):
+            return self._ask(self._core.get, key, default)
 
     def __contains__(self, key: object) -> bool:
         return bool(self._ask(self._core.__contains__, key))

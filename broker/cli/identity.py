@@ -1,4 +1,7 @@
-"""Who a command's endpoint is, and whom it trusts: the options for that, and the endpoint they make."""
+"""Who a command's endpoint is, and whom it trusts: the options for that, and the endpoint they make.
+
+What takes long to import is imported where it is used: help and completion need the options alone.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,7 @@ import click
 from click.core import ParameterSource
 
 import broker
-from broker.cli.running import InputError
-from broker.cli.standard import note
+from broker.cli.completing import holders, key_names
 
 __all__ = ["Identity", "identity_options"]
 
@@ -37,6 +39,8 @@ class Identity:
         except broker.BrokerError:
             raise
         except ValueError as error:
+            from broker.cli.running import InputError
+
             raise InputError(str(error)) from None
 
     async def listen(self, endpoint: broker.Endpoint, address: str) -> str:
@@ -45,6 +49,8 @@ class Identity:
 
     async def listen_all(self, endpoint: broker.Endpoint, addresses: Iterable[str]) -> None:
         """Listen on each address, and say on which it became."""
+        from broker.cli.standard import note
+
         for address in addresses:
             note(f"listening on {await self.listen(endpoint, address)}")
 
@@ -54,16 +60,22 @@ class Identity:
             await endpoint.peer(address, timeout=timeout, key=self.peer_key, insecure=self.insecure)
 
 
-def identity_options(name_option: str = "--name") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options of every command that has an endpoint, which gets them as one :class:`Identity`, ``identity``."""
+def identity_options(*, name_taken: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of every command that has an endpoint, which gets them as one :class:`Identity`, ``identity``.
+
+    ``--endpoint`` is our name everywhere, and so is ``--name``, but where something else is named so.
+    """
     options = (
         click.option(
-            name_option,
+            "--endpoint",
+            *(() if name_taken else ("--name",)),
             "our_name",
             metavar="NAME",
             help="Our name in the mesh; by default the host's and the process's number, behind the key's name.",
         ),
-        click.option("--keys", metavar="NAME|PATH", help="Our key, and encryption (see 'broker keys')."),
+        click.option(
+            "--keys", metavar="NAME|PATH", shell_complete=key_names, help="Our key, and encryption (see 'broker keys')."
+        ),
         click.option(
             "--access",
             metavar="FILE",
@@ -75,6 +87,7 @@ def identity_options(name_option: str = "--name") -> Callable[[Callable[..., Any
         click.option(
             "--peer-key",
             metavar="NAME|KEY",
+            shell_complete=holders,
             help="Whose key is at --connect; by default who has the address in --access.",
         ),
         click.option("--insecure", is_flag=True, help="Do without keys on a network where everybody is trusted."),

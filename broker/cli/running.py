@@ -9,21 +9,17 @@ from typing import Final
 import trio
 
 import broker
+from broker.cli.exits import FAILED, INPUT_WRONG
 from broker.cli.standard import Output, note
 from broker.errors import AccessError, BadKey, InsecureAddress, KeyFileError
 
 __all__ = [
-    "FAILED",
-    "INPUT_WRONG",
     "InputError",
     "counted",
     "follow_status",
     "run",
     "run_plain",
 ]
-
-FAILED: Final = 1
-INPUT_WRONG: Final = 2
 
 
 class InputError(Exception):
@@ -45,13 +41,14 @@ _INPUT_ERRORS: Final = (
 Command = Callable[[Output], Awaitable[int]]
 
 
-def run(command: Command, at_first_signal: Callable[[], None] | None = None) -> int:
+def run(command: Command, at_first_signal: Callable[[], None] | None = None, *, as_json: bool = False) -> int:
     """Run a command to its end, a signal or an error; returns the exit code.
 
     A signal to stop cancels it, but a first one only calls ``at_first_signal`` if there is such a function: the command
-    then ends by itself.  A reader of standard output that goes away cancels it too, and is no failure.
+    then ends by itself.  A reader of standard output that goes away cancels it too, and is no failure.  With
+    ``as_json`` the output is what it is elsewhere than in a terminal.
     """
-    return run_plain(lambda: trio.run(_until_stopped, command, at_first_signal))
+    return run_plain(lambda: trio.run(_until_stopped, command, at_first_signal, as_json))
 
 
 def run_plain(command: Callable[[], int]) -> int:
@@ -87,8 +84,8 @@ def _stop_signals() -> list[signal.Signals]:
     return [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-async def _until_stopped(command: Command, at_first_signal: Callable[[], None] | None) -> int:
-    output = Output()
+async def _until_stopped(command: Command, at_first_signal: Callable[[], None] | None, as_json: bool) -> int:
+    output = Output(as_json=as_json)
     code = 0
 
     async def stop_when_unread() -> None:

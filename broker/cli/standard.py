@@ -42,8 +42,8 @@ def note(text: str) -> None:
 class Output:
     """Standard output, for several tasks: each text appears whole."""
 
-    def __init__(self) -> None:
-        self.is_terminal = os.isatty(_STDOUT)
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.is_terminal = os.isatty(_STDOUT) and not as_json  # somebody looks at it, and wants no JSON
         self.is_stuck = False  # a write was given up half-way: no more may follow
         self._lock = trio.Lock()
 

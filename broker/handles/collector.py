@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from operator import length_hint
 from types import TracebackType
@@ -54,6 +54,7 @@ class Collector:
         self._in_hand = 1  # how many messages of the batch the program has asked for at once, the last time
         self._budget = _MESSAGES_PER_TURN
         self._left = False
+        self.on_wake: Callable[[], None] = _nothing  # for who waits elsewhere than in a task of ours
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -96,6 +97,7 @@ class Collector:
         self._current = iter(())
         self._waiting.unpark_all()
         self._changed.unpark_all()
+        self.on_wake()
 
     def _unread(self) -> dict[bytes, list[Range]]:
         """Return what was taken from the queue and not given to the program."""
@@ -107,6 +109,7 @@ class Collector:
         assert self._machine is not None
         if not self._machine.empty:
             self._waiting.unpark()
+            self.on_wake()
         self._changed.unpark_all()
 
     def _open_machine(self) -> Machine:
@@ -140,31 +143,38 @@ class Collector:
         """Return the next record, or raise :class:`trio.WouldBlock` when there is none."""
         for message in self._current:
             return message
-        if not self._take():
+        if not self.fill():
             raise trio.WouldBlock
         return next(self._current)
+
+    @property
+    def idle(self) -> bool:
+        """Whether :meth:`fill` has nothing to do or to say."""
+        # A batch that is through is acknowledged by asking for the next one.
+        return not self._left and self._machine is not None and self._machine.empty and self._batch is None
+
+    def fill(self) -> bool:
+        """Go on to the next batch where the last is through; whether there is anything to receive."""
+        return length_hint(self._current) > 0 or self._take()
 
     async def receive_batch(self) -> list[LogMessage]:
         """Return the next records of one writer, which have arrived together, waiting for them: at most some 8,000."""
         if not length_hint(self._current):
-            await self.wait()
+            await self._wait()
         messages = list(self._current)
         self._in_hand = len(messages)
         return messages
 
     async def _receive(self) -> LogMessage:
-        await self.wait()
+        await self._wait()
         return next(self._current)
 
-    async def wait(self) -> None:
-        """Wait until there is a record to receive; then :meth:`receive_nowait` gives one, if no other task is first.
-
-        Cancelled, it has taken nothing.
-        """
+    async def _wait(self) -> None:
+        """Wait until there is a record to receive."""
         if self._budget <= 0:
             self._budget = _MESSAGES_PER_TURN
             await trio.lowlevel.checkpoint()
-        while not length_hint(self._current) and not self._take():
+        while not self.fill():
             self._budget = _MESSAGES_PER_TURN
             await self._waiting.park()
         self._budget -= len(self._messages) + _BATCH_COST
@@ -270,3 +280,7 @@ def since_of(since: str | datetime | Position) -> Since:
     if since in {"earliest", "now"}:
         return Since(since)
     raise ValueError(f"since is 'earliest', 'now', an aware datetime or a Position, not {since!r:.100}")
+
+
+def _nothing() -> None:
+    pass

@@ -33,6 +33,8 @@ __all__ = ["CollectorInfo", "LogInfo", "LogWriter"]
 _YIELD_NS: Final = 2_000_000
 # How long leaving waits for the disk, and for word of collectors that is under way.
 _LINGER_S: Final = 5.0
+# A spool of 200 MB of short records, or of more with long ones: about 1 s.
+_CHECKED_PAGES: Final = 50_000
 
 
 class CollectorInfo(Struct, frozen=True):
@@ -137,7 +139,13 @@ class LogWriter:
         from broker.journal import open_journal  # it brings LMDB with it
 
         return open_journal(
-            self.path, kind="log", name=self.name, role="writer", tables=TABLES, check_log=False, check_pages=True
+            self.path,
+            kind="log",
+            name=self.name,
+            role="writer",
+            tables=TABLES,
+            check_log=False,
+            check_pages=_CHECKED_PAGES,
         )
 
     async def __aexit__(

@@ -36,6 +36,8 @@ _LIMIT_BYTES_MIN: Final = 1 << 20
 # How long leaving a store waits for what was asked of it.
 _LINGER_S: Final = 2.0
 _MISSING: Final = object()
+# All of a store of some 20,000 small entries; of a larger one so much as does not show in the time that opening takes.
+_CHECKED_PAGES: Final = 500
 
 
 class StoreFollower(Struct, frozen=True):
@@ -155,7 +157,13 @@ class Store(StoreWriting, Mapping[Any, Any]):
 
         def open_it() -> DiskJournal:
             return open_journal(
-                path, kind="store", name=self.name, role=self._role, tables=TABLES, limit_bytes=self._limit_bytes
+                path,
+                kind="store",
+                name=self.name,
+                role=self._role,
+                tables=TABLES,
+                limit_bytes=self._limit_bytes,
+                check_pages=_CHECKED_PAGES,
             )
 
         return await trio.to_thread.run_sync(open_it)

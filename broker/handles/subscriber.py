@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -40,6 +40,7 @@ class Subscriber:
         self._current: Iterator[Message] = iter(())
         self._waiting = trio.lowlevel.ParkingLot()
         self._budget = _MESSAGES_PER_TURN
+        self.on_wake: Callable[[], None] = _nothing  # for who waits elsewhere than in a task of ours
 
     async def __aenter__(self) -> Self:
         """Begin; returns when every endpoint of the mesh has acknowledged the subscription."""
@@ -75,6 +76,7 @@ class Subscriber:
             endpoint._carry_out()
         self._current = iter(())
         self._waiting.unpark_all()
+        self.on_wake()
 
     def _unread(self) -> int:
         return length_hint(self._current)
@@ -82,6 +84,7 @@ class Subscriber:
     def wake(self) -> None:
         """Let a waiting reader look: the queue has messages."""
         self._waiting.unpark()
+        self.on_wake()
 
     def __aiter__(self) -> Self:
         """Iterate over the messages, for ever."""
@@ -103,36 +106,44 @@ class Subscriber:
         """Return the next message, or raise :class:`trio.WouldBlock` when there is none."""
         for message in self._current:
             return message
-        messages = self._take()
-        if messages is None:
+        if not self.fill():
             raise trio.WouldBlock
-        self._current = iter(messages)
         return next(self._current)
+
+    @property
+    def idle(self) -> bool:
+        """Whether :meth:`fill` has nothing to do or to say."""
+        subscription = self._subscription
+        return subscription in self._endpoint._readers and subscription.empty
+
+    def fill(self, gather: int = 1) -> bool:
+        """Take up the next run, or so many that there are ``gather`` messages; whether there is anything to receive."""
+        if not length_hint(self._current):
+            messages = self._take()
+            if messages is None:
+                return False
+            while len(messages) < gather and (more := self._take()) is not None:
+                messages = [*messages, *more]
+            self._budget -= len(messages) + _RUN_COST
+            self._current = iter(messages)
+        return True
 
     async def receive_batch(self) -> list[Message]:
         """Return the next messages, which have arrived together, waiting for them: at most some 8,000."""
         if not length_hint(self._current):
-            await self.wait()
+            await self._wait()
         return list(self._current)
 
     async def _receive(self) -> Message:
-        await self.wait()
+        await self._wait()
         return next(self._current)
 
-    async def wait(self) -> None:
-        """Wait until there is a message to receive; then :meth:`receive_nowait` gives one, if no other task is first.
-
-        Cancelled, it has taken nothing.
-        """
+    async def _wait(self) -> None:
+        """Wait until there is a message to receive."""
         if self._budget <= 0:
             self._budget = _MESSAGES_PER_TURN
             await trio.lowlevel.checkpoint()
-        while not length_hint(self._current):  # else another task has begun a run meanwhile
-            messages = self._take()
-            if messages is not None:
-                self._budget -= len(messages) + _RUN_COST
-                self._current = iter(messages)
-                break
+        while not self.fill():
             self._budget = _MESSAGES_PER_TURN
             await self._waiting.park()
         # Let the next of the tasks that wait have the next message, if there is one.
@@ -152,3 +163,7 @@ class Subscriber:
         if node.has_actions:
             self._endpoint._carry_out()
         return messages
+
+
+def _nothing() -> None:
+    pass

@@ -18,9 +18,11 @@ row, of some 4 µs that a durable row costs in all, and the only way to tell a d
 checked whenever it is read.  Opening looks at the pages' count before LMDB maps the file (a truncated one would kill
 the process), and at the end of the log, which is where a crash could have struck; :func:`verify` checks everything.
 
-What is not: LMDB's own pages, except by :func:`verify`, and where opening is told to.  A bit that flipped in one of
-them can give an error of LMDB, or kill a process that reads it (SIGBUS): a file from a disk that is in doubt is to be
-verified before it is opened.
+LMDB's own pages have no checksum, and LMDB trusts them: a bit that flipped in one can hide an entry that is there, give
+an error of LMDB, or kill a process that reads it (SIGBUS).  So a handle that opens its file has the pages in use looked
+at first, by plain reading, with what leads to them and the order of their keys (:mod:`broker.journal.pages`): the first
+500 of a store, tables before the log, and 50,000 of a spool.  A larger file from a disk that is in doubt is to be
+verified before it is opened: :func:`verify` looks at all.
 
 **One commit** is one LMDB transaction with its fsync: records, rows and state change together or not at all.
 

@@ -3,7 +3,8 @@
 Both only read, and the file may be in use by another process.  Verifying walks its pages by plain reading before LMDB
 follows them, recomputes the chain of the records, and checks each row and the facts.  What it cannot find: a bit that
 flipped in a page that is not in use, and a state as a whole that was replaced by an older one of the same journal (its
-position tells).  LMDB's own structure is checked for what could lead astray, not for each of its bits.
+position tells).  LMDB's own structure is checked for all that could lead astray or hide an entry (see
+:mod:`broker.journal.pages`), not for each of its bits.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from msgspec import Struct
 
 from broker.errors import JournalDamaged, JournalError, JournalUnreadable
 from broker.journal.facts import Identity, State
-from broker.journal.head import Meta, read_metas
+from broker.journal.head import NO_TURNS, read_metas, take_turns
 from broker.journal.keys import RowDamaged, plain_row
 from broker.journal.lmdbs import Tables, facts_of, read_only_environment, translated
 from broker.journal.opening import check_head, read_facts
@@ -35,7 +36,7 @@ __all__ = ["Contents", "JournalReport", "TableRow", "dump", "verify"]
 # One transaction sees so many records or rows: then the owner may use old pages again.
 _STEP: Final = 20_000
 _PROBLEMS_MAX: Final = 100  # of a file that is spoilt throughout, these say enough
-_TRIES: Final = 10  # to open a file that is being replaced
+_TRIES: Final = 10  # to read a file that is being replaced or written to
 
 
 class JournalReport(Struct, frozen=True, kw_only=True):
@@ -210,16 +211,18 @@ class _Check:
         )
 
     def _pages(self) -> int:
+        unlike = 0
         while True:
             with self._file.reading() as transaction:
-                meta = self._meta_of(transaction.id())
-                if meta is not None:
-                    return walk(self._file.fd, meta)
-
-    def _meta_of(self, number: int) -> Meta | None:
-        """Return the meta page of a transaction; None when two commits have come since."""
-        metas = read_metas(self._file.path, self._file.fd)
-        return next((meta for meta in metas if meta.transaction == number), None)
+                metas = read_metas(self._file.path, self._file.fd)
+                if not take_turns(metas):  # or commits came while they were read
+                    unlike += 1
+                    if unlike == _TRIES:
+                        raise PageDamaged(NO_TURNS)
+                    continue
+                for meta in metas:  # it is neither's when two commits have come since
+                    if meta.transaction == transaction.id():
+                        return walk(self._file.fd, meta, tell=self._problem)
 
     def _problem(self, text: str) -> None:
         if len(self._problems) < _PROBLEMS_MAX:

@@ -7,15 +7,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import lmdb
 from msgspec import Struct
 
 from broker.errors import JournalDamaged, JournalError
 from broker.journal.facts import FactsDamaged, Identity
+from broker.journal.finding import find, scan
 from broker.journal.home import Home
-from broker.journal.keys import RowDamaged, in_order, plain_row, scan_from, stored_key
+from broker.journal.keys import RowDamaged, in_order, plain_row, stored_key
 from broker.journal.lmdbs import appear, lock_alone, probed, quick_switching, remove_file, translated
 from broker.journal.loading import Incoming
 from broker.journal.snapshots import DiskSnapshot
@@ -137,16 +138,14 @@ class DiskJournal:
     def get(self, table: int, key: bytes) -> bytes | None:
         """Return a row; raises JournalDamaged when it is not what was written."""
         stored = stored_key(key)
-        with self._home.lock:
-            view = self._home.view()
-            try:
-                data = view.transaction.get(stored, db=view.tables.rows[table])
-            except lmdb.Error as error:
-                raise self._home.failed_view(error) from error
-        if data is None:
-            return None
         try:
-            return plain_row(stored, data)[1]
+            with self._home.lock:
+                view = self._home.view()
+                try:
+                    data = find(view.transaction, view.tables.rows[table], stored)
+                except lmdb.Error as error:
+                    raise self._home.failed_view(error) from error
+            return None if data is None else plain_row(stored, data)[1]
         except RowDamaged as error:
             raise self._damaged(error) from None
 
@@ -160,7 +159,7 @@ class DiskJournal:
         """
         with self._home.using_view() as view:
             try:
-                yield from in_order(_stored_rows(view.transaction, view.tables.rows[table], prefix))
+                yield from in_order(scan(view.transaction, view.tables.rows[table], prefix))
             except RowDamaged as error:
                 raise self._damaged(error) from None
             except lmdb.Error as error:  # damaged, or closed meanwhile
@@ -383,17 +382,3 @@ class DiskJournal:
         with suppress(OSError):
             self._drop_incoming()
         self._home.close()
-
-
-def _stored_rows(transaction: Any, table: Any, prefix: bytes) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
-    """Give (stored key, row) of the rows whose keys begin so."""
-    start = scan_from(prefix)
-    with transaction.cursor(db=table) as cursor:
-        if not (cursor.set_range(start) if start else cursor.first()):
-            return
-        for stored, data in cursor:
-            if not stored.startswith(start):
-                return
-            row = plain_row(stored, data)
-            if row[0].startswith(prefix):
-                yield stored, row

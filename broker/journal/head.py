@@ -15,11 +15,12 @@ from typing import Final, NamedTuple
 
 from broker.errors import JournalDamaged, JournalMismatch
 
-__all__ = ["DATA_VERSION", "Meta", "Tree", "page_bytes_of", "read_meta", "read_metas"]
+__all__ = ["DATA_VERSION", "NO_TURNS", "Meta", "Tree", "page_bytes_of", "read_meta", "read_metas", "take_turns"]
 
 _MAGIC: Final = 0xBEEFC0DE
 DATA_VERSION: Final = 1
 _WORD: Final = "Q" if calcsize("P") == 8 else "I"
+NO_TURNS: Final = "its first two pages are not of two commits, one after the other"
 _HEADER_BYTES: Final = calcsize("P") + 8
 _TREE_WORDS: Final = 5
 _META: Final = Layout(f"=II{_WORD}{_WORD}" + f"IHH{_TREE_WORDS * _WORD}" * 2 + f"{_WORD}{_WORD}")
@@ -106,3 +107,13 @@ def page_bytes_of(path: str, fd: int) -> int:
 def read_meta(path: str, fd: int) -> Meta:
     """Return the newer meta page of an open file; raises as :func:`read_metas` does."""
     return read_metas(path, fd)[0]
+
+
+def take_turns(metas: tuple[Meta, Meta]) -> bool:
+    """Whether the two can be those of the last two commits, which write them in turn.
+
+    Else one's number is not what was written, and the older state may pass for the newer.  If the file is written to
+    meanwhile, two may have been read that never were there together.
+    """
+    newer, older = (meta.transaction for meta in metas)
+    return newer - older == 1 or newer == older == 0

@@ -14,7 +14,7 @@ import lmdb
 from broker.errors import JournalDamaged, JournalError, JournalMismatch, JournalUnreadable
 from broker.journal.disk import DiskJournal
 from broker.journal.facts import FORMAT, IDENTITY_KEY, MAGIC, STATE_KEY, FactsDamaged, Identity, State
-from broker.journal.head import read_meta
+from broker.journal.head import NO_TURNS, read_meta, read_metas, take_turns
 from broker.journal.home import Home
 from broker.journal.lmdbs import RESTORE, appear, engine, lock_alone, made_file, remove_file, translated
 from broker.journal.pages import PageDamaged, walk
@@ -29,8 +29,6 @@ _LEFT_OVER: Final = (".incoming", ".compact", ".new")
 # Opening checks the end of the log, which is what a crash could have hurt: so many records and bytes, a few ms.
 _CHECKED_RECORDS: Final = 1000
 _CHECKED_BYTES: Final = 1 << 20
-# A spool of 200 MB of short records, or of more with long ones: 0.7 s.
-_CHECKED_PAGES: Final = 50_000
 
 
 def open_journal(
@@ -45,7 +43,7 @@ def open_journal(
     id_: bytes | None = None,
     snapshot_s: float = 5.0,
     check_log: bool = True,
-    check_pages: bool = False,
+    check_pages: int = 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> DiskJournal:
     """Open the journal in the file of that name, or make one there.
@@ -54,9 +52,9 @@ def open_journal(
     "clone"); ``tables`` are called by their index.  All four must be those that it was made with.  ``limit_bytes`` is
     the most that the file may take, at least 1 MiB.  ``id_`` is a new journal's id, 16 bytes; by default from
     ``os.urandom``.  A snapshot holds on to old pages for at most ``snapshot_s``.  Without ``check_log`` the end of the
-    log is not looked at: for an owner who checks records himself, and goes on where one is damaged.  ``check_pages``
-    has the file's pages walked first, up to :data:`_CHECKED_PAGES` of them: LMDB follows what stands in them, and out
-    of the file, which kills the process, where a disk has spoilt one.
+    log is not looked at: for an owner who checks records himself, and goes on where one is damaged.  ``check_pages`` is
+    how many of the file's pages are looked at before LMDB trusts them (25 µs each): where a disk has spoilt one, LMDB
+    follows it out of the file, which kills the process, or does not find what is there.
 
     Takes a disk's time: call it in a thread.  Raises JournalMismatch, JournalDamaged, JournalUnreadable or JournalBusy;
     JournalFull when there is no room to make one.
@@ -74,7 +72,7 @@ def open_journal(
         fd = _file(path, wanted, id_ or os.urandom(_ID_BYTES), create=create)
         check_head(path, fd)
         if check_pages:
-            _check_pages(path, fd)
+            _check_pages(path, fd, check_pages)
         for suffix in _LEFT_OVER:
             remove_file(path + suffix)
         home = Home(path, fd, tables, limit_bytes, lambda data: _check_same(path, check_identity(path, data), wanted))
@@ -138,9 +136,12 @@ def check_head(path: str, fd: int) -> None:
         raise JournalDamaged(path, f"it is truncated ({error}): {RESTORE}") from None
 
 
-def _check_pages(path: str, fd: int) -> None:
+def _check_pages(path: str, fd: int, most: int) -> None:
+    metas = read_metas(path, fd)
     try:
-        walk(fd, read_meta(path, fd), _CHECKED_PAGES)
+        if not take_turns(metas):
+            raise PageDamaged(NO_TURNS)
+        walk(fd, metas[0], most)
     except PageDamaged as error:
         raise JournalDamaged(path, f"{error}: {RESTORE}") from None
 

@@ -20,7 +20,7 @@ received a run at a time).  Nothing here knows which of the two worlds asks: eac
 from __future__ import annotations
 
 from broker.portal.outbox import Outbox
-from broker.portal.reading import Reader
+from broker.portal.reading import Reader, Runs
 from broker.portal.thread import Holder, Job, Portal, would_block
 
-__all__ = ["Holder", "Job", "Outbox", "Portal", "Reader", "would_block"]
+__all__ = ["Holder", "Job", "Outbox", "Portal", "Reader", "Runs", "would_block"]

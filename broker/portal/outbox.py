@@ -63,6 +63,7 @@ class Outbox:
     def open(self, portal: Portal) -> None:
         """Hand over by way of this portal."""
         self._portal = portal
+        portal.end_with(self)
 
     def encode(self, topic: str, event: object) -> Entry:
         """Check and encode an event; raises as :meth:`Endpoint.publish` does."""
@@ -235,6 +236,11 @@ class Outbox:
         if self._room and (self._closed or 2 * len(queue) <= _EVENTS_MAX):
             self._let_in()
         return not self._blocked
+
+    def end(self, error: BaseException) -> None:  # noqa: ARG002 - whoever waits for room finds out by itself
+        """Let all who wait know that the portal has ended."""
+        self._closed = True
+        self._let_in()
 
     def _tell_lost(self, count: int, reason: str) -> None:
         name = self._endpoint.name

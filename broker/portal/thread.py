@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 import trio
 
@@ -27,6 +28,13 @@ ExceptionInfo = tuple[type[BaseException] | None, BaseException | None, Tracebac
 
 def _nothing() -> None:
     pass
+
+
+class Ending(Protocol):
+    """Who has to know when the portal ends."""
+
+    def end(self, error: BaseException) -> None:
+        """Take note of it."""
 
 
 class Job:
@@ -162,6 +170,7 @@ class Portal:
         self._users = 0
         self._jobs: deque[Job] = deque()  # to be begun
         self._under_way: set[Job] = set()
+        self._others: WeakSet[Ending] = WeakSet()
         self._closed = False
         self._forked = False
         self._failure: BaseException | None = None
@@ -207,9 +216,12 @@ class Portal:
         finally:
             self._closed = True
             started.set()
+            error = EndpointClosed("broker's thread has ended")
             for job in [*self._jobs, *self._under_way]:
-                job.fail(EndpointClosed("the program ends, and broker's thread with it"))
+                job.fail(error)
                 job.over()
+            for other in self._others:
+                other.end(error)
 
     async def _main(self, started: threading.Event) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -288,6 +300,10 @@ class Portal:
     def _let_go(self, holder: Holder, leaving: Job, info: ExceptionInfo) -> None:
         self._under_way.add(leaving)
         holder.leave(leaving, info)
+
+    def end_with(self, other: Ending) -> None:
+        """Let that one know when the portal ends."""
+        self._others.add(other)
 
     @property
     def forked(self) -> bool:

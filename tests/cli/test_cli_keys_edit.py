@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.cli.keysedit import Rules
+from broker.cli.keys.edit import Rules
 from broker.errors import AccessError
 from broker.keyring import read_access, write_access
 from broker.trust.access import Access, Trusted

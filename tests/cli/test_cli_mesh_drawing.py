@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from broker import Mesh, MeshSubscription
-from broker.cli.meshdraw import drawing
+from broker.cli.mesh.draw import drawing
 
 
 def seen(mesh: Mesh, columns: int = 80, *, everything: bool = False, colours: bool = False) -> list[str]:

@@ -9,7 +9,7 @@ import msgspec
 from cli_meshes import ANY, ident, made
 
 from broker import Mesh, MeshSubscription
-from broker.cli.meshform import lines_of, snapshot_of, without_ourselves, without_times
+from broker.cli.mesh.form import lines_of, snapshot_of, without_ourselves, without_times
 
 
 def test_each_endpoint_and_each_link_is_an_object_on_a_line() -> None:

@@ -20,10 +20,10 @@ import msgspec
 
 import broker
 from broker import events
+from broker.cli.events.records import to_publish
 from broker.cli.jsonform import FormError, loads
-from broker.cli.logvalues import TsvForm, ValueWrong, value_of
-from broker.cli.records import to_publish
-from broker.cli.storeform import entry_of
+from broker.cli.log.values import TsvForm, ValueWrong, value_of
+from broker.cli.store.form import entry_of
 from broker.errors import (
     AccessError,
     AddressError,

@@ -47,6 +47,7 @@ def test_whole_journal_has_no_problems(path: Path) -> None:
         (b"record 77", b"record 78", "record 78 is not what was written"),
         (b"value 77", b"value 78", "table entries: the row of the key"),
         (b"key 77", b"key 88", "table entries: the row of the key"),
+        (b"key 77", b"key 88", "a key that is out of order"),
         (b"v" * 9000, b"v" * 8999 + b"w", "table elements: the row of the key"),
     ],
 )

@@ -22,7 +22,7 @@ from broker.cli.demo.hosts import EXPIRES_S, RENEW_S, STORE
 from broker.cli.demo.processes import COLLECTOR, STREAM, ProcessChange, ProcessWatch, spool_path
 from broker.cli.demo.secure import MANAGER
 from broker.cli.demo.tally import NOT_BEGUN
-from broker.cli.running import FAILED
+from broker.cli.exits import FAILED
 
 __all__ = ["main"]
 

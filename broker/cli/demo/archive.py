@@ -12,7 +12,7 @@ import trio
 import broker
 from broker.cli.demo.processes import COLLECTOR, STREAM
 from broker.cli.demo.secure import COLLECTOR_NAME, MANAGER
-from broker.cli.running import FAILED
+from broker.cli.exits import FAILED
 from broker.sinks import LogFiles, archive
 
 __all__ = ["main"]

@@ -24,9 +24,9 @@ from broker.cli.demo.secure import MANAGER, Security
 from broker.cli.demo.shipping import Shipping
 from broker.cli.demo.show import Show, show_for
 from broker.cli.demo.tally import AgentTally, Tally
-from broker.cli.running import FAILED
+from broker.cli.events.sub import batch_of
+from broker.cli.exits import FAILED
 from broker.cli.standard import Output, note
-from broker.cli.sub import batch_of
 
 __all__ = ["Demo"]
 

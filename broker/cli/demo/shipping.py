@@ -16,7 +16,7 @@ import trio
 
 from broker.cli.demo.processes import STREAM, spool_path
 from broker.cli.demo.secure import COLLECTOR_NAME, Security
-from broker.cli.logspool import spool_form
+from broker.cli.log.spool import spool_form
 from broker.cli.standard import note
 from broker.errors import JournalError
 

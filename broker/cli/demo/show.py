@@ -14,8 +14,8 @@ from rich.live import Live
 from broker import Message
 from broker.cli.demo.screen import live_table, plain_line, print_summary, summary_text
 from broker.cli.demo.tally import BURST, Tally, kind_of
+from broker.cli.events.records import line_of
 from broker.cli.jsonform import dumps
-from broker.cli.records import line_of
 from broker.cli.standard import Output, note
 
 __all__ = ["Show", "show_for"]

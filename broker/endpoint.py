@@ -116,7 +116,7 @@ class Endpoint(EndpointLife):
         if isinstance(access, Access):
             options["access"] = access
         endpoint = cls(**options)
-        endpoint._wiring = Wiring(endpoint, config)
+        endpoint._wiring, endpoint._config = Wiring(endpoint), config
         return endpoint
 
     # -- peers -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,88 @@
+"""How Sphinx makes the documentation: ``make docs``.  Nothing is fetched; a warning is an error."""
+
+from __future__ import annotations
+
+import builtins
+import re
+
+import click
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+import broker
+from broker.cli.app import app as command_line
+
+project = "broker"
+copyright = "The broker authors"  # noqa: A001 - Sphinx's name
+version = release = broker.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+nitpicky = True
+
+html_theme = "furo"
+html_title = f"broker {broker.__version__}"
+html_show_copyright = False
+
+myst_heading_anchors = 3
+# The languages of fences that Pygments has no name for are shown as they are.
+highlight_language = "none"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "separated"
+autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": True}
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+
+# What is not ours has its documentation elsewhere, and nothing is fetched from there; what is inside has no page.
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!broker\b).*"),
+    ("py:.*", r"broker\.(endpoint_life|node|stores|logs\.writer|handles\.store_writing|sinks\.rows|testing\.\w+)\..*"),
+    ("py:.*", r"broker\..*\._T"),
+]
+
+
+def _unlink_builtins(_app: object, tree: nodes.document) -> None:
+    """Let ``bytes`` in a signature be a type, and not an attribute of that name of some class."""
+    for reference in list(tree.findall(addnodes.pending_xref)):
+        if reference.get("reftarget") in _BUILTINS:
+            reference.replace_self(nodes.Text(reference["reftarget"]))
+
+
+_BUILTINS = frozenset(dir(builtins))
+
+
+def _commands(group: click.Group, path: str) -> list[str]:
+    """The help of every command, as Markdown."""
+    context = click.Context(group, info_name=path, max_content_width=100, terminal_width=100)
+    found = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if command.hidden:
+            continue
+        if isinstance(command, click.Group):
+            found += _commands(command, f"{path} {name}")
+        else:
+            text = command.get_help(click.Context(command, info_name=f"{path} {name}", terminal_width=100))
+            found.append(f"### {path} {name}\n\n```text\n{text}\n```\n")
+    return found
+
+
+def _fill_in(_app: object, _page: str, source: list[str]) -> None:
+    """Put what the command line says of itself into the page about it."""
+    source[0] = re.sub(
+        r"^<!-- every command -->$",
+        lambda _match: "\n".join(_commands(command_line, "broker")),
+        source[0],
+        flags=re.MULTILINE,
+    )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect what is above; pages can be read and written side by side."""
+    app.connect("source-read", _fill_in)
+    app.connect("doctree-read", _unlink_builtins)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -31,8 +31,7 @@ highlight_language = "none"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
-autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
@@ -40,7 +39,7 @@ python_maximum_signature_line_length = 100
 nitpick_ignore_regex = [
     ("py:.*", r"(?!broker\b).*"),
     ("py:.*", r"broker\.(endpoint_life|node|stores|logs\.writer|handles\.store_writing|sinks\.rows|testing\.\w+)\..*"),
-    ("py:.*", r"broker\..*\._T"),
+    ("py:.*", r"broker\..*\._?T"),
 ]
 
 
@@ -51,6 +50,22 @@ def _unlink_builtins(_app: object, tree: nodes.document) -> None:
             reference.replace_self(nodes.Text(reference["reftarget"]))
 
 
+def _hide_construction(
+    _app: object, what: str, name: str, item: type, _options: object, _signature: str, _result: str
+) -> tuple[str, None] | None:
+    """A handle is what an endpoint gives: how it makes one is its own affair."""
+    if what == "class" and ".handles" in item.__module__ and not name.endswith(".Endpoint"):
+        return "", None
+    return None
+
+
+def _skip(_app: object, _what: str, name: str, item: object, _skip: object, _options: object) -> bool | None:
+    """Leave out what drivers and the endpoint itself call, and nobody else."""
+    return True if (name, "handles" in (getattr(item, "__module__", None) or "")) in _INSIDE else None
+
+
+# By name, and whether it is a handle's: StoreMaster.put is for programs, StatusReader's is not, and is left out there.
+_INSIDE = frozenset((name, True) for name in ("end", "wake", "fill", "idle", "check_open", "until"))
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -84,5 +99,7 @@ def _fill_in(_app: object, _page: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect what is above; pages can be read and written side by side."""
     app.connect("source-read", _fill_in)
+    app.connect("autodoc-skip-member", _skip)
+    app.connect("autodoc-process-signature", _hide_construction)
     app.connect("doctree-read", _unlink_builtins)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -48,10 +48,10 @@ demo: $(READY)
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
 PURE := $(addprefix tests/,fuzz logs protocol schema simulation sinks stores testing trust values)
-PURE += $(patsubst %,tests/test_%.py,endpoint events journaling log_records mesh readers store_proxy topics)
+PURE += $(patsubst %,tests/test_%.py,endpoint events extras facades journaling log_records mesh readers store_proxy topics)
 # these for programs that start, more than for anything else;
-PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_docs.py test_examples.py test_readme.py test_release.py \
-  test_stores_disk.py test_supply_chain.py)
+PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_docs.py test_examples.py test_installed.py \
+  test_public.py test_readme.py test_release.py test_stores_disk.py test_supply_chain.py)
 # and the others for real connections: two at a time, however many cores there are (tests/conftest.py halves them).
 IN_HALVES := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 

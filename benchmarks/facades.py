@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from benchmarks.harness import Options, Table, in_turns
 from benchmarks.peers import OURS, OURS_AIO, OURS_BLOCKING, Side
@@ -39,7 +39,7 @@ def run(options: Options) -> Table:
         for name, series in in_turns(takes, options.repeat).items():
             kind, _, what = name.partition(" ")
             medians[kind, what] = series.median
-    rows = tuple(
+    rows: tuple[Mapping[str, str | float], ...] = tuple(
         {
             "program": kind,
             "publishes (events/s)": medians[kind, "publishes"],

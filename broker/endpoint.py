@@ -17,7 +17,9 @@ import trio
 from broker import events
 from broker.endpoint_life import EndpointLife
 from broker.errors import AuthenticationFailed
+from broker.figures import Figures
 from broker.handles.collector import Collector, collector_name, since_of
+from broker.handles.figures import figures_of
 from broker.handles.log_topic import LogTopic, stream_name
 from broker.handles.log_writer import LogWriter
 from broker.handles.status_reader import StatusReader
@@ -148,6 +150,14 @@ class Endpoint(EndpointLife):
     def mesh(self) -> Mesh:
         """Return the whole graph as this endpoint knows it: endpoints, links with their round trips, subscriptions."""
         return self._node.mesh()
+
+    def figures(self) -> Figures:
+        """Return what this endpoint counts and measures: events, losses, links, queues, stores, log streams.
+
+        Counters begin at 0 with the endpoint.  It reads what is there anyway: it may be called every second.
+        """
+        self._check_started()
+        return figures_of(self)
 
     # -- keys and access rules ---------------------------------------------------------------------------------------
 

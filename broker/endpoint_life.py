@@ -170,6 +170,7 @@ class EndpointLife:
             await ready.wait()
         self._network = self._make_network(self, self._nursery)
         self._timer_scope = trio.CancelScope()
+        self._started_at = trio.current_time()
         self._state = "open"
         self._nursery.start_soon(self._run_flusher)
         self._nursery.start_soon(self._run_timer)
@@ -238,9 +239,12 @@ class EndpointLife:
         """Return what connections are secured with; None without keys."""
         return None if self._credentials is None else self._credentials.security()
 
-    def _check_open(self) -> None:
+    def _check_started(self) -> None:
         if self._state == "new":
             raise EndpointClosed("not started: use it inside 'async with Endpoint(...) as endpoint:'")
+
+    def _check_open(self) -> None:
+        self._check_started()
         if self._state == "closed":
             raise EndpointClosed(f"endpoint {self.name!r} is closed")
 

@@ -21,6 +21,7 @@ __all__ = [
     "EndpointClosed",
     "EventDefinitionError",
     "EventMisfit",
+    "ExtraMissing",
     "InsecureAddress",
     "KeyFileError",
     "ListenError",
@@ -72,6 +73,18 @@ class EventMisfit(BrokerError, TypeError):
         self.field = field
         self.expected = expected
         self.found = found
+
+
+class ExtraMissing(BrokerError, ModuleNotFoundError):
+    """An optional package is not installed; the text says what needs it, and the command that installs it."""
+
+    def __init__(self, package: str, extra: str, what: str) -> None:
+        super().__init__(
+            f"{package} is not installed; it is needed for {what} and comes with the extra {extra}: "
+            f"pip install 'broker-mesh[{extra}]'"
+        )
+        self.name = package
+        self.extra = extra
 
 
 class TopicError(BrokerError, ValueError):

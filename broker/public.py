@@ -19,6 +19,7 @@ from broker.errors import (
     EndpointClosed,
     EventDefinitionError,
     EventMisfit,
+    ExtraMissing,
     InsecureAddress,
     JournalBusy,
     JournalDamaged,
@@ -57,6 +58,7 @@ from broker.errors import (
     VersionMismatch,
 )
 from broker.events import Event, event
+from broker.figures import Figures
 from broker.handles.batch import Batch
 from broker.handles.collector import Collector
 from broker.handles.log_topic import LogTopic
@@ -140,6 +142,8 @@ __all__ = [
     "EventDefinitionError",
     "EventMisfit",
     "EventMisfitted",
+    "ExtraMissing",
+    "Figures",
     "InsecureAddress",
     "JournalBusy",
     "JournalDamaged",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import insort
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from broker.errors import TopicError
@@ -102,6 +103,11 @@ class TopicTable(Generic[K, V]):
         if not self._lengths_used[length]:
             del self._lengths_used[length]
             self._lengths.remove(length)
+
+    def keys(self) -> Iterator[K]:
+        """Give every key, once for each prefix that it holds, in the order of prefixes."""
+        for _, holders in sorted(self._prefixes.items()):
+            yield from holders
 
     def match(self, topic: str) -> list[tuple[K, V]]:
         """Return every (key, value) whose prefix the topic starts with, shortest prefix first."""

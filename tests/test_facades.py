@@ -9,6 +9,7 @@ import pytest
 
 import broker.aio
 import broker.blocking
+import broker.public
 from tools.facades import FACADES, HANDLES, Facade, Handle, written
 
 PAIRS = [pytest.param(facade, handle, id=f"{facade.package}-{handle.name}") for facade in FACADES for handle in HANDLES]
@@ -64,4 +65,4 @@ def arguments(function: Any) -> dict[str, tuple[Any, Any]]:
 
 def test_both_give_the_same_names() -> None:
     assert broker.blocking.__all__ == broker.aio.__all__
-    assert set(broker.blocking.__all__) <= set(broker.__all__)
+    assert set(broker.blocking.__all__) <= set(broker.public.__all__)

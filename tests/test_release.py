@@ -55,7 +55,8 @@ def test_a_wheel_has_the_package_its_licence_and_nothing_else(made: Path) -> Non
     [wheel] = made.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
 
-    assert {name.partition("/")[0] for name in names} == {"broker", f"broker_mesh-{version('broker-mesh')}.dist-info"}
+    about = f"broker_mesh-{version('broker-mesh')}.dist-info"
+    assert {name.partition("/")[0] for name in names} == {"broker", "broker_mesh.py", about}
     assert not [name for name in names if name.startswith("broker/") and not name.endswith((".py", ".md", "py.typed"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

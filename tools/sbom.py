@@ -32,11 +32,13 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-__all__ = ["EXTRAS", "bill_of_materials"]
+from broker.extras import EXTRAS as OPTIONAL
+
+__all__ = ["EXTRAS", "bill_of_materials", "needed"]
 
 NAME: Final = "broker-mesh"
 # What users can ask for; bench and dev are a maintainer's.
-EXTRAS: Final = ("cli", "demo", "parquet")
+EXTRAS: Final = tuple(sorted({*OPTIONAL.values()}))
 # Of distributions that say it in words of their own.
 _LICENCES: Final = {
     "License :: OSI Approved :: Apache Software License": "Apache-2.0",
@@ -52,7 +54,7 @@ def bill_of_materials(wheel: Path, when: datetime) -> str:
     """The bill of materials of a wheel as CycloneDX 1.6 JSON; PackageNotFoundError if it needs what is not here."""
     [about] = (path for path in zipfile.Path(wheel).iterdir() if path.name.endswith(".dist-info"))
     ours = PathDistribution(about)
-    required, wanted = _needed(ours, ()), _needed(ours, EXTRAS)
+    required, wanted = needed(ours, ()), needed(ours, EXTRAS)
     root = _component(ours, None)
     root.hashes.add(HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(wheel.read_bytes()).hexdigest()))
     components = {
@@ -72,7 +74,7 @@ def bill_of_materials(wheel: Path, when: datetime) -> str:
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
 
 
-def _needed(ours: Distribution, extras: Iterable[str]) -> dict[str, Distribution]:
+def needed(ours: Distribution, extras: Iterable[str]) -> dict[str, Distribution]:
     """What is needed, through others too, by canonical name."""
     found: dict[str, Distribution] = {}
     waiting = _requirements(ours, extras)

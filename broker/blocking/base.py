@@ -155,6 +155,12 @@ class BaseEndpoint(Handle):
         super().__init__(core, self)
         self._outbox = Outbox(core)
 
+    @classmethod
+    def _of(cls, core: Any) -> Self:
+        made = cls.__new__(cls)
+        made._begin(core)
+        return made
+
     def __repr__(self) -> str:
         return f"<blocking Endpoint {self._core.name!r}>"
 
@@ -374,6 +380,13 @@ class BaseStore(Handle):
             return self._core._plain[key]
         except (KeyError, TypeError):
             return self._ask(self._core.__getitem__, key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return a key's value, or ``default`` where there is no entry; raises StaleData."""
+        try:
+            return self._core._plain[key]
+        except (KeyError, TypeError):
+            return self._ask(self._core.get, key, default)
 
     def __contains__(self, key: object) -> bool:
         return bool(self._ask(self._core.__contains__, key))

@@ -25,6 +25,7 @@ from broker.blocking.base import (
     BaseWatch,
     Handle,
 )
+from broker.figures import Figures
 from broker.handles.log_writer import LogInfo
 from broker.handles.store import StoreInfo
 from broker.handles.store_writing import Level, Outcome
@@ -409,13 +410,6 @@ class Store(BaseStore, StoreWriting, Mapping[Any, Any]):
     See :class:`broker.Store`.
     """
 
-    def get(self, key: object, default: Any = None) -> Any:
-        """Return a key's value, or ``default`` where there is no entry; raises StaleData.
-
-        See :meth:`broker.Store.get`.
-        """
-        return self._ask(self._core.get, key, default)
-
     def get_index(self, key: object, index: object) -> Any:
         """Return a dict's value at a key, a list's element at an index, or whether a set has a member.
 
@@ -759,6 +753,13 @@ class Endpoint(BaseEndpoint):
         See :meth:`broker.Endpoint.mesh`.
         """
         return self._ask(self._core.mesh)
+
+    def figures(self) -> Figures:
+        """Return what this endpoint counts and measures: events, losses, links, queues, stores, log streams.
+
+        See :meth:`broker.Endpoint.figures`.
+        """
+        return self._ask(self._core.figures)
 
     def change_access(self, access: Access) -> None:
         """Go by other access rules from now on: who is no longer trusted is cut off at once.

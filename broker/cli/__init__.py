@@ -12,24 +12,21 @@ from __future__ import annotations
 
 import sys
 
+from broker.errors import ExtraMissing
+from broker.extras import needed_for
+
 __all__ = ["main"]
-
-
-_EXTRAS = {"click": "cli", "rich": "cli", "psutil": "demo"}
 
 
 def main() -> int:
     """Run the command line that the program was started with; returns the exit code."""
     try:
-        from broker.cli.app import run_app
+        with needed_for("this command"):
+            from broker.cli.app import run_app
 
-        return run_app(sys.argv[1:])
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        extra = _EXTRAS.get(package)
-        if extra is None:
-            raise
-        print(f"broker: {package} is not installed: pip install 'broker-mesh[{extra}]'", file=sys.stderr)
+            return run_app(sys.argv[1:])
+    except ExtraMissing as error:
+        print(f"broker: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -28,7 +28,7 @@ def check_arguments(
     compress: Compression | None,
     keep: int | None,
 ) -> None:
-    """Raise ValueError for arguments of LogFiles that cannot be, ImportError for a package that they need."""
+    """Raise ValueError for arguments of LogFiles that cannot be, ExtraMissing for a package that they need."""
     if format not in SUFFIXES:
         raise ValueError(f"format is 'tsv', 'json' or 'parquet', not {format!r}")
     if not stream or stream.startswith(".") or not stream.isprintable() or "/" in stream:

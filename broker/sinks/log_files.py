@@ -67,7 +67,7 @@ class LogFiles:
 
     Raises LogFilesInUse if the files are open elsewhere, LogFilesDamaged if the state or the current file is not what
     was written, LogFilesError if a file of somebody else's has the current file's name, ValueError for arguments that
-    cannot be, ImportError for a package that is missing, and OSError.
+    cannot be, ExtraMissing for a package that is not there, and OSError.
     """
 
     def __init__(

@@ -21,17 +21,16 @@ from typing import Any, Final
 import attrs
 
 from broker.events import Event
+from broker.extras import needed_for
 from broker.log_records import Column
 from broker.sinks.jsonlines import json_text, to_plain
 from broker.sinks.rows import Record, split_type, time_column_for, values_by_class
 from broker.values import EnumValue, Port
 from broker.values.timestamps import nanoseconds_of
 
-try:
+with needed_for("Parquet files"):
     import pyarrow as pa
     import pyarrow.parquet as pq
-except ImportError as _error:
-    raise ImportError("Parquet files need pyarrow: pip install 'broker-mesh[parquet]'") from _error
 
 __all__ = ["MISFITS", "Parquet", "schema_of_columns"]
 

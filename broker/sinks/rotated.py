@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
+from broker.extras import needed_for
 from broker.sinks.disk import Disk
 
 __all__ = ["Compression", "Rotated", "check_compression"]
@@ -26,14 +27,12 @@ _COPY_BYTES: Final = 1 << 20
 
 
 def check_compression(compress: Compression | None) -> None:
-    """Raise ValueError for an unknown compression and ImportError for one that needs a package which is not there."""
+    """Raise ValueError for an unknown compression and ExtraMissing for one that needs a package which is not there."""
     if compress is not None and compress not in _SUFFIXES:
         raise ValueError(f"compress is 'gzip', 'zstd' or None, not {compress!r}")
     if compress == "zstd":
-        try:
-            import pyarrow  # noqa: F401, ICN001 - an optional package, wanted only here
-        except ImportError:
-            raise ImportError("zstd needs pyarrow: pip install 'broker-mesh[parquet]', or compress with gzip") from None
+        with needed_for("zstd (gzip needs nothing)"):
+            import pyarrow  # noqa: F401, ICN001 - wanted only here
 
 
 class Rotated:

@@ -1,7 +1,7 @@
 """Hypothesis strategies for everything that may be carried, for tests of code that sends or stores values.
 
 ``values()`` is the whole data model, nested; the others are its parts.  What they give can be packed within the
-default limits.  Hypothesis is not a dependency of broker: install it to use this module, the only one that needs it.
+default limits.  Hypothesis, which only this module needs, comes with ``pip install 'broker-mesh[testing]'``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from hypothesis import strategies as st
-
+from broker.extras import needed_for
 from broker.values import Count, EnumValue, Port, Timestamp
+
+with needed_for("strategies of values"):
+    from hypothesis import strategies as st
 
 __all__ = [
     "containers",

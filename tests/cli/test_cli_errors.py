@@ -7,6 +7,10 @@ from processes import broker, finished, started
 
 NOBODY = "tcp://127.0.0.1:1"
 LISTEN = "tcp://127.0.0.1:0"
+LOG_COLLECT = [
+    *("log", "collect", "x", "--name", "n", "--directory", "/nowhere", "--listen", LISTEN),
+    *("--format", "parquet", "--rotate-every", "1h"),
+]
 
 
 @pytest.mark.parametrize(
@@ -92,20 +96,25 @@ async def test_pub_that_finds_no_subscriber_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments", "extra"),
+    ("module", "arguments", "extra", "what"),
     [
-        ("click", ["sub", "x"], "cli"),
-        ("rich", ["sub", "x", "--listen", LISTEN], "cli"),
-        ("psutil", ["demo"], "demo"),
+        ("click", ["sub", "x"], "cli", "this command"),
+        ("rich", ["sub", "x", "--listen", LISTEN], "cli", "this command"),
+        ("psutil", ["demo"], "demo", "the demo"),
+        ("pyarrow", LOG_COLLECT, "parquet", "Parquet files"),
     ],
 )
-async def test_missing_extra_is_told_with_how_to_install_it(module: str, arguments: list[str], extra: str) -> None:
+async def test_missing_extra_is_told_with_how_to_install_it(
+    module: str, arguments: list[str], extra: str, what: str
+) -> None:
     program = (
         f"import sys; sys.modules[{module!r}] = None; sys.argv[1:] = {arguments!r};"
         "from broker.cli import main; sys.exit(main())"
     )
-    told = f"broker: {module} is not installed: pip install 'broker-mesh[{extra}]'"
-    assert await finished("-c", program) == (1, "", told)
+    told = f"broker: {module} is not installed; it is needed for {what} and comes with the extra {extra}: "
+    code, output, errors = await finished("-c", program)
+    assert (code, output) == (1, "")
+    assert errors == f"{told}pip install 'broker-mesh[{extra}]'"
 
 
 async def test_help_names_commands_and_exit_codes() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from broker.cli.options import json_option
+from broker.extras import needed_for
 
 __all__ = ["demo"]
 
@@ -38,7 +39,8 @@ def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, s
     With --secure all of it is encrypted, each process has a key and rules say what it may do.  One agent publishes in
     the name of another; both ends tell that it was refused.
     """
-    import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
+    with needed_for("the demo"):
+        import psutil  # noqa: F401 - the agents need it, each in its own process: missing, it is told once
 
     from broker.cli.demo.run import Demo
     from broker.cli.running import run

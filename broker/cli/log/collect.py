@@ -80,7 +80,7 @@ class LogCollect:
                 compress=self.compress,
                 keep=self.keep,
             )
-        except (ValueError, ImportError) as error:
+        except ValueError as error:
             if isinstance(error, broker.BrokerError):
                 raise
             raise InputError(str(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import re
 
 import click
@@ -53,10 +54,23 @@ def _unlink_builtins(_app: object, tree: nodes.document) -> None:
 def _hide_construction(
     _app: object, what: str, name: str, item: type, _options: object, _signature: str, _result: str
 ) -> tuple[str, None] | None:
-    """A handle is what an endpoint gives: how it makes one is its own affair."""
-    if what == "class" and ".handles" in item.__module__ and not name.endswith(".Endpoint"):
-        return "", None
-    return None
+    """A handle is what an endpoint gives, and a simulated one what a cluster does: how is their own affair."""
+    if what != "class" or name.endswith((".Endpoint", ".SimulatedNetwork")):
+        return None
+    return ("", None) if ".handles" in item.__module__ or name.startswith("broker.testing.Simulated") else None
+
+
+def _tell_fields(_app: object, what: str, _name: str, item: type, _options: object, lines: list[str]) -> None:
+    """Show what stands behind the fields of a class of values, as comments."""
+    if what != "class" or not (hasattr(item, "__struct_fields__") or "__attrs_attrs__" in vars(item)):
+        return
+    for line in inspect.getsource(item).splitlines():
+        if found := _FIELD.match(line):
+            lines.append(f"- ``{found['name']}``: {found['comment']}")
+    lines.append("")
+
+
+_FIELD = re.compile(r"    (?P<name>[a-z]\w*): [^#]+#:? (?P<comment>.+)")
 
 
 def _skip(_app: object, _what: str, name: str, item: object, _skip: object, _options: object) -> bool | None:
@@ -99,6 +113,7 @@ def _fill_in(_app: object, _page: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect what is above; pages can be read and written side by side."""
     app.connect("source-read", _fill_in)
+    app.connect("autodoc-process-docstring", _tell_fields)
     app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-signature", _hide_construction)
     app.connect("doctree-read", _unlink_builtins)

@@ -25,6 +25,8 @@ nitpicky = True
 html_theme = "furo"
 html_title = f"broker {broker.__version__}"
 html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 myst_heading_anchors = 3
 # The languages of fences that Pygments has no name for are shown as they are.
@@ -32,14 +34,18 @@ highlight_language = "none"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
 # What is not ours has its documentation elsewhere, and nothing is fetched from there; what is inside has no page.
 nitpick_ignore_regex = [
-    ("py:.*", r"(?!broker\b).*"),
-    ("py:.*", r"broker\.(endpoint_life|node|stores|logs\.writer|handles\.store_writing|sinks\.rows|testing\.\w+)\..*"),
+    ("py:.*", rf"(?!broker\b|({'|'.join(broker.__all__)})\b).*"),
+    (
+        "py:.*",
+        r"broker\.(endpoint_life|net|node|protocol|stores|logs\.writer|handles\.store_writing|sinks\.\w+|testing\.\w+)\..*",
+    ),
     ("py:.*", r"broker\..*\._?T"),
 ]
 
@@ -64,9 +70,8 @@ def _tell_fields(_app: object, what: str, _name: str, item: type, _options: obje
     """Show what stands behind the fields of a class of values, as comments."""
     if what != "class" or not (hasattr(item, "__struct_fields__") or "__attrs_attrs__" in vars(item)):
         return
-    for line in inspect.getsource(item).splitlines():
-        if found := _FIELD.match(line):
-            lines.append(f"- ``{found['name']}``: {found['comment']}")
+    fields = filter(None, map(_FIELD.match, inspect.getsource(item).splitlines()))
+    lines.extend(f"- ``{field['name']}``: {field['comment']}" for field in fields)
     lines.append("")
 
 
@@ -85,7 +90,7 @@ _BUILTINS = frozenset(dir(builtins))
 
 def _commands(group: click.Group, path: str) -> list[str]:
     """The help of every command, as Markdown."""
-    context = click.Context(group, info_name=path, max_content_width=100, terminal_width=100)
+    context = click.Context(group, info_name=path, max_content_width=110, terminal_width=110)
     found = []
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -95,7 +100,7 @@ def _commands(group: click.Group, path: str) -> list[str]:
         if isinstance(command, click.Group):
             found += _commands(command, f"{path} {name}")
         else:
-            text = command.get_help(click.Context(command, info_name=f"{path} {name}", terminal_width=100))
+            text = command.get_help(click.Context(command, info_name=f"{path} {name}", terminal_width=110))
             found.append(f"### {path} {name}\n\n```text\n{text}\n```\n")
     return found
 

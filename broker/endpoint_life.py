@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter, time_ns
@@ -61,6 +62,7 @@ from broker.trust.keys import SecretKey
 
 if TYPE_CHECKING:
     from broker.handles.credentials import Credentials
+    from broker.handles.wiring import Wiring
     from broker.net.security import Security
 
 __all__ = ["EndpointLife"]
@@ -142,6 +144,8 @@ class EndpointLife:
         self._tentative: dict[str, int] = {}  # wishes not fulfilled yet: how many calls of peer() wait for them
         self._readers: dict[Subscription, Subscriber] = {}
         self._status_readers: set[StatusReader] = set()
+        self._wiring: Wiring | None = None  # of one that was made from a configuration
+        self._listening: list[str] = []
         self._store_driver = StoreDriver(self)
         self._log_driver = LogDriver(self)
         self._published = trio.lowlevel.ParkingLot()  # where the flusher waits
@@ -159,7 +163,7 @@ class EndpointLife:
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
-        """Start; nothing is listened on or dialled yet."""
+        """Start; nothing is listened on or dialled yet, but by one that was made from a configuration."""
         if self._state != "new":
             raise EndpointClosed("an endpoint is entered once: make a new one")
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
@@ -176,6 +180,12 @@ class EndpointLife:
         self._nursery.start_soon(self._run_timer)
         if self._credentials is not None:
             self._nursery.start_soon(self._run_credentials)
+        if self._wiring is not None:
+            try:
+                await self._wiring.begin(self._nursery)
+            except BaseException:
+                await self.__aexit__(*sys.exc_info())
+                raise
         return self
 
     @trio.lowlevel.enable_ki_protection
@@ -206,6 +216,8 @@ class EndpointLife:
             await self._nursery_manager.__aexit__(None, None, None)
 
     async def _say_goodbye(self, *, hurried: bool) -> None:
+        if self._wiring is not None:
+            self._wiring.end()
         try:
             self._node.begin_close()
             self._carry_out()

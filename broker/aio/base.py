@@ -276,8 +276,8 @@ class BaseSubscriber(Handle):
     async def _wait(self) -> None:
         portal, runs, waiter = self._portal(), self._runs, _Waiter()
         wake = waiter.wake
-        runs.wait(portal, wake)
         try:
+            runs.wait(portal, wake)
             await waiter.wait()
         except BaseException:
             runs.forget(portal, wake)

@@ -254,8 +254,8 @@ class BaseSubscriber(Handle):
         portal, runs, lock = self._portal(), self._runs, threading.Lock()
         lock.acquire()
         wake = lock.release
-        runs.wait(portal, wake)
         try:
+            runs.wait(portal, wake)
             woken = lock.acquire(timeout=-1 if deadline is None else max(0.0, deadline - monotonic()))
         except BaseException:
             runs.forget(portal, wake)

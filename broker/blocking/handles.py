@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
 from broker import endpoint as core
 from broker.blocking.base import (
@@ -717,12 +717,51 @@ class Endpoint(BaseEndpoint):
     ) -> None:
         self._begin(core.Endpoint(name, keys=keys, access=access, forward=forward, timing=timing, linger_s=linger_s))
 
+    @classmethod
+    def from_config(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        environ: Mapping[str, str] | None = None,
+        name: str | None = None,
+        forward: bool | None = None,
+        keys: SecretKey | str | os.PathLike[str] | None = None,
+        access: Access | str | os.PathLike[str] | None = None,
+        listen: Iterable[str] | None = None,
+        peer: Iterable[str] | None = None,
+        insecure: bool | None = None,
+    ) -> Self:
+        """Make an endpoint from a configuration's file, such as ``examples/broker.toml``.
+
+        See :meth:`broker.Endpoint.from_config`.
+        """
+        return cls._of(
+            core.Endpoint.from_config(
+                path,
+                environ=environ,
+                name=name,
+                forward=forward,
+                keys=keys,
+                access=access,
+                listen=listen,
+                peer=peer,
+                insecure=insecure,
+            )
+        )
+
     def listen(self, address: str, *, insecure: bool = False, timeout: float | None = None) -> str:
         """Let others peer with us at ``address``; returns the bound address, with the port that was given for 0.
 
         See :meth:`broker.Endpoint.listen`.
         """
         return self._call(self._core.listen, address, insecure=insecure, _timeout=timeout)
+
+    def addresses(self) -> tuple[str, ...]:
+        """Return the addresses that we listen on, with the ports that were given for 0.
+
+        See :meth:`broker.Endpoint.addresses`.
+        """
+        return self._ask(self._core.addresses)
 
     def peer(
         self, address: str, *, timeout: float = 5.0, key: PublicKey | str | None = None, insecure: bool = False

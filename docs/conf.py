@@ -12,6 +12,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 
 import broker
+from broker import public
 from broker.cli.app import app as command_line
 
 project = "broker"
@@ -41,12 +42,13 @@ python_maximum_signature_line_length = 100
 
 # What is not ours has its documentation elsewhere, and nothing is fetched from there; what is inside has no page.
 nitpick_ignore_regex = [
-    ("py:.*", rf"(?!broker\b|({'|'.join(broker.__all__)})\b).*"),
+    ("py:.*", rf"(?!broker\b|({'|'.join(public.__all__)})\b).*"),
     (
         "py:.*",
         r"broker\.(endpoint_life|net|node|protocol|stores|logs\.writer|handles\.store_writing|sinks\.\w+|testing\.\w+)\..*",
     ),
     ("py:.*", r"broker\..*\._?T"),
+    ("py:mod", r"broker\..*"),
 ]
 
 

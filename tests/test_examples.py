@@ -64,45 +64,30 @@ async def test_manager_relay_agents_blocking_and_asyncio_programs_are_one_mesh()
             started(RELAY, "tcp://127.0.0.1:0", address) as relay,
             started(BLOCKING, "desk", address) as blocking,
             started(ASYNCIO_WEB, "0", address) as web,
+            started(AGENT, "web-01", await address_of(relay)) as agent,
         ):
-            async with started(AGENT, "web-01", await address_of(relay)) as agent:
-                await relay.out.next_with("manager (")
-                await relay.out.next_with("web-01 (")
-                assert re.search(r"web-01: load \d+\.\d\d$", await manager.out.next_with("web-01: load"))
-                assert (await manager.out.next_with("web-01: / ")).endswith(" % full")
-                assert (await manager.out.next_with("desk: / ")).endswith(" % full")
-                line = await blocking.out.next_with("web-01 ")
-                assert re.fullmatch(r"(web-01|desk) \d+ %(, (web-01|desk) \d+ %)?", line)
-                url = (await web.out.next_with("Running on ")).split()[3]
-                told = json.loads((await get(f"{url}/events")).removeprefix(b"data: "))
-                assert told["topic"].rpartition("/")[0] in {"host/web-01", "host/desk"}
-                while not {"web-01", "desk"} <= (latest := json.loads(await get(f"{url}/"))).keys():
-                    await get(f"{url}/events")  # until something has come
-                assert latest["desk"].keys() == {"DiskUsage"}
-                agent.interrupt()
-                assert await agent.end() == 0
-                # Stopped just after it has published, an agent cannot know what has arrived, and says so.
-                assert [line for line in await agent.err.rest() if " messages lost: " not in line] == []
-                await relay.out.next_with("web-01 (")
-            for program in (blocking, web, relay):
-                program.interrupt()
-                assert await program.end() == 0
-                assert [line for line in await program.err.rest() if " messages lost: " not in line] == []
-        manager.interrupt()
-        assert (await manager.end(), await manager.err.rest()) == (0, [])
-
-
-async def test_agent_waits_for_a_manager_and_finds_one_that_is_started_again() -> None:
-    async with started(MANAGER, "tcp://127.0.0.1:0") as manager:
-        address = await address_of(manager)
-        async with started(AGENT, "web-01", address) as agent:
-            await manager.out.next_with("web-01: load ")
+            assert re.search(r"web-01: load \d+\.\d\d$", await manager.out.next_with("web-01: load"))
+            assert (await manager.out.next_with("web-01: / ")).endswith(" % full")
+            assert (await manager.out.next_with("desk: / ")).endswith(" % full")
+            line = await blocking.out.next_with("web-01 ")
+            assert re.fullmatch(r"(web-01|desk) \d+ %(, (web-01|desk) \d+ %)?", line)
+            url = (await web.out.next_with("Running on ")).split()[3]
+            told = json.loads((await get(f"{url}/events")).removeprefix(b"data: "))
+            assert told["topic"].rpartition("/")[0] in {"host/web-01", "host/desk"}
+            while not {"web-01", "desk"} <= (latest := json.loads(await get(f"{url}/"))).keys():
+                await get(f"{url}/events")  # until something has come
+            assert latest["desk"].keys() == {"DiskUsage"}
             manager.interrupt()
-            assert await manager.end() == 0
-            async with started(MANAGER, address) as manager_again:
-                await manager_again.out.next_with("web-01: load ")
-            agent.interrupt()
-            assert await agent.end() == 0
+            assert (await manager.end(), await manager.err.rest()) == (0, [])
+            async with started(MANAGER, address) as again:
+                await again.out.next_with("web-01: load ")
+                for program in (agent, blocking, web, relay, again):
+                    program.interrupt()
+                    assert await program.end() == 0
+                    # Stopped just after it has published, a program cannot know what has arrived, and says so.
+                    assert [line for line in await program.err.rest() if " messages lost: " not in line] == []
+            await relay.out.rest()
+            assert {"manager", "web-01"} <= {line.partition(" (")[0] for line in relay.out.seen}
 
 
 async def test_workers_share_a_counter_one_at_a_time_and_a_killed_one_is_followed() -> None:
@@ -118,7 +103,8 @@ async def test_workers_share_a_counter_one_at_a_time_and_a_killed_one_is_followe
                 await one.out.next_with("expected")
                 assert max(int(line.split()[-1]) for line in one.out.seen if "done piece" in line) == first - 1
                 two.process.kill()
-                last = int((await two.out.rest() or two.out.seen)[-1].split()[-1])
+                await two.out.rest()
+                last = int(two.out.seen[-1].split()[-1])
                 assert await one.out.next_with("has done") == f"one has done piece {last + 1}"
             one.interrupt()
             assert await one.end() == 0

@@ -90,7 +90,10 @@ def key_of_a_branch_by_little_upwards(file: Spoilt) -> str:
 
 
 def key_of_a_leaf(file: Spoilt) -> str:
-    file.data[file.row(file.leaves[1], 3) + KEY] ^= 0x02
+    """Of the row in the middle, at which each search looks first."""
+    number = file.leaves[1]
+    rows = (file.word(number * PAGE + LOWER) - HEADER) // 2
+    file.data[file.row(number, (rows - 1) // 2) + KEY] ^= 0x02
     return "a key that is out of order"
 
 

@@ -21,28 +21,20 @@ def find(transaction: Any, table: Any, stored: bytes) -> bytes | None:
     """Return what LMDB keeps under a key; None: there is nothing.  Raises RowDamaged, and what LMDB raises."""
     data: bytes | None = transaction.get(stored, db=table)
     if data is None:
+        _check_before(transaction, table, stored)
         with transaction.cursor(db=table) as cursor:
-            there = cursor.set_range(stored)
-            if there:
+            if cursor.set_range(stored):
                 _check_beside(cursor, stored, behind=True)
-                cursor.set_range(stored)
-            if cursor.prev() if there else cursor.last():
-                _check_beside(cursor, stored, behind=False)
     return data
 
 
 def scan(transaction: Any, table: Any, prefix: bytes) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
     """Give (stored key, row) of the rows whose keys begin so; raises as :func:`find` does."""
     start = scan_from(prefix)
+    if start:
+        _check_before(transaction, table, start)
     with transaction.cursor(db=table) as cursor:
-        if start:
-            there = cursor.set_range(start)
-            if cursor.prev() if there else cursor.last():
-                _check_beside(cursor, start, behind=False)
-            there = there and cursor.set_range(start)
-        else:
-            there = cursor.first()
-        if not there:
+        if not (cursor.set_range(start) if start else cursor.first()):
             return
         for stored, data in cursor:
             if not stored.startswith(start):
@@ -51,6 +43,13 @@ def scan(transaction: Any, table: Any, prefix: bytes) -> Iterator[tuple[bytes, t
             row = plain_row(stored, data)
             if row[0].startswith(prefix):
                 yield stored, row
+
+
+def _check_before(transaction: Any, table: Any, stored: bytes) -> None:
+    """Check the row before that at which a search ends.  A cursor's second search may end elsewhere than its first."""
+    with transaction.cursor(db=table) as cursor:
+        if cursor.prev() if cursor.set_range(stored) else cursor.last():
+            _check_beside(cursor, stored, behind=False)
 
 
 def _check_beside(cursor: Any, stored: bytes, *, behind: bool) -> None:

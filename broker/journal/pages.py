@@ -167,7 +167,7 @@ def _tree(file: _File, tree: Tree, *, numbers: bool = False) -> Iterator[_Used]:
     """Give the pages of a tree; its keys are bytes, or numbers as the machine has them."""
     entries = 0
     waiting: list[_Waiting] = [] if tree.root == _EMPTY else [(tree.root, 1, b"", None)]
-    if waiting and not 0 < tree.depth <= _DEPTH_MAX:
+    if not (0 < tree.depth <= _DEPTH_MAX if waiting else tree.depth == 0):
         raise PageDamaged(f"a tree of depth {tree.depth}")
     while waiting:
         number, level, low, high = waiting.pop()

@@ -141,6 +141,12 @@ def order_of_a_database(file: Spoilt) -> str:
     return "is none of a journal's kind"
 
 
+def depth_of_an_empty_database(file: Spoilt) -> str:
+    """Writing to it would fail."""
+    file.data[file.named(b"table.expiries") + 6] ^= 1
+    return "a tree of depth 1"
+
+
 def database_of_another(file: Spoilt) -> str:
     """Two of the names lead to the same pages."""
     one, other = file.named(b"facts"), file.named(b"table.elements")
@@ -186,6 +192,7 @@ def number_of_a_commit(file: Spoilt) -> str:
         kind_of_a_row,
         number_of_entries,
         order_of_a_database,
+        depth_of_an_empty_database,
         database_of_another,
         page_of_before,
         number_of_a_commit,

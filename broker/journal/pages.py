@@ -140,7 +140,7 @@ def walk(fd: int, meta: Meta, most: int | None = None, tell: Callable[[str], Non
 def _pages(file: _File, meta: Meta) -> Iterator[_Used]:
     """Give all pages in use."""
     named: dict[bytes, Tree] = {}
-    for used in _tree(file, meta.main):
+    for used in _tree(file, meta.main, kinds=_BIG | _SUBTREE):
         yield used
         if used.leaf:
             named.update(_named(used))
@@ -163,8 +163,8 @@ def _named(used: _Used) -> Iterator[tuple[bytes, Tree]]:
             yield node.key, Tree(fields[1], fields[2], fields[6], fields[7])
 
 
-def _tree(file: _File, tree: Tree, *, numbers: bool = False) -> Iterator[_Used]:
-    """Give the pages of a tree; its keys are bytes, or numbers as the machine has them."""
+def _tree(file: _File, tree: Tree, *, numbers: bool = False, kinds: int = _BIG) -> Iterator[_Used]:
+    """Give the pages of a tree.  Its keys are bytes, or numbers as the machine has them; its rows may be of ``kinds``."""
     entries = 0
     waiting: list[_Waiting] = [] if tree.root == _EMPTY else [(tree.root, 1, b"", None)]
     if not (0 < tree.depth <= _DEPTH_MAX if waiting else tree.depth == 0):
@@ -176,7 +176,7 @@ def _tree(file: _File, tree: Tree, *, numbers: bool = False) -> Iterator[_Used]:
         if (flags == _BRANCH) != (level < tree.depth) or not offsets:
             raise PageDamaged(f"page {number} does not stand where it belongs in its tree")
         try:
-            keys, rest, values = _branch(page, offsets) if flags == _BRANCH else _leaf(page, offsets)
+            keys, rest, values = _branch(page, offsets) if flags == _BRANCH else _leaf(page, offsets, kinds)
         except struct_error:
             raise _row_astray(number) from None
         if rest != {upper, len(page)}:
@@ -219,7 +219,7 @@ def _branch(page: bytes, offsets: tuple[int, ...]) -> _Rows:
     return keys, set(offsets).symmetric_difference(ends), children
 
 
-def _leaf(page: bytes, offsets: tuple[int, ...]) -> _Rows:
+def _leaf(page: bytes, offsets: tuple[int, ...], kinds: int) -> _Rows:
     """Return a leaf's keys, what its rows leave between its ends, and its long values: where that stands, and sizes."""
     keys, ends, values = [], [], []
     unpack = _NODE.unpack_from
@@ -228,7 +228,7 @@ def _leaf(page: bytes, offsets: tuple[int, ...]) -> _Rows:
         end = at + _NODE_BYTES + key_bytes
         keys.append(page[at + _NODE_BYTES : end])
         if high or kind:
-            if kind & ~(_BIG | _SUBTREE):
+            if kind & ~kinds:
                 raise struct_error("no row of a journal's")
             size = low | high << 16
             if kind & _BIG:
@@ -323,7 +323,7 @@ def strewn_nodes(page: bytes, start: int, end: int) -> Iterator[Node]:
 def entries_of(fd: int, meta: Meta, name: bytes) -> tuple[set[int], int]:
     """Return the pages of a named database, and how many rows it has; raises PageDamaged."""
     file = _File(fd, meta.page_bytes, meta.last_page, _raise)
-    for used in _tree(file, meta.main):
+    for used in _tree(file, meta.main, kinds=_BIG | _SUBTREE):
         for found, tree in _named(used) if used.leaf else ():
             if found == name:
                 parts = list(_tree(file, tree))

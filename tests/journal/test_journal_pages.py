@@ -129,6 +129,12 @@ def kind_of_a_row(file: Spoilt) -> str:
     return "is not where it was written"
 
 
+def row_that_would_be_a_tree(file: Spoilt) -> str:
+    """LMDB would end the process that reads it."""
+    file.data[file.row(file.leaves[1], 3) + 4] ^= 2
+    return "is not where it was written"
+
+
 def number_of_entries(file: Spoilt) -> str:
     place = file.named(b"table.entries") + ENTRIES
     file.put(place, file.word(place, "Q") ^ 1, "Q")
@@ -190,6 +196,7 @@ def number_of_a_commit(file: Spoilt) -> str:
         length_of_a_row,
         length_of_a_key,
         kind_of_a_row,
+        row_that_would_be_a_tree,
         number_of_entries,
         order_of_a_database,
         depth_of_an_empty_database,

@@ -164,7 +164,7 @@ def _named(used: _Used) -> Iterator[tuple[bytes, Tree]]:
 
 
 def _tree(file: _File, tree: Tree, *, numbers: bool = False, kinds: int = _BIG) -> Iterator[_Used]:
-    """Give the pages of a tree.  Its keys are bytes, or numbers as the machine has them; its rows may be of ``kinds``."""
+    """Give the pages of a tree.  Its keys are bytes, or numbers as the machine has them; its rows are of ``kinds``."""
     entries = 0
     waiting: list[_Waiting] = [] if tree.root == _EMPTY else [(tree.root, 1, b"", None)]
     if not (0 < tree.depth <= _DEPTH_MAX if waiting else tree.depth == 0):

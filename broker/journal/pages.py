@@ -41,6 +41,7 @@ _BRANCH, _LEAF, _OVERFLOW = 0x01, 0x02, 0x04
 _BIG, _SUBTREE = 0x01, 0x02
 _EMPTY: Final = (1 << (8 * calcsize("P"))) - 1
 _DEPTH_MAX: Final = 32  # LMDB's cursors go no deeper
+_KINDS, _NUMBERED = 0xFF, 0x08  # of what a tree's flags say: how its keys are ordered
 _METAS: Final = 2  # the pages before all others
 _FACTS, _LOG = b"facts", b"log"
 
@@ -146,6 +147,8 @@ def _pages(file: _File, meta: Meta) -> Iterator[_Used]:
             named.update(_named(used))
     if _FACTS not in named:
         return
+    if meta.main.flags or meta.free.flags & _KINDS != _NUMBERED:
+        raise PageDamaged("a tree is none of a journal's kind")
     for name in sorted(named, key=lambda name: (name == _LOG, name)):
         if named[name].flags:
             raise PageDamaged(f"the database {name!r} is none of a journal's kind")

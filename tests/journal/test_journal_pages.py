@@ -23,6 +23,8 @@ HEADER = 16
 LOWER, UPPER = 12, 14
 KEY = 8
 ENTRIES, ROOT = 32, 40
+FREE_FLAGS = HEADER + 28
+MAIN_FLAGS = FREE_FLAGS + 48
 TRANSACTION = HEADER + 128
 
 
@@ -147,6 +149,17 @@ def order_of_a_database(file: Spoilt) -> str:
     return "is none of a journal's kind"
 
 
+def kind_of_the_main_tree(file: Spoilt) -> str:
+    """LMDB would end the process that opens it."""
+    file.data[(file.meta.transaction & 1) * PAGE + MAIN_FLAGS] ^= 4
+    return "a tree is none of a journal's kind"
+
+
+def kind_of_the_free_tree(file: Spoilt) -> str:
+    file.data[(file.meta.transaction & 1) * PAGE + FREE_FLAGS] ^= 4
+    return "a tree is none of a journal's kind"
+
+
 def depth_of_an_empty_database(file: Spoilt) -> str:
     """Writing to it would fail."""
     file.data[file.named(b"table.expiries") + 6] ^= 1
@@ -199,6 +212,8 @@ def number_of_a_commit(file: Spoilt) -> str:
         row_that_would_be_a_tree,
         number_of_entries,
         order_of_a_database,
+        kind_of_the_main_tree,
+        kind_of_the_free_tree,
         depth_of_an_empty_database,
         database_of_another,
         page_of_before,

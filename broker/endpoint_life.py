@@ -7,7 +7,6 @@ flusher, which sends what was published as soon as the loop comes round.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import sys
@@ -21,6 +20,7 @@ import trio
 
 from broker.errors import EndpointClosed
 from broker.handles.log_driver import LogDriver
+from broker.handles.status_log import log_status
 from broker.handles.status_reader import StatusReader
 from broker.handles.store_driver import StoreDriver
 from broker.handles.subscriber import Subscriber
@@ -42,21 +42,6 @@ from broker.protocol.actions import (
 )
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Chance, Timing
-from broker.status import (
-    AccessRefused,
-    AccessRules,
-    CollectorRefused,
-    CollectorStalled,
-    LogFailing,
-    MessagesLost,
-    RecordMisfitted,
-    RecordsDropped,
-    RecordsLost,
-    StoreConflict,
-    StoreFailing,
-    StoreForked,
-    WriterReset,
-)
 from broker.trust.access import Access
 from broker.trust.keys import SecretKey
 
@@ -68,25 +53,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EndpointLife"]
 
-_log = logging.getLogger("broker")
 # How often files of keys and rules are looked at; one that has changed is read at the next look: who is revoked is cut
 # off well within a second.
 LOOK_S: Final = 0.2
-_WARNINGS: Final = (
-    AccessRefused,
-    AccessRules,
-    CollectorRefused,
-    CollectorStalled,
-    LogFailing,
-    MessagesLost,
-    RecordMisfitted,
-    RecordsDropped,
-    RecordsLost,
-    StoreConflict,
-    StoreFailing,
-    StoreForked,
-    WriterReset,
-)
 
 # How long an endpoint that is left by an exception waits for acknowledgements: a round trip of a slow link.
 _HURRY_S: Final = 0.2
@@ -344,8 +313,7 @@ class EndpointLife:
             case Hangup(number):
                 self._network.hangup(number)
             case Tell(status):
-                level = logging.WARNING if isinstance(status, _WARNINGS) else logging.DEBUG
-                _log.log(level, "%s: %s", self.name, status)
+                log_status(self.name, status)
                 for reader in self._status_readers:
                     reader.put(status)
                 if self._reporting is not None and self._state == "open":

@@ -11,6 +11,7 @@ import trio
 from broker import reports
 from broker.errors import NotPermitted
 from broker.handles.figures import figures_of
+from broker.log_format import about
 from broker.protocol.exchange import BLOCKED
 from broker.status import Status
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REPORT_S_MIN", "Reporting"]
 
-_log = logging.getLogger("broker")
+_log = logging.getLogger("broker.reports")
 # What is reported more often is a benchmark of reporting.
 REPORT_S_MIN: Final = 0.1
 
@@ -59,7 +60,9 @@ class Reporting:
         except NotPermitted as error:
             if not self._forbidden:
                 self._forbidden = True
-                _log.warning("%s: reports nothing on %s: %s", self._endpoint.name, topic, error)
+                name = self._endpoint.name
+                told_of = about(name, topic=topic, reason=str(error))
+                _log.warning("%s: reports nothing on %s: %s", name, topic, error, extra=told_of)
             return
         self._forbidden = False
         if code is BLOCKED:

@@ -15,6 +15,7 @@ import trio
 from broker import events
 from broker.endpoint import Endpoint
 from broker.errors import BrokerError, EndpointClosed, EventDefinitionError
+from broker.log_format import about
 from broker.portal.thread import Portal
 from broker.protocol.exchange import check_size
 from broker.protocol.outbox import BATCH_BYTES
@@ -23,7 +24,7 @@ from broker.values import SMALL_BYTES
 
 __all__ = ["Outbox"]
 
-_log = logging.getLogger("broker")
+_log = logging.getLogger("broker.messages")
 
 # Who publishes waits when so much has not been handed over: a queue's worth, as a subscription has by default.
 _EVENTS_MAX: Final = 10_000
@@ -244,7 +245,8 @@ class Outbox:
 
     def _tell_lost(self, count: int, reason: str) -> None:
         name = self._endpoint.name
-        _log.warning("%s: %d events that were published were not sent: %s", name, count, reason)
+        told_of = about(name, count=count, reason=reason)
+        _log.warning("%s: %d events that were published were not sent: %s", name, count, reason, extra=told_of)
 
     def _let_in(self) -> None:
         with self._lock:

@@ -65,6 +65,8 @@ class Endpoint(EndpointLife):
     With ``report_every`` it tells others of itself: its figures so often, in seconds, and its status events, as events
     on the reserved topics ``$broker/NAME/figures`` and ``$broker/NAME/status``; see :mod:`broker.reports`.
 
+    With ``tracing`` an event that is published in an OpenTelemetry span takes that along: see :mod:`broker.tracing`.
+
     Use it as ``async with Endpoint("name") as endpoint:``, once.
     """
 

@@ -25,6 +25,7 @@ from broker.handles.status_reader import StatusReader
 from broker.handles.store_driver import StoreDriver
 from broker.handles.subscriber import Subscriber
 from broker.logs.writer import Writer
+from broker.messages import Trace
 from broker.net.interface import NetworkDriver
 from broker.node import Node
 from broker.protocol.actions import (
@@ -40,6 +41,7 @@ from broker.protocol.actions import (
     Tell,
     Wake,
 )
+from broker.protocol.exchange import Published
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Chance, Timing
 from broker.trust.access import Access
@@ -74,6 +76,13 @@ def _credentials_of(
     return Credentials.of(keys, access)
 
 
+def _trace_now() -> Callable[[], Trace | None]:
+    """Return what tells the present span; raises ExtraMissing where OpenTelemetry is not installed."""
+    from broker.tracing import current
+
+    return current
+
+
 def _reporting(endpoint: EndpointLife, every_s: float) -> Reporting:
     """Make what reports; who does not report does not wait for some forty event classes to be made."""
     from broker.handles.reporting import Reporting
@@ -100,6 +109,7 @@ class EndpointLife:
         timing: Timing | None = None,
         linger_s: float = 2.0,
         report_every: float | None = None,
+        tracing: bool = False,
         network: Callable[[Any, trio.Nursery], NetworkDriver] = _zmq_network,
         chance: Chance | None = None,
     ) -> None:
@@ -114,7 +124,8 @@ class EndpointLife:
         guard = None if self._credentials is None else self._credentials.guard()
         self._node = Node(name, self._chance, timing, forward=forward, born=time_ns(), guard=guard)
         self._exchange = self._node.exchange
-        self._publish = self._exchange.publish
+        self._trace_now = _trace_now() if tracing else None
+        self._publish = self._exchange.publish if self._trace_now is None else self._publish_traced
         self._make_network = network
         self._linger_s = linger_s
         self._state = "new"
@@ -227,6 +238,10 @@ class EndpointLife:
             for collector in list(self._log_driver.collectors.values()):
                 collector.end()
             self._network.close()
+
+    def _publish_traced(self, topic: str, event: object, time_ns: int) -> Published:
+        assert self._trace_now is not None
+        return self._exchange.publish_traced(topic, event, time_ns, self._trace_now())
 
     def security(self) -> Security | None:
         """Return what connections are secured with; None without keys."""

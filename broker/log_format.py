@@ -1,8 +1,8 @@
 """What broker writes to :mod:`logging`, and two formatters that show it.
 
 Loggers are ``broker`` and those below it: ``broker.peers``, ``broker.messages``, ``broker.access``, ``broker.stores``
-and ``broker.logs`` for status events; ``broker.net``, ``broker.sinks``, ``broker.reports`` for what is none.  A record's
-message is a sentence.  What it is about stands besides, in a dict, in the record's attribute ``broker``::
+and ``broker.logs`` for status events; ``broker.net``, ``broker.sinks``, ``broker.reports`` for what is none.  The
+message is a sentence; what it is about stands besides, in a dict, in the record's attribute ``broker``::
 
     {"endpoint": "manager", "event": "MessagesLost", "peer": "web-01", "count": 15, "direction": "in", ...}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from importlib import import_module
 
 import attrs
 import trio
@@ -38,7 +37,7 @@ class Sub:
         """Show messages until ``count`` or for ever; always says how many there were."""
         shown = _Shown(output, self.count)
         if any(prefix.startswith("$") for prefix in self.prefixes):
-            import_module("broker.reports")  # their fields have names then; others need not wait for it
+            from broker import reports  # noqa: F401 - their fields have names then; others need not wait for it
         async with self.identity.endpoint(linger_s=0) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             prefixes = distinct_prefixes(self.prefixes)

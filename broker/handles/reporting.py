@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from broker import reports
 from broker.errors import NotPermitted
+from broker.figures import REPORT_S_MIN
 from broker.handles.figures import figures_of
 from broker.log_format import about
 from broker.protocol.exchange import BLOCKED
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
     from broker.endpoint_life import EndpointLife
 
 
-__all__ = ["REPORT_S_MIN", "Reporting"]
+__all__ = ["Reporting"]
 
 _log = logging.getLogger("broker.reports")
-# What is reported more often is a benchmark of reporting.
-REPORT_S_MIN: Final = 0.1
 
 
 class Reporting:

@@ -715,6 +715,7 @@ class Endpoint(BaseEndpoint):
         timing: Timing | None = None,
         linger_s: float = 2.0,
         report_every: float | None = None,
+        tracing: bool = False,
     ) -> None:
         self._begin(
             core.Endpoint(
@@ -725,6 +726,7 @@ class Endpoint(BaseEndpoint):
                 timing=timing,
                 linger_s=linger_s,
                 report_every=report_every,
+                tracing=tracing,
             )
         )
 

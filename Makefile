@@ -11,6 +11,7 @@
 #   make kill-test RECORDS=100000 KILLS=12 SEED=4      fewer, or one that failed again
 #   make fuzz              a million hostile inputs for everything that reads bytes from elsewhere (INPUTS=, ONLY=, SEED=)
 #   make bench             the benchmarks; names the peers that are missing and how to get them
+#   make docs              the documentation as HTML, in docs/_build/html, and runs every snippet of it
 #   make check             lint, types, contracts and tests
 #   make dist              source archive, wheel, bill of materials (CycloneDX) and their SHA-256, in dist/
 #   make reproducible      builds archive and wheel in three places and compares them byte by byte
@@ -24,7 +25,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Tests start Python hundreds of times: without compiled modules each start takes four times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test simulation soak kill-test fuzz bench check lint types contracts constraints dist reproducible audit clean
+.PHONY: demo test simulation soak kill-test fuzz bench docs html snippets check lint types contracts constraints dist reproducible audit clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -47,10 +48,10 @@ demo: $(READY)
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
 PURE := $(addprefix tests/,fuzz logs protocol schema simulation sinks stores testing trust values)
-PURE += $(patsubst %,tests/test_%.py,endpoint events extras journaling log_records mesh readers store_proxy topics)
+PURE += $(patsubst %,tests/test_%.py,endpoint events extras facades journaling log_records mesh readers store_proxy topics)
 # these for programs that start, more than for anything else;
-PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_examples.py test_installed.py test_readme.py \
-  test_release.py test_stores_disk.py test_supply_chain.py)
+PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_docs.py test_examples.py test_installed.py \
+  test_public.py test_readme.py test_release.py test_stores_disk.py test_supply_chain.py)
 # and the others for real connections: two at a time, however many cores there are (tests/conftest.py halves them).
 IN_HALVES := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
@@ -78,6 +79,15 @@ INPUTS ?= 1000000
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all
+
+docs: html snippets
+
+html: $(READY)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs auto docs docs/_build/html
+
+# `make test` runs them, too.
+snippets: $(READY)
+	$(BIN)/python -m pytest $(addprefix tests/,test_docs.py test_readme.py)
 
 check: lint types contracts test
 
@@ -112,5 +122,5 @@ audit: $(READY)
 	@$(BIN)/python -m tools.audit $(if $(URL),--url $(URL))
 
 clean:
-	rm -rf .venv build dist .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist docs/_build .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,6 +18,7 @@ MODULES = {
     "subscriptions": "benchmarks.subscriptions",
     "codec": "benchmarks.codec",
     "import": "benchmarks.import_time",
+    "help": "benchmarks.help_time",
     "relay": "benchmarks.relay",
     "facades": "benchmarks.facades",
     "simulation": "benchmarks.simulation",

@@ -25,6 +25,8 @@ simulated network); ``sinks`` (log files); ``endpoint`` and its handles, such as
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -35,8 +37,10 @@ else:
     # Type checkers take a module's __getattr__ for leave to use any name.
 
     def __getattr__(name: str) -> Any:
-        """Load all public names with the first one, and what comes with them: modules such as ``broker.errors``."""
-        if name == "__all__" or not (name.startswith("__") or name == "public"):
+        """Load a module of that name, or else all public names with the first one."""
+        if not name.startswith("_") and find_spec(f"broker.{name}") is not None:
+            return import_module(f"broker.{name}")
+        if name == "__all__" or not name.startswith("__"):
             _load()
         try:
             return globals()[name]

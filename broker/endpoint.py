@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from time import time_ns
-from typing import Final, Literal, overload
+from typing import Final, Literal, Self, overload
 
 import trio
 
 from broker import events
 from broker.endpoint_life import EndpointLife
 from broker.errors import AuthenticationFailed
+from broker.figures import Figures
 from broker.handles.collector import Collector, collector_name, since_of
+from broker.handles.figures import figures_of
 from broker.handles.log_topic import LogTopic, stream_name
 from broker.handles.log_writer import LogWriter
 from broker.handles.status_reader import StatusReader
@@ -60,8 +62,62 @@ class Endpoint(EndpointLife):
     all that it says, and talks only to whom ``access`` trusts: an :class:`broker.Access`, or the path of a file of
     rules, by default ``access.toml`` beside the key's.  Both files are read again when they change.
 
+    With ``report_every`` it tells others of itself: its figures so often, in seconds, and its status events, as events
+    on the reserved topics ``$broker/NAME/figures`` and ``$broker/NAME/status``; see :mod:`broker.reports`.
+
     Use it as ``async with Endpoint("name") as endpoint:``, once.
     """
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        environ: Mapping[str, str] | None = None,
+        name: str | None = None,
+        forward: bool | None = None,
+        keys: SecretKey | str | os.PathLike[str] | None = None,
+        access: Access | str | os.PathLike[str] | None = None,
+        listen: Iterable[str] | None = None,
+        peer: Iterable[str] | None = None,
+        insecure: bool | None = None,
+    ) -> Self:
+        """Make an endpoint from a configuration's file, such as ``examples/broker.toml``.
+
+        Entered, it listens on the file's addresses, and dials its peers for ever: they need not be there yet, and who
+        refuses us (a ``PeeringFailed`` status that is ``final``, and a warning in the log) is asked again every half
+        minute.  What is said here comes before variables of the environment (``environ``, by default the process's;
+        ``BROKER_ENDPOINT__NAME``, see :mod:`broker.config.overrides`), and they before the file.
+
+        Its name, keys, rules, timing and addresses are taken from the file.  ``[stores]``, ``[[collect]]`` and
+        ``[logging]`` are for ``broker node``: a program opens its own stores with :meth:`master` and :meth:`clone`.
+
+        Raises :class:`~broker.errors.ConfigError` with all that is wrong in the file, and what :class:`Endpoint` and,
+        when it is entered, :meth:`listen` raise.
+        """
+        # Who has no configuration does not wait for what it takes to be imported.
+        from broker.config.overrides import from_arguments
+        from broker.config_file import load_config
+        from broker.handles.wiring import Wiring
+
+        given = {
+            "name": name,
+            "forward": forward,
+            "keys": "given" if isinstance(keys, SecretKey) else keys and os.fspath(keys),
+            "access": "given" if isinstance(access, Access) else access and os.fspath(access),
+            "listen": listen and list(listen),
+            "peer": peer and list(peer),
+            "insecure": insecure,
+        }
+        config = load_config(path, environ, from_arguments("{}=", given))
+        options = config.endpoint_options()
+        if isinstance(keys, SecretKey):
+            options["keys"] = keys
+        if isinstance(access, Access):
+            options["access"] = access
+        endpoint = cls(**options)
+        endpoint._wiring, endpoint._config = Wiring(endpoint), config
+        return endpoint
 
     # -- peers -------------------------------------------------------------------------------------------------------
 
@@ -75,7 +131,13 @@ class Endpoint(EndpointLife):
         :class:`~broker.errors.ListenError` (an OSError) when it is in use, not ours or not permitted.
         """
         self._check_open()
-        return await self._network.listen(address, insecure=insecure)
+        bound = await self._network.listen(address, insecure=insecure)
+        self._listening.append(bound)
+        return bound
+
+    def addresses(self) -> tuple[str, ...]:
+        """Return the addresses that we listen on, with the ports that were given for 0."""
+        return tuple(self._listening)
 
     async def peer(
         self, address: str, *, timeout: float = 5.0, key: PublicKey | str | None = None, insecure: bool = False
@@ -136,7 +198,8 @@ class Endpoint(EndpointLife):
         self._check_open()
         self._node.flush()
         self._tentative.pop(address, None)
-        if not self._node.unpeer(address):
+        dialling = self._wiring is not None and self._wiring.forget(address)
+        if not self._node.unpeer(address) and not dialling:
             raise KeyError(f"{address} is not peered with: see peers()")
         self._carry_out()
         await trio.lowlevel.checkpoint()
@@ -148,6 +211,14 @@ class Endpoint(EndpointLife):
     def mesh(self) -> Mesh:
         """Return the whole graph as this endpoint knows it: endpoints, links with their round trips, subscriptions."""
         return self._node.mesh()
+
+    def figures(self) -> Figures:
+        """Return what this endpoint counts and measures: events, losses, links, queues, stores, log streams.
+
+        Counters begin at 0 with the endpoint.  It reads what is there anyway: it may be called every second.
+        """
+        self._check_started()
+        return figures_of(self)
 
     # -- keys and access rules ---------------------------------------------------------------------------------------
 
@@ -443,8 +514,8 @@ class Endpoint(EndpointLife):
         default for a name), "now" (without one), a time, or behind a position; with ``replay`` also where it is known.
 
         ``record`` is the class that is expected; a writer refuses a name that is in use for records whose columns
-        clash with it.  ``acknowledge``: see :class:`Collector`.  ``queue_bytes`` is how much may wait here in all, but
-        at least 64 KiB for each writer.  ``checkpoint``: see :meth:`Collector.checkpoint`.
+        clash with it.  ``acknowledge``: see :class:`~broker.Collector`.  ``queue_bytes`` is how much may wait here in
+        all, but at least 64 KiB for each writer.  ``checkpoint``: see :meth:`Collector.checkpoint`.
 
         Raises ValueError for arguments that make no sense, and Malformed for what is not a checkpoint.
         """

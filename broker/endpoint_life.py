@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter, time_ns
@@ -60,7 +61,10 @@ from broker.trust.access import Access
 from broker.trust.keys import SecretKey
 
 if TYPE_CHECKING:
+    from broker.config.model import Config
     from broker.handles.credentials import Credentials
+    from broker.handles.reporting import Reporting
+    from broker.handles.wiring import Wiring
     from broker.net.security import Security
 
 __all__ = ["EndpointLife"]
@@ -102,6 +106,13 @@ def _credentials_of(
     return Credentials.of(keys, access)
 
 
+def _reporting(endpoint: EndpointLife, every_s: float) -> Reporting:
+    """Make what reports; who does not report does not wait for some forty event classes to be made."""
+    from broker.handles.reporting import Reporting
+
+    return Reporting(endpoint, every_s)
+
+
 def _zmq_network(endpoint: EndpointLife, nursery: trio.Nursery) -> NetworkDriver:
     from broker.net.network import Network
 
@@ -120,6 +131,7 @@ class EndpointLife:
         forward: bool = True,
         timing: Timing | None = None,
         linger_s: float = 2.0,
+        report_every: float | None = None,
         network: Callable[[Any, trio.Nursery], NetworkDriver] = _zmq_network,
         chance: Chance | None = None,
     ) -> None:
@@ -142,11 +154,15 @@ class EndpointLife:
         self._tentative: dict[str, int] = {}  # wishes not fulfilled yet: how many calls of peer() wait for them
         self._readers: dict[Subscription, Subscriber] = {}
         self._status_readers: set[StatusReader] = set()
+        self._wiring: Wiring | None = None  # of one that was made from a configuration, and the configuration
+        self._config: Config | None = None
+        self._listening: list[str] = []
         self._store_driver = StoreDriver(self)
         self._log_driver = LogDriver(self)
         self._published = trio.lowlevel.ParkingLot()  # where the flusher waits
         self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
         self._turn_due = False  # a publisher has to let others run before it goes on
+        self._reporting = None if report_every is None else _reporting(self, report_every)
         self._lone_at = 0  # from when on an event is a lone one
         self._carrying = False
 
@@ -159,7 +175,7 @@ class EndpointLife:
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
-        """Start; nothing is listened on or dialled yet."""
+        """Start; nothing is listened on or dialled yet, but by one that was made from a configuration."""
         if self._state != "new":
             raise EndpointClosed("an endpoint is entered once: make a new one")
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
@@ -170,11 +186,20 @@ class EndpointLife:
             await ready.wait()
         self._network = self._make_network(self, self._nursery)
         self._timer_scope = trio.CancelScope()
+        self._started_at = trio.current_time()
         self._state = "open"
         self._nursery.start_soon(self._run_flusher)
         self._nursery.start_soon(self._run_timer)
         if self._credentials is not None:
             self._nursery.start_soon(self._run_credentials)
+        if self._reporting is not None:
+            self._nursery.start_soon(self._reporting.run)
+        if self._wiring is not None and self._config is not None:
+            try:
+                await self._wiring.begin(self._config, self._nursery)
+            except BaseException:
+                await self.__aexit__(*sys.exc_info())
+                raise
         return self
 
     @trio.lowlevel.enable_ki_protection
@@ -205,6 +230,8 @@ class EndpointLife:
             await self._nursery_manager.__aexit__(None, None, None)
 
     async def _say_goodbye(self, *, hurried: bool) -> None:
+        if self._wiring is not None:
+            self._wiring.end()
         try:
             self._node.begin_close()
             self._carry_out()
@@ -238,9 +265,12 @@ class EndpointLife:
         """Return what connections are secured with; None without keys."""
         return None if self._credentials is None else self._credentials.security()
 
-    def _check_open(self) -> None:
+    def _check_started(self) -> None:
         if self._state == "new":
             raise EndpointClosed("not started: use it inside 'async with Endpoint(...) as endpoint:'")
+
+    def _check_open(self) -> None:
+        self._check_started()
         if self._state == "closed":
             raise EndpointClosed(f"endpoint {self.name!r} is closed")
 
@@ -320,6 +350,8 @@ class EndpointLife:
                 _log.log(level, "%s: %s", self.name, status)
                 for reader in self._status_readers:
                     reader.put(status)
+                if self._reporting is not None and self._state == "open":
+                    self._reporting.tell(status)
 
     def _set_timer(self, changed: bool) -> None:
         self._wake_at(self._node.next_deadline() if changed else self._node.next_acknowledgement())

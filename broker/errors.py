@@ -8,7 +8,8 @@ value, the topic or the peer, and says what to do.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 __all__ = [
     "AccessError",
@@ -17,6 +18,8 @@ __all__ = [
     "AuthorizationFailed",
     "BadKey",
     "BrokerError",
+    "ConfigError",
+    "ConfigProblem",
     "DuplicateName",
     "EndpointClosed",
     "EventDefinitionError",
@@ -157,6 +160,31 @@ class KeyFileError(BrokerError, OSError):
 
 class AccessError(BrokerError, ValueError):
     """Access rules that make no sense; the text says where."""
+
+
+class ConfigProblem(NamedTuple):
+    """One thing that is wrong in a configuration.
+
+    ``source`` is where it was said: the path of a file, the name of a variable of the environment, or a flag; ``line``
+    the line in the file, from 1, or 0; ``key`` the path of the key, such as ``stores.hosts.limit_bytes``, or empty.
+    """
+
+    source: str
+    line: int
+    key: str
+    what: str
+
+    def __str__(self) -> str:
+        line = f"line {self.line}" if self.line else ""
+        return ": ".join(part for part in (self.source, line, self.key, self.what) if part)
+
+
+class ConfigError(BrokerError, ValueError):
+    """A configuration that makes no sense, or cannot be read; ``problems`` is all that is wrong with it."""
+
+    def __init__(self, problems: Iterable[ConfigProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
 
 
 _KINDS: Final = {"store": "store", "log": "log stream"}

@@ -19,11 +19,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from broker.errors import BrokerError
+from broker.figures import Figures
 from broker.journaling import Journal
 from broker.logs.collector import Collector
 from broker.logs.wire import Schema
 from broker.logs.writer import Options, Writer
 from broker.mesh import Mesh
+from broker.node_figures import figures_of
 from broker.node_life import NodeLife
 from broker.protocol.frames import (
     Interest,
@@ -208,11 +210,15 @@ class Node(NodeLife):
 
     def readers(self, topic: str) -> int:
         """Return how many endpoints and own subscriptions want events on that topic."""
-        return self.exchange.routes.count(normalize_topic(topic))
+        return self.exchange.routes.count(normalize_topic(topic, reserved=True))
 
     def mesh(self) -> Mesh:
         """Return the whole graph as we know it."""
         return survey(self.members, self.peerings.links.values())
+
+    def figures(self, now: float, started: float = 0.0) -> Figures:
+        """Return what we count and measure; ``started`` is when we began, on the same clock."""
+        return figures_of(self, now, started)
 
     def peers(self) -> tuple[Peer, ...]:
         """Return the endpoints that we are linked with, in the order in which they were."""

@@ -15,6 +15,8 @@ from broker.errors import (
     BadKey,
     BrokerError,
     ChangesLost,
+    ConfigError,
+    ConfigProblem,
     DuplicateName,
     EndpointClosed,
     EventDefinitionError,
@@ -58,6 +60,7 @@ from broker.errors import (
     VersionMismatch,
 )
 from broker.events import Event, event
+from broker.figures import Figures
 from broker.handles.batch import Batch
 from broker.handles.collector import Collector
 from broker.handles.log_topic import LogTopic
@@ -131,6 +134,8 @@ __all__ = [
     "CollectorStalled",
     "column",
     "Column",
+    "ConfigError",
+    "ConfigProblem",
     "Count",
     "DuplicateName",
     "Endpoint",
@@ -142,6 +147,7 @@ __all__ = [
     "EventMisfit",
     "EventMisfitted",
     "ExtraMissing",
+    "Figures",
     "InsecureAddress",
     "JournalBusy",
     "JournalDamaged",

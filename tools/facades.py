@@ -64,7 +64,12 @@ HANDLES: Final = (
     Handle((Batch,), "BaseBatch", attributes={"position": "Position | None", "results": "list[Any]"}, direct=True),
     Handle((Watch,), "BaseWatch", by_hand=_RECEIVING | {"position"}),
     Handle((StoreWriting,), "Handle", internal=_STORE_INTERNAL, attributes={"name": "str"}),
-    Handle((Store,), "BaseStore, StoreWriting, Mapping[Any, Any]", internal=_STORE_INTERNAL),
+    Handle(
+        (Store,),
+        "BaseStore, StoreWriting, Mapping[Any, Any]",
+        by_hand=frozenset({"get"}),
+        internal=_STORE_INTERNAL,
+    ),
     Handle((StoreMaster,), "Store"),
     Handle((StoreClone,), "Store"),
     Handle((StoreProxy,), "StoreWriting", internal=_STORE_INTERNAL | {"get", "get_index", "size", "expires"}),
@@ -200,7 +205,7 @@ class _Writer:
             "",
             "from collections.abc import Mapping",
             "from pathlib import Path",
-            "from typing import Any",
+            "from typing import Any, Self",
             "from broker.journaling import Position",
             *self._imports.lines(),
             "from broker import endpoint as core",
@@ -254,6 +259,11 @@ class _Writer:
         if asynchronous and not self._facade.is_async and not has_timeout:
             named = bool(arguments.kwonlyargs or arguments.vararg)
             given += ", timeout: float | None = None" if named else ", *, timeout: float | None = None"
+        if _decorated(function, "classmethod"):
+            given = ast.unparse(arguments)
+            add(f"\n    @classmethod\n    def {function.name}({given}) -> Self:\n{doc}")
+            add(f"        return cls._of(core.Endpoint.{function.name}({_passed(arguments)}))")
+            return
         if _decorated(function, "overload"):
             self._imports.use(module, ast.Name("overload"))
             add("\n    @overload")
@@ -321,7 +331,9 @@ def _without(arguments: ast.arguments, names: frozenset[str]) -> ast.arguments:
 
 def _passed(arguments: ast.arguments) -> str:
     """Return how arguments are passed on."""
-    parts = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args) if argument.arg != "self"]
+    parts = [
+        argument.arg for argument in (*arguments.posonlyargs, *arguments.args) if argument.arg not in {"self", "cls"}
+    ]
     if arguments.vararg is not None:
         parts.append(f"*{arguments.vararg.arg}")
     parts += [f"{argument.arg}={argument.arg}" for argument in arguments.kwonlyargs]

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
 from broker import endpoint as core
 from broker.aio.base import (
@@ -25,6 +25,7 @@ from broker.aio.base import (
     BaseWatch,
     Handle,
 )
+from broker.figures import Figures
 from broker.handles.log_writer import LogInfo
 from broker.handles.store import StoreInfo
 from broker.handles.store_writing import Level, Outcome
@@ -95,56 +96,56 @@ class Batch(BaseBatch):
         self._core.expect(key, value)
 
     def put(self, key: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.put`.
+        """Set an entry, as :meth:`Store.put` does.
 
         See :meth:`broker.Batch.put`.
         """
         self._core.put(key, value, expires_in=expires_in)
 
     def put_unique(self, key: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.put_unique`.
+        """Set an entry that there is not: else the batch raises KeyExists.  See :meth:`Store.put_unique`.
 
         See :meth:`broker.Batch.put_unique`.
         """
         self._core.put_unique(key, value, expires_in=expires_in)
 
     def compare_and_swap(self, key: object, expected: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.compare_and_swap`.
+        """Set an entry that has the value ``expected``: else the batch raises ValueDiffers.
 
         See :meth:`broker.Batch.compare_and_swap`.
         """
         self._core.compare_and_swap(key, expected, value, expires_in=expires_in)
 
     def erase(self, key: object, *, missing_ok: bool = False) -> None:
-        """See :meth:`Store.erase`.
+        """Remove an entry, as :meth:`Store.erase` does.
 
         See :meth:`broker.Batch.erase`.
         """
         self._core.erase(key, missing_ok=missing_ok)
 
     def clear(self) -> None:
-        """See :meth:`Store.clear`.
+        """Remove all entries there are before the batch, or that it has made so far.
 
         See :meth:`broker.Batch.clear`.
         """
         self._core.clear()
 
     def increment(self, key: object, amount: Any = 1, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.increment`.
+        """Add to a number; the new value is in ``results``.  See :meth:`Store.increment`.
 
         See :meth:`broker.Batch.increment`.
         """
         self._core.increment(key, amount, expires_in=expires_in)
 
     def decrement(self, key: object, amount: Any = 1, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.decrement`.
+        """Take away from a number; the new value is in ``results``.  See :meth:`Store.decrement`.
 
         See :meth:`broker.Batch.decrement`.
         """
         self._core.decrement(key, amount, expires_in=expires_in)
 
     def append(self, key: object, tail: str | bytes, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.append`.
+        """Append to a str, or to bytes; what it has become is in ``results``.  See :meth:`Store.append`.
 
         See :meth:`broker.Batch.append`.
         """
@@ -153,35 +154,35 @@ class Batch(BaseBatch):
     def insert_into(
         self, key: object, element: object, value: object = asking.ABSENT, *, expires_in: Lifetime = None
     ) -> None:
-        """See :meth:`Store.insert_into`.
+        """Insert a member into a set, or an item into a dict, as :meth:`Store.insert_into` does.
 
         See :meth:`broker.Batch.insert_into`.
         """
         self._core.insert_into(key, element, value, expires_in=expires_in)
 
     def remove_from(self, key: object, element: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.remove_from`.
+        """Remove a member from a set, or a key from a dict, as :meth:`Store.remove_from` does.
 
         See :meth:`broker.Batch.remove_from`.
         """
         self._core.remove_from(key, element, expires_in=expires_in)
 
     def push(self, key: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.push`.
+        """Append an element to a list, as :meth:`Store.push` does.
 
         See :meth:`broker.Batch.push`.
         """
         self._core.push(key, value, expires_in=expires_in)
 
     def pop(self, key: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.pop`.
+        """Take the last element from a list; it is in ``results``.  See :meth:`Store.pop`.
 
         See :meth:`broker.Batch.pop`.
         """
         self._core.pop(key, expires_in=expires_in)
 
     def touch(self, key: object, *, expires_in: Lifetime) -> None:
-        """See :meth:`Store.touch`.
+        """Let an entry live so many seconds from now on, as :meth:`Store.touch` does.
 
         See :meth:`broker.Batch.touch`.
         """
@@ -410,13 +411,6 @@ class Store(BaseStore, StoreWriting, Mapping[Any, Any]):
 
     See :class:`broker.Store`.
     """
-
-    def get(self, key: object, default: Any = None) -> Any:
-        """Return a key's value, or ``default`` where there is no entry; raises StaleData.
-
-        See :meth:`broker.Store.get`.
-        """
-        return self._ask(self._core.get, key, default)
 
     def get_index(self, key: object, index: object) -> Any:
         """Return a dict's value at a key, a list's element at an index, or whether a set has a member.
@@ -722,8 +716,51 @@ class Endpoint(BaseEndpoint):
         forward: bool = True,
         timing: Timing | None = None,
         linger_s: float = 2.0,
+        report_every: float | None = None,
     ) -> None:
-        self._begin(core.Endpoint(name, keys=keys, access=access, forward=forward, timing=timing, linger_s=linger_s))
+        self._begin(
+            core.Endpoint(
+                name,
+                keys=keys,
+                access=access,
+                forward=forward,
+                timing=timing,
+                linger_s=linger_s,
+                report_every=report_every,
+            )
+        )
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        environ: Mapping[str, str] | None = None,
+        name: str | None = None,
+        forward: bool | None = None,
+        keys: SecretKey | str | os.PathLike[str] | None = None,
+        access: Access | str | os.PathLike[str] | None = None,
+        listen: Iterable[str] | None = None,
+        peer: Iterable[str] | None = None,
+        insecure: bool | None = None,
+    ) -> Self:
+        """Make an endpoint from a configuration's file, such as ``examples/broker.toml``.
+
+        See :meth:`broker.Endpoint.from_config`.
+        """
+        return cls._of(
+            core.Endpoint.from_config(
+                path,
+                environ=environ,
+                name=name,
+                forward=forward,
+                keys=keys,
+                access=access,
+                listen=listen,
+                peer=peer,
+                insecure=insecure,
+            )
+        )
 
     async def listen(self, address: str, *, insecure: bool = False) -> str:
         """Let others peer with us at ``address``; returns the bound address, with the port that was given for 0.
@@ -731,6 +768,13 @@ class Endpoint(BaseEndpoint):
         See :meth:`broker.Endpoint.listen`.
         """
         return await self._call(self._core.listen, address, insecure=insecure)
+
+    def addresses(self) -> tuple[str, ...]:
+        """Return the addresses that we listen on, with the ports that were given for 0.
+
+        See :meth:`broker.Endpoint.addresses`.
+        """
+        return self._ask(self._core.addresses)
 
     async def peer(
         self, address: str, *, timeout: float = 5.0, key: PublicKey | str | None = None, insecure: bool = False
@@ -761,6 +805,13 @@ class Endpoint(BaseEndpoint):
         See :meth:`broker.Endpoint.mesh`.
         """
         return self._ask(self._core.mesh)
+
+    def figures(self) -> Figures:
+        """Return what this endpoint counts and measures: events, losses, links, queues, stores, log streams.
+
+        See :meth:`broker.Endpoint.figures`.
+        """
+        return self._ask(self._core.figures)
 
     def change_access(self, access: Access) -> None:
         """Go by other access rules from now on: who is no longer trusted is cut off at once.

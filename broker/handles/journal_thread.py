@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any, TypeVar
 
 import trio
@@ -34,6 +35,7 @@ class JournalThread:
         self._done = done
         self._jobs: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...], trio.lowlevel.Task | None] | None]
         self._jobs = SimpleQueue()
+        self.commit_s = 0.0  # what pieces of work have taken, in all
         self._results: deque[BaseException | None] = deque()
         self._waiting: trio.lowlevel.Task | None = None  # that of run()
         self._token = trio.lowlevel.current_trio_token()
@@ -89,10 +91,13 @@ class JournalThread:
         while (job := self._jobs.get()) is not None:
             call, arguments, task = job
             error: BaseException | None = None
+            began = perf_counter()
             try:
                 call(*arguments)
             except BaseException as failed:  # noqa: BLE001 - what is no JournalError ends the endpoint, not this thread
                 error = failed
+            if task is None:
+                self.commit_s += perf_counter() - began
             try:
                 if task is not None:
                     self._token.run_sync_soon(trio.lowlevel.reschedule, task)

@@ -64,6 +64,11 @@ class LogDriver:
         endpoint._nursery.start_soon(thread.run)
         return thread
 
+    def commit_s(self, stream: str) -> float:
+        """Return what a spool's commits have taken, in all."""
+        thread = self._threads.get(stream)
+        return 0.0 if thread is None else thread.commit_s
+
     def end_thread(self, stream: str) -> None:
         """Let nothing more be written."""
         self._threads.pop(stream, None)

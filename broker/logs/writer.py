@@ -108,6 +108,8 @@ class Writer:
         self._rows[SCHEMAS] = {self._schema: packed}
         self.next = self.spool.state.next  # the number that the next record gets
         self.durable = self.next - 1  # up to here records are on disk
+        self.before = self.durable  # and up to here they were when it began
+        self.commits = 0
         self.pending_limit = 0  # so many bytes may wait for a commit now
         self._parts: deque[_Part] = deque()
         self.pending_bytes = 0
@@ -285,6 +287,7 @@ class Writer:
             self._failed(error, now)
             return
         self._rows_under_way = {}
+        self.commits += 1
         lean = not self._under_way
         for part in self._under_way:
             self.pending_bytes -= part.size

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from operator import length_hint
 from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 
+from broker.errors import EndpointClosed
 from broker.handles.collector import Collector
 from broker.handles.subscriber import Subscriber
 from broker.portal.thread import Portal
@@ -49,12 +51,13 @@ class Runs:
 
     def wait(self, portal: Portal, wake: Callable[[], object]) -> None:
         """Have ``wake`` called when there is something to read, or to raise: see :meth:`check`."""
+        portal.check()
         if portal is not self._portal:
-            portal.check()
             self._portal = portal
             portal.end_with(self)
         self._waiting.append(wake)
-        if not self._core.idle:
+        # The rest of a run that others have begun counts, too: it may have come after we looked.
+        if length_hint(self._core._current) or not self._core.idle:
             portal.soon(self._look)
 
     def forget(self, portal: Portal, wake: Callable[[], object]) -> None:
@@ -62,11 +65,12 @@ class Runs:
         try:
             self._waiting.remove(wake)
         except ValueError:
-            portal.soon(self._look)
+            with suppress(EndpointClosed):
+                portal.soon(self._look)
 
     def check(self) -> None:
         """Raise what went wrong, once."""
-        if self._errors:
+        with suppress(IndexError):  # there is none, or another thread has it
             raise self._errors.popleft()
 
     # -- in the portal's thread ------------------------------------------------------------------------------------
@@ -79,11 +83,18 @@ class Runs:
                     return
             except BaseException as error:  # noqa: BLE001 - raised by check(), where it is waited for
                 self._errors.append(error)
-                self._waiting.popleft()()
+                self._wake_one()
                 continue
             for _ in range(min(length_hint(self._core._current), len(self._waiting))):
-                self._waiting.popleft()()
+                self._wake_one()
             return
+
+    def _wake_one(self) -> None:
+        try:
+            wake = self._waiting.popleft()
+        except IndexError:
+            return  # it has given up at just that moment
+        wake()
 
     def _fill(self) -> bool:
         core = self._core
@@ -92,8 +103,12 @@ class Runs:
     def end(self, error: BaseException) -> None:
         """Let all who wait know that the portal has ended."""
         while self._waiting:
-            self._errors.append(error)
-            self._waiting.popleft()()
+            self._errors.append(EndpointClosed(str(error)))  # one each: threads would add to each other's tracebacks
+            self._wake_one()
+
+    def forked(self) -> None:
+        """Have nothing to do with the parent's threads."""
+        self._waiting.clear()
 
 
 class Reader(Generic[T]):
@@ -104,14 +119,18 @@ class Reader(Generic[T]):
 
     def __init__(self, source: _Source[T]) -> None:
         self._source = source
+        self._asking = trio.Lock()
         self.run: deque[T] = deque()
 
     async def fill(self) -> None:
-        """Wait for one, and take what else there is.  Cancelled, it has taken nothing."""
-        if self.run:
-            return
-        self.run.append(await self._source.receive())
-        self.fill_nowait()
+        """Wait for one, and take what else there is.  Cancelled, it has taken nothing.
+
+        Of several one asks the source; the others wait for a run, whoever reads from it then.
+        """
+        async with self._asking:
+            if not self.run:
+                self.run.append(await self._source.receive())
+                self.fill_nowait()
 
     def fill_nowait(self) -> None:
         """Take what there is."""

@@ -11,7 +11,7 @@ from broker.protocol import frames
 from broker.protocol.actions import Action, Changed, Tell
 from broker.protocol.flows import PROBE_S, UNANSWERED_MAX, OutFlow, Parcel
 from broker.protocol.frames import Kind, Report
-from broker.protocol.losses import Losses
+from broker.protocol.losses import Cause, Losses
 from broker.protocol.member import Member
 from broker.protocol.transit import Transit
 from broker.status import MessagesRecovered
@@ -45,6 +45,7 @@ class Courier:
         self._silent: dict[Member, float] = {}  # who is given up though it is there: when it is asked again
         self._due = float("inf")
         self._now = 0.0
+        self.recovered = 0  # messages told as lost that had arrived
 
     def send(self, members: Sequence[Member], parcel: Parcel) -> None:
         """Send a parcel to each of them, or keep it for those who have no room."""
@@ -75,10 +76,11 @@ class Courier:
         for sequence, parcel in outcome.send:
             self._transit.send(parcel.kind, parcel.body, ((member, number, sequence),))
         if outcome.recovered:
+            self.recovered += outcome.recovered
             self._act(Tell(MessagesRecovered(member.name, outcome.recovered)))
-        self._losses.add(member.name, "out", "they passed while it was away", outcome.lost)
+        self._losses.add(member.name, "out", "away", "they passed while it was away", outcome.lost)
         self._losses.add(
-            member.name, "out", "it dropped them: slow subscriptions, or its access rules", outcome.dropped
+            member.name, "out", "remote", "it dropped them: slow subscriptions, or its access rules", outcome.dropped
         )
         self._congestion(member)
         if not flow.pending:
@@ -152,12 +154,12 @@ class Courier:
 
     # -- those who go and come back ------------------------------------------------------------------------------
 
-    def give_up(self, member: Member, reason: str) -> None:
+    def give_up(self, member: Member, reason: str, cause: Cause = "unreachable") -> None:
         """Count what is for an endpoint that cannot be reached, instead of keeping it."""
         flow = member.out
         lost = flow.give_up()
         topics = (topic for _, parcel in flow.sent for topic, _ in parcel.topics)
-        self._losses.add(member.name, "out", reason, lost, topics)
+        self._losses.add(member.name, "out", cause, reason, lost, topics)
         self._pending.pop(member, None)
         self._congestion(member)
 
@@ -174,9 +176,9 @@ class Courier:
     def forget(self, member: Member, reason: str) -> None:
         """Count what was for an endpoint that will not come back."""
         if member.out.away:
-            self._losses.add(member.name, "out", "they passed while it was away", member.out.passed)
+            self._losses.add(member.name, "out", "away", "they passed while it was away", member.out.passed)
         else:
-            self.give_up(member, reason)
+            self.give_up(member, reason, "gone")
         self._silent.pop(member, None)
 
     def is_drained(self, members: Iterable[Member]) -> bool:

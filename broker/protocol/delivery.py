@@ -54,6 +54,9 @@ class Delivering:
         self._act = act
         self._released = released
         self.misfits = 0
+        self.received = 0  # messages of others,
+        self.received_bytes = 0  # and the bytes of their parcels
+        self.delivered = 0  # messages for our subscriptions, for each that wanted them
         self.refused: Refused = not_told
         self.condemned: list[tuple[Member, Malformed]] = []  # who sent what turned out to be no events
         self._flows = 0
@@ -101,7 +104,7 @@ class Delivering:
     def _take_probe(self, member: Member, flow: InFlow, probe: Probe) -> None:
         flow.give_up(probe.given_up)
         missing = flow.skip_to(probe.oldest)
-        self._losses.add(member.name, "in", "it no longer had them when they could be sent", missing)
+        self._losses.add(member.name, "in", "sender", "it no longer had them when they could be sent", missing)
         self._act_on_early(member, flow)
         flow.answers = probe.number
         flow.due = True
@@ -115,7 +118,10 @@ class Delivering:
             runs = frames.decode(Batch, body).runs
             for run in runs:
                 self._check(run)
-            flow.advance(kind, len(body), sum([run.count for run in runs]))
+            messages = sum([run.count for run in runs])
+            flow.advance(kind, len(body), messages)
+            self.received += messages
+            self.received_bytes += len(body)
             for run in runs:
                 denied = _NONE if member.grants is EVERYTHING else self._deny(member, flow, run)
                 if len(denied) < len(run.topics):
@@ -129,7 +135,7 @@ class Delivering:
                 else:
                     for subscription in self._routes.readers(topic.topic, topic.name):
                         subscription.lose(topic.count)
-                self._losses.add(member.name, "in", "it could not keep them", topic.count, [topic.topic])
+                self._losses.add(member.name, "in", "sender", "it could not keep them", topic.count, [topic.topic])
         else:
             raise Malformed(f"frames of kind {kind} are not known in this version")
 
@@ -139,7 +145,7 @@ class Delivering:
         for topic in run.topics:
             if self._routes.known(topic, run.name) is None:
                 try:
-                    normal = normalize_topic(topic)
+                    normal = normalize_topic(topic, reserved=True)
                 except TopicError as error:
                     raise Malformed(str(error)) from error
                 if normal != topic:
@@ -161,7 +167,8 @@ class Delivering:
             count = run.which.count(index) if run.which else run.count
             if count:
                 topic = run.topics[index]
-                self._losses.add(member.name, "in", "the access rules do not let it publish there", count, [topic])
+                reason = "the access rules do not let it publish there"
+                self._losses.add(member.name, "in", "refused", reason, count, [topic])
                 self.refused(member, "publish", topic, count)
                 flow.dropped += count
         return denied
@@ -191,6 +198,7 @@ class Delivering:
         if subscription.ended:
             return  # it was there when the batch was gathered
         was_empty = subscription.empty
+        self.delivered += count
         dropped = subscription.push(delivery, wanted, count)
         if was_empty and not subscription.empty:
             self._act(Wake(subscription))
@@ -203,7 +211,8 @@ class Delivering:
         member: Member | None = delivery.source
         how = _STALLED.format(subscription.stall_timeout) if subscription.stalled else subscription.overflow
         reason = f"slow subscription of {self._name}: {how}"
-        self._losses.add(delivery.origin, "in", reason, dropped, [subscription.interest.prefix or "(all topics)"])
+        prefix = subscription.interest.prefix or "(all topics)"
+        self._losses.add(delivery.origin, "in", "slow", reason, dropped, [prefix])
         if member is not None and member.incoming is not None:
             member.incoming.dropped += dropped
 
@@ -306,7 +315,7 @@ class Delivering:
 
     def _end(self, member: Member, flow: InFlow) -> None:
         while flow.early:
-            self._losses.add(member.name, "in", "its sender has gone", flow.skip_gap())
+            self._losses.add(member.name, "in", "gone", "its sender has gone", flow.skip_gap())
             try:
                 self._act_on_early(member, flow)
             except Malformed:

@@ -111,6 +111,10 @@ class Link:
         self.interruption = ("", "")  # why it has lost its wire: a code and words
         # measured
         self.rtt_s: float | None = None
+        self.bytes_sent = 0  # of numbered frames, when they first left
+        self.bytes_received = 0
+        self.frames_resent = 0
+        self._former_frames = 0  # sent before it was rebased
         # what the peer may tell of the mesh
         self.budgets = (Budget(MEMBER_PACE), Budget(INTERESTS_PACE), Budget(OTHERS_PACE))
         self.duplicates = 0
@@ -130,6 +134,11 @@ class Link:
     def unacknowledged_bytes(self) -> int:
         """How much the peer has been sent, or is about to be, of what it has not acknowledged."""
         return self._sent_bytes + self._control_bytes
+
+    @property
+    def frames_sent(self) -> int:
+        """How many numbered frames have left; what is sent again in the same session counts once."""
+        return self._former_frames + self._next_sequence - 1
 
     @property
     def is_beginning(self) -> bool:
@@ -170,6 +179,7 @@ class Link:
         self._next_sequence += 1
         self.sent.append(frame)
         self._sent_bytes += frame.size
+        self.bytes_sent += frame.size
         return self._header(frame.kind, frame.flags, frame.ttl, frame.sequence) + frame.head + frame.body
 
     def _bytes_of(self, frame: OutFrame) -> bytes:
@@ -203,6 +213,7 @@ class Link:
         self._take_ack(peer_received)
         self.wire = wire
         self._wire_sequence = 0
+        self.frames_resent += len(self.sent)
         return [self._bytes_of(frame) for frame in self.sent]
 
     def rebase(self, session: bytes) -> None:
@@ -211,6 +222,7 @@ class Link:
         self.session = session
         self.confirmed = False
         self._empty()
+        self._former_frames += self._next_sequence - 1
         self._next_sequence = 1
         self.received = self._received_bytes = self._acked = 0
         for frame in frames:
@@ -267,6 +279,7 @@ class Link:
             return False
         self.received += 1
         self._received_bytes += payload_bytes
+        self.bytes_received += payload_bytes
         if self._received_bytes >= ACK_BYTES or self.received - self._acked >= ACK_FRAMES:
             self.ack_due = True
         return True

@@ -4,15 +4,19 @@ none of status events.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
 from broker.protocol.actions import Action, Changed, Tell
 from broker.status import MessagesLost
 
-__all__ = ["Losses"]
+__all__ = ["Cause", "Losses"]
+
+Cause = Literal["slow", "remote", "refused", "unreachable", "away", "gone", "sender"]
+"""What each means is told by :class:`broker.figures.LossFigures`."""
 
 _TELL_S: Final = 1.0
 # Topics named in one status event: enough to see what is concerned.
@@ -33,11 +37,13 @@ class Losses:
     def __init__(self, act: Callable[[Action], None]) -> None:
         self._act = act
         self._accounts: dict[tuple[str, str, str], _Account] = {}
+        self.totals: Counter[tuple[str, Cause]] = Counter()  # by direction and cause, of all time
 
-    def add(self, peer: str, direction: str, reason: str, count: int, topics: Iterable[str] = ()) -> None:
-        """Take note of a loss; direction is "in" or "out"."""
+    def add(self, peer: str, direction: str, cause: Cause, reason: str, count: int, topics: Iterable[str] = ()) -> None:
+        """Take note of a loss; direction is "in" or "out", ``reason`` is the cause in words."""
         if not count:
             return
+        self.totals[direction, cause] += count
         account = self._accounts.setdefault((peer, direction, reason), _Account())
         if not account.count:
             self._act(Changed())  # there is a deadline

@@ -56,6 +56,11 @@ class Member(Struct, eq=False):
         return self._out
 
     @property
+    def has_flow(self) -> bool:
+        """Whether that was ever asked for."""
+        return self._out is not None
+
+    @property
     def reachable(self) -> bool:
         """Whether there is an unbroken way to it."""
         return self.distance < BROKEN

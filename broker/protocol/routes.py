@@ -6,7 +6,7 @@ costs the same however many subscriptions there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -116,6 +116,10 @@ class Routes:
         """Let a subscription of this endpoint be served."""
         self._local.set(subscription.interest.prefix, subscription, subscription.interest.names)
         self._invalidate()
+
+    def subscriptions(self) -> Iterator[Subscription]:
+        """Give all subscriptions of this endpoint, by their prefixes."""
+        return self._local.keys()
 
     def remove_local(self, subscription: Subscription) -> None:
         """Let it no longer be served."""

@@ -131,6 +131,11 @@ class Subscription:
         """Messages delivered and not taken."""
         return self.delivered - self.taken
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the messages delivered and not taken."""
+        return self._bytes
+
     def progress(self) -> object:
         """Return what changes when the reader reads."""
         return (self.taken, self.unread())

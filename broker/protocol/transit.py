@@ -30,6 +30,7 @@ class Transit:
         self._id = members.own.id
         self.touched = members.touched
         self.relayed = 0
+        self.relayed_bytes = 0
         self.dropped = 0
 
     def send(self, kind: int, body: bytes, targets: Iterable[tuple[Member, int, int]], flags: int = 0) -> None:
@@ -130,6 +131,7 @@ class Transit:
                 self.dropped += len(entries)
                 continue
             self.relayed += 1
+            self.relayed_bytes += len(body)
             flags = header.flags & SEALED
             hop.send(OutFrame(header.kind, body, address_of(address.origin, entries), header.ttl - 1, flags))
             self.touched[hop] = None

@@ -89,6 +89,8 @@ class Clone:
         self.following = False  # the master has answered
         self.refused = ""  # what the master said instead
         self.failing = ""
+        self.commits = 0
+        self.operations = 0  # records of the master's log that were committed
         self.synced_once = journal.position.sequence > 0
         self._sender = sender
         self._act = act
@@ -406,7 +408,9 @@ class Clone:
             self.failing = ""
             self._act(Tell(StoreRecovered(self.name)))
         self._owes = True
+        self.commits += 1
         if isinstance(done, Draft):
+            self.operations += len(done.records)
             self._draft.settle()
             self.contents.changed(done.changed_keys)
             self._have = self.journal.position

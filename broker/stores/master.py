@@ -98,6 +98,8 @@ class Master:
         self.started_ns = time_ns
         self.ready = False  # its first commit, which begins an epoch, is done
         self.failing = ""  # why the disk refused last
+        self.commits = 0
+        self.operations = 0  # records that were committed
         self._endpoint = endpoint
         self._sender = sender
         self._act = act
@@ -272,6 +274,8 @@ class Master:
             return
         self._draft.settle()
         self.contents.changed(draft.changed_keys)
+        self.commits += 1
+        self.operations += len(draft.records)
         self.ready = True
         self._expire_at = None
         if self.failing:

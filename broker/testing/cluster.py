@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import Any
 
 from broker import events
+from broker.figures import Figures
 from broker.journaling import MemoryJournal, Position
 from broker.node import Node
 from broker.protocol.actions import (
@@ -145,6 +146,7 @@ class SimulatedEndpoint:
         self._readers: dict[Subscription, SimulatedSubscription] = {}
         self._stores: dict[str, SimulatedStore] = {}
         self.logs = SimulatedLogs(self)
+        self._began_at = cluster.now()
         self._waiting: dict[Request, Callable[[Request], None]] = {}
         self._tick_at = float("inf")
         self._carrying = False
@@ -187,6 +189,10 @@ class SimulatedEndpoint:
             self.cluster.call_at(self.cluster.now(), self._flush)
         self.round_done()
         return code is not Published.BLOCKED
+
+    def figures(self) -> Figures:
+        """Return what :meth:`broker.Endpoint.figures` gives; what only real files tell is 0."""
+        return self.node.figures(self.cluster.now(), self._began_at)
 
     def master(self, store: str, *, durable: bool = False, **options: int) -> SimulatedStore:
         """Become a store's master; ``durable``: on the endpoint's disk, as it was left there.

@@ -28,19 +28,32 @@ taken when a part of it is wrong: an unknown word may be a right that was meant 
 
 from __future__ import annotations
 
-import json
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
-from difflib import get_close_matches
-from typing import Any, Final, NoReturn, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 
 from broker.errors import AccessError, BadKey, TopicError
+from broker.toml.layout import statements
+from broker.toml.reading import (
+    Path,
+    Wrong,
+    as_flag,
+    as_table,
+    as_text,
+    as_texts,
+    dotted,
+    expected,
+    key_text,
+    line_of,
+    meant,
+    not_toml,
+    quoted,
+    unknown,
+)
 from broker.topics import normalize_prefix
 from broker.trust.access import Access, Trusted, is_label
 from broker.trust.keys import PublicKey
-from broker.trust.layout import statements
 from broker.trust.rights import LOG_RIGHTS, STORE_RIGHTS, Rights
 
 __all__ = [
@@ -49,7 +62,6 @@ __all__ = [
     "format_access",
     "format_entry",
     "format_group",
-    "key_text",
     "parse_access",
     "value_text",
 ]
@@ -62,18 +74,8 @@ _ENTRY: Final = ("key", "keys", "groups", "names", "addresses", "expires", "revo
 _TOP: Final = ("expires", "keys", "groups")
 _NAME: Final = "{name}"
 
-Path = tuple[str | int, ...]
 Value = str | bool | datetime | Sequence[str] | None
 T = TypeVar("T")
-
-
-class _Wrong(Exception):
-    """What is wrong, and at which place."""
-
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(what)
-        self.path = path
-        self.what = what
 
 
 def parse_access(text: str) -> Access:
@@ -85,20 +87,13 @@ def parse_access(text: str) -> Access:
     except RecursionError:
         raise AccessError("not access rules: nested too deep") from None
     except ValueError as error:
-        raise AccessError(_not_toml(str(error))) from None
+        raise AccessError(not_toml(error)) from None
     try:
         return _access(top)
-    except _Wrong as wrong:
-        line = _line_of(text, wrong.path)
-        raise AccessError(f"{f'line {line}: ' if line else ''}{_dotted(wrong.path)}: {wrong.what}") from None
-
-
-def _not_toml(what: str) -> str:
-    found = re.search(r" \(at (line \d+, column \d+|end of document)\)$", what)
-    if found is None:
-        return f"not TOML: {what:.200}"
-    hint = ": is it a text without quotes?" if what.startswith("Invalid value") else ""
-    return f"{found[1]}: not TOML: {what[: found.start()]}{hint}"
+    except Wrong as wrong:
+        line = line_of(statements(text.split("\n")), wrong.path)
+        where = f"{f'line {line}: ' if line else ''}{dotted(wrong.path) or 'access rules'}"
+        raise AccessError(f"{where}: {wrong.what}") from None
 
 
 # --- from tables to rules ----------------------------------------------------------------------------------------
@@ -114,17 +109,17 @@ def _access(top: dict[str, Any]) -> Access:
 
 def _trusted(path: Path, table: dict[str, Any], groups: Mapping[str, Rights]) -> Trusted:
     if not is_label(str(path[-1])):
-        raise _Wrong(path, "the name of a key has letters, digits and . _ - only, at most 100, and begins with no sign")
+        raise Wrong(path, "the name of a key has letters, digits and . _ - only, at most 100, and begins with no sign")
     _only(_ENTRY, path, table)
     named = _list_if_there(path, table, "groups")
     for at, group in named:
         if group not in groups:
             there = f"the groups are: {', '.join(sorted(groups))}" if groups else "there are no groups"
-            raise _Wrong(at, f"there is no group {group!r:.100}{_meant(group, groups)}; {there}")
+            raise Wrong(at, f"there is no group {group!r:.100}{meant(group, groups)}; {there}")
     addresses = _list_if_there(path, table, "addresses")
     for at, address in addresses:
         if not address.startswith(_TRANSPORTS):
-            raise _Wrong(at, f"{address!r:.100} is no address: write it as it is dialled, such as tcp://10.0.0.1:9999")
+            raise Wrong(at, f"{address!r:.100} is no address: write it as it is dialled, such as tcp://10.0.0.1:9999")
     return Trusted(
         keys=_keys(path, table),
         groups=_texts(named),
@@ -132,17 +127,17 @@ def _trusted(path: Path, table: dict[str, Any], groups: Mapping[str, Rights]) ->
         names=_texts(_list_if_there(path, table, "names")),
         addresses=_texts(addresses),
         expires=_if_there(_time, path, table, "expires", None),
-        revoked=_if_there(_flag, path, table, "revoked", False),
+        revoked=_if_there(as_flag, path, table, "revoked", False),
     )
 
 
 def _keys(path: Path, table: dict[str, Any]) -> tuple[PublicKey, ...]:
     if "key" in table and "keys" in table:
-        raise _Wrong((*path, "keys"), "there is key, too: write all of them in keys, and leave key out")
-    given = [((*path, "key"), _text((*path, "key"), table["key"]))] if "key" in table else []
+        raise Wrong((*path, "keys"), "there is key, too: write all of them in keys, and leave key out")
+    given = [((*path, "key"), as_text((*path, "key"), table["key"]))] if "key" in table else []
     given += _list_if_there(path, table, "keys")
     if not given:
-        raise _Wrong(path, 'it has no key: write key = "bk1...", as "broker keys show" prints it at its owner\'s')
+        raise Wrong(path, 'it has no key: write key = "bk1...", as "broker keys show" prints it at its owner\'s')
     return tuple(_key(at, text) for at, text in given)
 
 
@@ -150,7 +145,7 @@ def _key(path: Path, text: str) -> PublicKey:
     try:
         return PublicKey.parse(text)
     except BadKey as error:
-        raise _Wrong(path, str(error)) from None
+        raise Wrong(path, str(error)) from None
 
 
 def _rights(path: Path, table: dict[str, Any]) -> Rights:
@@ -160,7 +155,7 @@ def _rights(path: Path, table: dict[str, Any]) -> Rights:
         subscribe=_texts(_prefixes(path, table, "subscribe")),
         stores=_by_name(path, table, "stores", STORE_RIGHTS),
         logs=_by_name(path, table, "logs", LOG_RIGHTS),
-        relay=_if_there(_flag, path, table, "relay", False),
+        relay=_if_there(as_flag, path, table, "relay", False),
     )
 
 
@@ -175,10 +170,10 @@ def _check_prefix(path: Path, prefix: str) -> None:
     try:
         normalize_prefix(prefix)
     except TopicError as error:
-        raise _Wrong(path, str(error)) from None
+        raise Wrong(path, str(error)) from None
     if prefix.endswith("*"):
         shorter = prefix.rstrip("*")
-        raise _Wrong(path, f"all topics that begin with it are meant without a *, too: write {_quoted(shorter)}")
+        raise Wrong(path, f"all topics that begin with it are meant without a *, too: write {quoted(shorter)}")
 
 
 def _check_filled(trusted: Mapping[str, Trusted], groups: Mapping[str, Rights]) -> None:
@@ -203,13 +198,13 @@ def _by_name(path: Path, table: dict[str, Any], name: str, rights: tuple[T, ...]
     """Read rights to stores or to log streams."""
     given: dict[str, tuple[T, ...]] = {}
     path = (*path, name)
-    for what, value in _table(path, table.get(name, {})).items():
+    for what, value in as_table(path, table.get(name, {})).items():
         at = (*path, what)
         if type(value) is dict:
-            raise _Wrong(at, f'expected a list such as ["{rights[0]}"]; a name with a dot is quoted: {name}."a.b"')
+            raise Wrong(at, f'expected a list such as ["{rights[0]}"]; a name with a dot is quoted: {name}."a.b"')
         if not what or "*" in what[:-1]:
-            raise _Wrong(at, "a name, or how it begins and a * at the end, is expected")
-        given[what] = tuple(_one_of(rights, here, text) for here, text in _list(at, value))
+            raise Wrong(at, "a name, or how it begins and a * at the end, is expected")
+        given[what] = tuple(_one_of(rights, here, text) for here, text in as_texts(at, value))
     return given
 
 
@@ -218,30 +213,21 @@ def _one_of(rights: tuple[T, ...], path: Path, text: str) -> T:
         if right == text:
             return right
     names = [str(right) for right in rights]
-    raise _Wrong(path, f"{text!r:.100} is no such right{_meant(text, names)}; the rights are: {', '.join(names)}")
+    raise Wrong(path, f"{text!r:.100} is no such right{meant(text, names)}; the rights are: {', '.join(names)}")
 
 
 # --- values of TOML ----------------------------------------------------------------------------------------------
 
 
-def _only(known: tuple[str, ...], path: Path, table: dict[str, Any]) -> None:
-    for name in table:
+def _only(known: tuple[str, ...], path: Path, found: dict[str, Any]) -> None:
+    for name in found:
         if name not in known:
-            raise _Wrong((*path, name), f"nothing of that name is known{_meant(name, known)}; {', '.join(known)} are")
-
-
-def _meant(text: str, known: Iterable[str]) -> str:
-    close = get_close_matches(text[:100], known, 1)
-    return f": did you mean {close[0]!r}?" if close else ""
+            raise Wrong((*path, name), unknown(name, known))
 
 
 def _tables(name: str, top: dict[str, Any]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
-    for key, value in _table((name,), top.get(name, {})).items():
-        yield key, (name, key), _table((name, key), value)
-
-
-def _table(path: Path, value: Any) -> dict[str, Any]:
-    return value if type(value) is dict else _expected("a table", path, value)
+    for key, value in as_table((name,), top.get(name, {})).items():
+        yield key, (name, key), as_table((name, key), value)
 
 
 def _if_there(read: Callable[[Path, Any], T], path: Path, table: dict[str, Any], name: str, default: T) -> T:
@@ -249,69 +235,17 @@ def _if_there(read: Callable[[Path, Any], T], path: Path, table: dict[str, Any],
 
 
 def _list_if_there(path: Path, table: dict[str, Any], name: str) -> list[tuple[Path, str]]:
-    return _if_there(_list, path, table, name, [])
-
-
-def _list(path: Path, value: Any) -> list[tuple[Path, str]]:
-    """Return the texts of a list, each with its path."""
-    if type(value) is not list:
-        _expected('a list of texts, such as ["..."]', path, value)
-    return [((*path, index), _text((*path, index), item)) for index, item in enumerate(value)]
+    return _if_there(as_texts, path, table, name, [])
 
 
 def _texts(listed: Iterable[tuple[Path, str]]) -> tuple[str, ...]:
     return tuple(text for _, text in listed)
 
 
-def _text(path: Path, value: Any) -> str:
-    return value if type(value) is str else _expected('a text in quotes, "..."', path, value)
-
-
-def _flag(path: Path, value: Any) -> bool:
-    return value if type(value) is bool else _expected("true or false", path, value)
-
-
 def _time(path: Path, value: Any) -> datetime | None:
     if type(value) is datetime and value.tzinfo is not None:
         return value
-    return _expected("a day and time with its zone and without quotes, such as 2027-01-31T12:00:00Z", path, value)
-
-
-_KINDS: Final[Mapping[type, str]] = {
-    str: "a text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table",
-    datetime: "a time without a zone", date: "a day without a time",
-}  # fmt: skip
-
-
-def _expected(what: str, path: Path, value: Any) -> NoReturn:
-    # The value is not repeated: a secret key may have been pasted there.
-    raise _Wrong(path, f"expected {what}, found {_KINDS.get(type(value), type(value).__name__)}")
-
-
-# --- places ------------------------------------------------------------------------------------------------------
-
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
-
-
-def _dotted(path: Path) -> str:
-    text = ""
-    for part in path:
-        if type(part) is int:
-            text += f"[{part}]"
-        else:
-            text += f".{key_text(str(part)):.120}"
-    return text.removeprefix(".") or "access rules"
-
-
-def _line_of(text: str, path: Path) -> int:
-    """Return the line, from 1, of the statement that says the most of a path; 0 when none does."""
-    wanted = tuple(part for part in path if type(part) is str)
-    best, line = 0, 0
-    for statement in statements(text.split("\n")):
-        common = min(len(statement.path), len(wanted))
-        if common > best and statement.path[:common] == wanted[:common]:
-            best, line = common, statement.first + 1
-    return line
+    return expected("a day and time with its zone and without quotes, such as 2027-01-31T12:00:00Z", path, value)
 
 
 # --- from rules to a text ----------------------------------------------------------------------------------------
@@ -357,11 +291,6 @@ def _values_text(values: Mapping[str, Value]) -> str:
     return "".join(f"{name} = {value_text(value)}\n" for name, value in values.items() if value)
 
 
-def key_text(name: str) -> str:
-    """Write a name as a key of a table."""
-    return name if _BARE.fullmatch(name) else _quoted(name)
-
-
 def value_text(value: Value) -> str:
     """Write a value."""
     if isinstance(value, datetime):
@@ -369,10 +298,5 @@ def value_text(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _quoted(value)
-    return f"[{', '.join(map(_quoted, value or ()))}]"
-
-
-def _quoted(text: str) -> str:
-    # A JSON string is a TOML string but for DEL.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return quoted(value)
+    return f"[{', '.join(map(quoted, value or ()))}]"

@@ -46,7 +46,7 @@ async def test_tail_under_a_name_goes_on_behind_what_it_has_shown(tmp_path: Path
         await mesh.log.write_all(connections(1, 5))
         shown = []
         for count in ("2", "3"):
-            arguments = ("tail", "conn", "--peer", mesh.address, "--name", "look", "-n", count)
+            arguments = ("tail", "conn", "--connect", mesh.address, "--name", "look", "-n", count)
             code, output, errors = await finished(*command("log", *arguments))
             assert code == 0, errors
             shown += [json.loads(line)["number"] for line in output.splitlines()]

@@ -11,9 +11,10 @@ import pytest
 
 import broker
 from broker.cli.jsonform import FormError, to_json
-from broker.cli.log.amounts import columns_from, seconds_of, since_of, size_of
+from broker.cli.log.amounts import columns_from, since_of
 from broker.cli.log.records import Reader, record_class
 from broker.cli.log.values import TsvForm, ValueWrong, value_of
+from broker.config.amounts import seconds_of, size_of
 
 NOON = broker.Timestamp.from_ns(1_767_268_800_000_000_000)
 ID = UUID("12345678-1234-5678-1234-567812345678")

@@ -159,9 +159,9 @@ async def test_error_is_one_line_with_its_code(arguments: list[str], code: int, 
         assert "Traceback" not in errors
 
 
-async def test_the_readme_s_lines_work_when_pasted(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    lines = re.findall(r"^(broker store \w+ .*?)(?: +#.*)?$", readme, re.MULTILINE)
+async def test_the_lines_of_the_documentation_work_when_pasted(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/stores.md").read_text()
+    lines = re.findall(r"^(broker store \w+ .*?)(?: +#.*)?$", page, re.MULTILINE)
     assert {line.split()[2] for line in lines} == {"list", "put", "get", "watch", "dump", "load"}
     async with hosts() as mesh:
         for line in lines:

@@ -108,15 +108,14 @@ async def test_a_truncated_file_is_refused(tmp_path: Path, kept: float, role: st
 def test_a_file_with_flipped_bits_never_shows_what_was_not_written(tmp_path: Path) -> None:
     """It is refused, and unharmed; or what is read is what was written; or reading says that the file is damaged.
 
-    What opening does not look at, reading checks.  But LMDB trusts the pointers in its own pages: a wrong one may end
-    the process, so whoever suspects a disk asks ``broker journal verify``, which does not trust them.
+    Opening looks at the pages that LMDB would trust, and reading checks the rows.
     """
-    program = [sys.executable, str(Path(__file__).parent / "interop_store_flips.py"), str(tmp_path), "300"]
-    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60, env=environment())
+    program = [sys.executable, str(Path(__file__).parent / "interop_store_flips.py"), str(tmp_path), "300", "8"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60, env=environment())
+    assert done.returncode == 0, done.stderr
     tally = json.loads(done.stdout)
-    assert set(tally) <= {"same", "refused", "damaged", "ended"}, tally
-    assert min(tally["same"], tally["refused"], tally["damaged"]) > 10
-    assert tally.get("ended", 0) < 10
+    assert set(tally) == {"same", "refused", "damaged"}, (tally, done.stderr)
+    assert min(tally.values()) > 10, tally
 
 
 def environment() -> dict[str, str]:

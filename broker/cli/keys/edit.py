@@ -15,10 +15,11 @@ import msgspec
 
 from broker.errors import AccessError
 from broker.keyring import load_access, write_access
+from broker.toml.layout import Statement, statements, value_end
+from broker.toml.reading import key_text
 from broker.trust.access import Access, Trusted
-from broker.trust.layout import Statement, statements, value_end
 from broker.trust.rights import Rights
-from broker.trust.toml import Value, format_entry, format_group, key_text, parse_access, value_text
+from broker.trust.toml import Value, format_entry, format_group, parse_access, value_text
 
 __all__ = ["Rules"]
 

@@ -26,13 +26,13 @@ def _since(text: str) -> Any:
 
 
 def _size(text: str) -> int:
-    from broker.cli.log.amounts import size_of
+    from broker.config.amounts import size_of
 
     return size_of(text)
 
 
 def _seconds(text: str) -> float:
-    from broker.cli.log.amounts import seconds_of
+    from broker.config.amounts import seconds_of
 
     return seconds_of(text)
 

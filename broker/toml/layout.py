@@ -1,6 +1,6 @@
 """Where the statements of a TOML text stand, so that one can be pointed at, or changed with all else left as it is.
 
-Texts are valid TOML already; tables within braces and lists of tables are not looked into.
+Texts are valid TOML already; tables within braces are not looked into.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ __all__ = ["Statement", "statements", "value_end"]
 _PART: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _DOTTED: Final = rf"[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART})*)[ \t]*"
 _HEADER: Final = re.compile(rf"[ \t]*\[{_DOTTED}\]")
+_ITEM: Final = re.compile(rf"[ \t]*\[\[{_DOTTED}\]\]")
 _ASSIGNED: Final = re.compile(rf"{_DOTTED}=[ \t]*")
 # What may go on behind its line; other values cannot.
 _LONG: Final = ("[", "{", '"""', "'''")
@@ -24,11 +25,13 @@ _LONG: Final = ("[", "{", '"""', "'''")
 class Statement(NamedTuple):
     """The header of a table, or a key with its value: ``path`` is its whole path, ``table`` that of the table it is in.
 
+    The number of an item, from 0, stands behind the name of a list of tables, ``[[name]]``.
+
     It takes the lines from ``first`` up to but not with ``last``, counted from 0; a value begins at column ``value``.
     """
 
-    path: tuple[str, ...]
-    table: tuple[str, ...]
+    path: tuple[str | int, ...]
+    table: tuple[str | int, ...]
     first: int
     last: int
     value: int | None
@@ -41,21 +44,37 @@ class Statement(NamedTuple):
 
 def statements(lines: Sequence[str]) -> Iterator[Statement]:
     """Give the statements of a text in turn; the lines are without their ends."""
-    table: tuple[str, ...] = ()
+    table: tuple[str | int, ...] = ()
+    items: dict[tuple[str | int, ...], int] = {}  # of each list of tables, the last one
     at = 0
     while at < len(lines):
         line = lines[at]
-        header = _HEADER.match(line)
+        item = _ITEM.match(line)
+        header = item or _HEADER.match(line)
         assigned = None if header else _ASSIGNED.match(line)
         last = at + 1
         if header:
-            table = _parts(header[1])
+            table = _numbered(_parts(header[1]), items, another=item is not None)
             yield Statement(table, table, at, last, None)
         elif assigned:
             if line.startswith(_LONG, assigned.end()):
                 last = _last_of(lines, at)
             yield Statement(table + _parts(assigned[1]), table, at, last, assigned.end())
         at = last
+
+
+def _numbered(
+    parts: tuple[str, ...], items: dict[tuple[str | int, ...], int], *, another: bool
+) -> tuple[str | int, ...]:
+    """Return the path of a header, with the numbers of the items that it lies in, or which it begins."""
+    path: tuple[str | int, ...] = ()
+    for part in parts:
+        path += (part,)
+        if another and len(path) - sum(type(each) is int for each in path) == len(parts):
+            items[path] = items.get(path, -1) + 1
+        if path in items:
+            path += (items[path],)
+    return path
 
 
 def _last_of(lines: Sequence[str], first: int) -> int:

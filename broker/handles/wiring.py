@@ -1,0 +1,72 @@
+"""What an endpoint that was made from a configuration does by itself: it listens, and keeps dialling its peers."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from broker.config.model import Config, Peer
+from broker.errors import BrokerError, EndpointClosed
+
+if TYPE_CHECKING:
+    from broker.endpoint import Endpoint
+
+__all__ = ["Wiring"]
+
+_log = logging.getLogger("broker")
+# Who has refused us for good is asked again this often: its rules, or ours, may have been changed.
+_REFUSED_S: Final = 30.0
+
+
+class Wiring:
+    """The addresses that an endpoint dials until it is linked with them, however long that takes."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._dialling: dict[str, trio.CancelScope] = {}
+
+    async def begin(self, config: Config, nursery: trio.Nursery) -> None:
+        """Listen on every address of a configuration, and begin to dial every peer; raises what ``listen`` does."""
+        for listened in config.listen:
+            await self._endpoint.listen(listened.address, insecure=config.is_insecure(listened))
+        for peer in config.peer:
+            self.dial(peer, config, nursery)
+
+    def dial(self, peer: Peer, config: Config, nursery: trio.Nursery) -> None:
+        """Begin to dial a peer."""
+        scope = self._dialling[peer.address] = trio.CancelScope()
+        nursery.start_soon(self._dial, peer, config.is_insecure(peer), scope)
+
+    def forget(self, address: str) -> bool:
+        """Dial an address no more; whether it was still being dialled."""
+        scope = self._dialling.pop(address, None)
+        if scope is not None:
+            scope.cancel()
+        return scope is not None
+
+    def end(self) -> None:
+        """Dial nobody any more."""
+        for address in list(self._dialling):
+            self.forget(address)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _dial(self, peer: Peer, insecure: bool, scope: trio.CancelScope) -> None:
+        told = ""
+        with scope:
+            while True:
+                try:
+                    await self._endpoint.peer(peer.address, timeout=math.inf, key=peer.key, insecure=insecure)
+                except EndpointClosed:
+                    return
+                except BrokerError as error:
+                    if str(error) != told:
+                        told = str(error)
+                        _log.warning("%s: %s; it is tried again every %.0f s", self._endpoint.name, told, _REFUSED_S)
+                else:
+                    if self._dialling.get(peer.address) is scope:
+                        del self._dialling[peer.address]  # from now on it is kept up
+                    return
+                await trio.sleep(_REFUSED_S)

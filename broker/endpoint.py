@@ -62,6 +62,11 @@ class Endpoint(EndpointLife):
     all that it says, and talks only to whom ``access`` trusts: an :class:`broker.Access`, or the path of a file of
     rules, by default ``access.toml`` beside the key's.  Both files are read again when they change.
 
+    With ``report_every`` it tells others of itself: its figures so often, in seconds, and its status events, as events
+    on the reserved topics ``$broker/NAME/figures`` and ``$broker/NAME/status``; see :mod:`broker.reports`.
+
+    With ``tracing`` an event that is published in an OpenTelemetry span takes that along: see :mod:`broker.tracing`.
+
     Use it as ``async with Endpoint("name") as endpoint:``, once.
     """
 
@@ -345,8 +350,8 @@ class Endpoint(EndpointLife):
         """Read what happens to peers and messages from now on: enter it with ``async with``, iterate over it.
 
         A reader that falls ``queue_size`` events behind loses the oldest, and is told how many.  All status events go
-        to the logger ``broker``, too, losses as warnings: there stands also what is told while the endpoint closes,
-        such as messages whose receipt is not known, when its readers have been left already.
+        to loggers below ``broker``, too, losses as warnings (see :mod:`broker.log_format`): there stands also what is
+        told while the endpoint closes, such as messages whose receipt is not known, when its readers were left already.
         """
         return StatusReader(self, queue_size)
 
@@ -511,8 +516,8 @@ class Endpoint(EndpointLife):
         default for a name), "now" (without one), a time, or behind a position; with ``replay`` also where it is known.
 
         ``record`` is the class that is expected; a writer refuses a name that is in use for records whose columns
-        clash with it.  ``acknowledge``: see :class:`Collector`.  ``queue_bytes`` is how much may wait here in all, but
-        at least 64 KiB for each writer.  ``checkpoint``: see :meth:`Collector.checkpoint`.
+        clash with it.  ``acknowledge``: see :class:`~broker.Collector`.  ``queue_bytes`` is how much may wait here in
+        all, but at least 64 KiB for each writer.  ``checkpoint``: see :meth:`Collector.checkpoint`.
 
         Raises ValueError for arguments that make no sense, and Malformed for what is not a checkpoint.
         """

@@ -7,7 +7,6 @@ flusher, which sends what was published as soon as the loop comes round.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import sys
@@ -21,10 +20,12 @@ import trio
 
 from broker.errors import EndpointClosed
 from broker.handles.log_driver import LogDriver
+from broker.handles.status_log import log_status
 from broker.handles.status_reader import StatusReader
 from broker.handles.store_driver import StoreDriver
 from broker.handles.subscriber import Subscriber
 from broker.logs.writer import Writer
+from broker.messages import Trace
 from broker.net.interface import NetworkDriver
 from broker.node import Node
 from broker.protocol.actions import (
@@ -40,53 +41,24 @@ from broker.protocol.actions import (
     Tell,
     Wake,
 )
+from broker.protocol.exchange import Published
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Chance, Timing
-from broker.status import (
-    AccessRefused,
-    AccessRules,
-    CollectorRefused,
-    CollectorStalled,
-    LogFailing,
-    MessagesLost,
-    RecordMisfitted,
-    RecordsDropped,
-    RecordsLost,
-    StoreConflict,
-    StoreFailing,
-    StoreForked,
-    WriterReset,
-)
 from broker.trust.access import Access
 from broker.trust.keys import SecretKey
 
 if TYPE_CHECKING:
     from broker.config.model import Config
     from broker.handles.credentials import Credentials
+    from broker.handles.reporting import Reporting
     from broker.handles.wiring import Wiring
     from broker.net.security import Security
 
 __all__ = ["EndpointLife"]
 
-_log = logging.getLogger("broker")
 # How often files of keys and rules are looked at; one that has changed is read at the next look: who is revoked is cut
 # off well within a second.
 LOOK_S: Final = 0.2
-_WARNINGS: Final = (
-    AccessRefused,
-    AccessRules,
-    CollectorRefused,
-    CollectorStalled,
-    LogFailing,
-    MessagesLost,
-    RecordMisfitted,
-    RecordsDropped,
-    RecordsLost,
-    StoreConflict,
-    StoreFailing,
-    StoreForked,
-    WriterReset,
-)
 
 # How long an endpoint that is left by an exception waits for acknowledgements: a round trip of a slow link.
 _HURRY_S: Final = 0.2
@@ -103,6 +75,20 @@ def _credentials_of(
     from broker.handles.credentials import Credentials
 
     return Credentials.of(keys, access)
+
+
+def _trace_now() -> Callable[[], Trace | None]:
+    """Return what tells the present span; raises ExtraMissing where OpenTelemetry is not installed."""
+    from broker.tracing import current
+
+    return current
+
+
+def _reporting(endpoint: EndpointLife, every_s: float) -> Reporting:
+    """Make what reports; who does not report does not wait for some forty event classes to be made."""
+    from broker.handles.reporting import Reporting
+
+    return Reporting(endpoint, every_s)
 
 
 def _zmq_network(endpoint: EndpointLife, nursery: trio.Nursery) -> NetworkDriver:
@@ -123,6 +109,8 @@ class EndpointLife:
         forward: bool = True,
         timing: Timing | None = None,
         linger_s: float = 2.0,
+        report_every: float | None = None,
+        tracing: bool = False,
         network: Callable[[Any, trio.Nursery], NetworkDriver] = _zmq_network,
         chance: Chance | None = None,
     ) -> None:
@@ -137,7 +125,8 @@ class EndpointLife:
         guard = None if self._credentials is None else self._credentials.guard()
         self._node = Node(name, self._chance, timing, forward=forward, born=time_ns(), guard=guard)
         self._exchange = self._node.exchange
-        self._publish = self._exchange.publish
+        self._trace_now = _trace_now() if tracing else None
+        self._publish = self._exchange.publish if self._trace_now is None else self._publish_traced
         self._make_network = network
         self._linger_s = linger_s
         self._state = "new"
@@ -153,6 +142,7 @@ class EndpointLife:
         self._published = trio.lowlevel.ParkingLot()  # where the flusher waits
         self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
         self._turn_due = False  # a publisher has to let others run before it goes on
+        self._reporting = None if report_every is None else _reporting(self, report_every)
         self._lone_at = 0  # from when on an event is a lone one
         self._carrying = False
 
@@ -182,6 +172,8 @@ class EndpointLife:
         self._nursery.start_soon(self._run_timer)
         if self._credentials is not None:
             self._nursery.start_soon(self._run_credentials)
+        if self._reporting is not None:
+            self._nursery.start_soon(self._reporting.run)
         if self._wiring is not None and self._config is not None:
             try:
                 await self._wiring.begin(self._config, self._nursery)
@@ -248,6 +240,10 @@ class EndpointLife:
             for collector in list(self._log_driver.collectors.values()):
                 collector.end()
             self._network.close()
+
+    def _publish_traced(self, topic: str, event: object, time_ns: int) -> Published:
+        assert self._trace_now is not None
+        return self._exchange.publish_traced(topic, event, time_ns, self._trace_now())
 
     def security(self) -> Security | None:
         """Return what connections are secured with; None without keys."""
@@ -334,10 +330,11 @@ class EndpointLife:
             case Hangup(number):
                 self._network.hangup(number)
             case Tell(status):
-                level = logging.WARNING if isinstance(status, _WARNINGS) else logging.DEBUG
-                _log.log(level, "%s: %s", self.name, status)
+                log_status(self.name, status)
                 for reader in self._status_readers:
                     reader.put(status)
+                if self._reporting is not None and self._state == "open":
+                    self._reporting.tell(status)
 
     def _set_timer(self, changed: bool) -> None:
         self._wake_at(self._node.next_deadline() if changed else self._node.next_acknowledgement())

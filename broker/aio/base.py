@@ -14,11 +14,11 @@ from functools import partial
 from itertools import islice
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from broker.errors import EndpointClosed, StoreClosed
 from broker.journaling import Position
-from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs, would_block
+from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs
 
 if TYPE_CHECKING:
     from broker.stores.changes import Change
@@ -69,8 +69,10 @@ class _Waiter:
         """Wait, as long as we are not cancelled."""
         await self._future
 
-    async def wait_on(self) -> None:
+    async def wait_on(self, error: BaseException) -> None:
         """Wait for the end, after we were cancelled, however often we are cancelled again."""
+        if isinstance(error, GeneratorExit):
+            return  # as in Handle._leave
         while not self._over:
             self._future = self._loop.create_future()
             with suppress(asyncio.CancelledError):
@@ -88,6 +90,9 @@ class Handle:
     def __repr__(self) -> str:
         return f"<aio {type(self).__name__} of {self._core!r}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled or copied: another process opens an endpoint of its own")
+
     def _portal(self) -> Portal:
         portal = self._endpoint._opened
         if portal is None:
@@ -95,18 +100,26 @@ class Handle:
             raise EndpointClosed(f"endpoint {name!r} is not open: use it inside its 'async with' block")
         return portal
 
+    def _ready(self) -> Portal:
+        """Return the portal, which does first what was published before."""
+        portal, outbox = self._portal(), self._endpoint._outbox
+        portal.check()
+        if outbox.waiting:
+            portal.soon(outbox.catch_up)
+        return portal
+
     async def _call(
         self, function: Callable[..., Any], /, *args: Any, _timeout: float | None = None, **options: Any
     ) -> Any:
         """Have something awaited.  Cancelled, it is cancelled there, and waited for all the same."""
-        waiter, portal = _Waiter(), self._portal()
+        waiter, portal = _Waiter(), self._ready()
         job = Job(partial(function, *args, **options), waiter.wake, timeout=_timeout)
-        portal.submit(job)
         try:
+            portal.submit(job)
             await waiter.wait()
-        except BaseException:
-            portal.cancel(job)
-            await waiter.wait_on()
+        except BaseException as error:
+            if portal.cancel(job):
+                await waiter.wait_on(error)
             raise
         return job.result()
 
@@ -116,7 +129,7 @@ class Handle:
         done.acquire()
         job = Job(partial(function, *args, **options), done.release)
         job.is_sync = True
-        self._portal().submit(job)
+        self._ready().submit(job)
         done.acquire()
         return job.result()
 
@@ -138,36 +151,43 @@ class Handle:
         await self._leave(kind, value, traceback)
 
     async def _hold(self, manager: Any) -> None:
-        portal, waiter = self._portal(), _Waiter()
+        portal, waiter = self._ready(), _Waiter()
         holder, entering = Holder(manager), Job(_nothing, waiter.wake)
-        portal.enter(holder, entering)
         try:
+            portal.enter(holder, entering)
             await waiter.wait()
-        except BaseException:
-            portal.cancel(entering)
-            await waiter.wait_on()
+            entering.result()
+            self._holder = holder
+        except BaseException as error:
+            if portal.cancel(entering):
+                await waiter.wait_on(error)
             if holder.entered:  # at just that moment
                 self._holder = holder
                 await self._leave(*sys.exc_info())
             raise
-        entering.result()
-        self._holder = holder
 
     async def _leave(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         holder, self._holder = self._holder, None
         portal = self._endpoint._opened
-        if holder is None or portal is None or portal.forked:
+        if holder is None or portal is None or portal.gone:
             return  # not entered, or its endpoint was left before it
+        info = (kind, value, traceback)
+        if kind is GeneratorExit:  # the event loop is gone, and we were garbage: nothing can be awaited any more
+            portal.leave(holder, Job(_nothing, _nothing), info)
+            return
         waiter = _Waiter()
         leaving = Job(_nothing, waiter.wake)
-        portal.leave(holder, leaving, (kind, value, traceback))
+        portal.check()
         try:
+            portal.leave(holder, leaving, info)
             await waiter.wait()
-        except BaseException:
-            portal.cancel(leaving)
-            await waiter.wait_on()
+        except EndpointClosed:
+            return  # at just that moment
+        except BaseException as error:
+            if portal.cancel(leaving):
+                await waiter.wait_on(error)
             raise
         leaving.result()
 
@@ -200,7 +220,10 @@ class BaseEndpoint(Handle):
             self._outbox.open(portal)
             await self._hold(self._outbox)
         except BaseException:
-            portal.release()
+            try:
+                await self._leave(*sys.exc_info())  # interrupted when it had just been entered
+            finally:
+                portal.release()
             raise
         return self
 
@@ -243,6 +266,13 @@ class BaseEndpoint(Handle):
         entry = outbox.encode(topic, event)
         if outbox.blocked or not outbox.put(entry):
             raise BlockingIOError(f"a reader of {topic!r} is slow: this would have to wait")
+
+    async def unpeer(self, address: str) -> None:
+        """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish.
+
+        What was published before is sent first.  See :meth:`broker.Endpoint.unpeer`.
+        """
+        await self._call(self._outbox.unpeer, address)
 
 
 class BaseSubscriber(Handle):
@@ -288,8 +318,10 @@ class BaseSubscriber(Handle):
         """Return the next message, or raise BlockingIOError when there is none."""
         for message in self._core._current:
             return message
-        with would_block():
-            return self._ask(self._core.receive_nowait)
+        while self._ask(self._core.fill):  # it takes none: interrupted, we would lose it
+            for message in self._core._current:
+                return message
+        raise BlockingIOError("there is nothing now: this would have to wait")
 
     async def receive_batch(self) -> list[Any]:
         """Return the next messages, which have arrived together, waiting for them."""

@@ -47,11 +47,12 @@ def test_it_has_every_key_of_every_table() -> None:
 
 def test_what_it_says_in_comments_can_be_said() -> None:
     # Keys go without insecure, a master is never stale, a list and tables of one name are one too many.
-    text = with_comments(without=r"insecure = true|stale_after|listen = |peer = ")
+    text = with_comments(without=r"insecure = true|stale_after|listen = \[|peer = ")
     config = parse_config(text)
     assert (config.listen[0].address, config.peer[0].key) == ("tcp://192.0.2.1:9999", "manager")
+    assert (config.metrics.listen, config.endpoint.report_every) == ("127.0.0.1:9464", 10)
     assert (config.stores["hosts"].limit_bytes, config.collect[0].keep) == (1 << 30, 168)
-    without_keys = with_comments(without=r"key = |keys|access|limit_bytes|listen = |peer = ").replace("master", "clone")
-    assert parse_config(without_keys).stores["hosts"].stale_after == 30
+    without_keys = with_comments(without=r"key = |keys|access|limit_bytes|listen = \[|peer = ")
+    assert parse_config(without_keys.replace("master", "clone")).stores["hosts"].stale_after == 30
     with pytest.raises(ConfigError):
-        parse_config(with_comments(without="listen = |peer = "))
+        parse_config(with_comments(without=r"listen = \[|peer = "))

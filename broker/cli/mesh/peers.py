@@ -77,7 +77,7 @@ def _table(
     title = f"{printable(asked.name)} ({printable(address)}), a {kind}: {counted(len(links), 'link')} besides ours"
     if not links:
         return title + "\n"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("peer", no_wrap=True)
     for heading in ("kind", "subscriptions", "link"):
         table.add_column(heading, no_wrap=True, justify="left" if heading == "kind" else "right")
@@ -85,4 +85,4 @@ def _table(
         values = values_of_endpoint(far)
         cells = [Text(*values["kind"]), Text(*values["subscriptions"]), Text(*link_words(link))]
         table.add_row(Text(printable(far.name), style="cyan"), *cells)
-    return drawn(table)
+    return title + drawn(table)

@@ -116,7 +116,7 @@ class Endpoint(EndpointLife):
         if isinstance(access, Access):
             options["access"] = access
         endpoint = cls(**options)
-        endpoint._wiring = Wiring(endpoint, config)
+        endpoint._wiring, endpoint._config = Wiring(endpoint), config
         return endpoint
 
     # -- peers -------------------------------------------------------------------------------------------------------
@@ -514,8 +514,8 @@ class Endpoint(EndpointLife):
         default for a name), "now" (without one), a time, or behind a position; with ``replay`` also where it is known.
 
         ``record`` is the class that is expected; a writer refuses a name that is in use for records whose columns
-        clash with it.  ``acknowledge``: see :class:`Collector`.  ``queue_bytes`` is how much may wait here in all, but
-        at least 64 KiB for each writer.  ``checkpoint``: see :meth:`Collector.checkpoint`.
+        clash with it.  ``acknowledge``: see :class:`~broker.Collector`.  ``queue_bytes`` is how much may wait here in
+        all, but at least 64 KiB for each writer.  ``checkpoint``: see :meth:`Collector.checkpoint`.
 
         Raises ValueError for arguments that make no sense, and Malformed for what is not a checkpoint.
         """

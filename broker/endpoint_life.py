@@ -61,6 +61,7 @@ from broker.trust.access import Access
 from broker.trust.keys import SecretKey
 
 if TYPE_CHECKING:
+    from broker.config.model import Config
     from broker.handles.credentials import Credentials
     from broker.handles.reporting import Reporting
     from broker.handles.wiring import Wiring
@@ -153,7 +154,8 @@ class EndpointLife:
         self._tentative: dict[str, int] = {}  # wishes not fulfilled yet: how many calls of peer() wait for them
         self._readers: dict[Subscription, Subscriber] = {}
         self._status_readers: set[StatusReader] = set()
-        self._wiring: Wiring | None = None  # of one that was made from a configuration
+        self._wiring: Wiring | None = None  # of one that was made from a configuration, and the configuration
+        self._config: Config | None = None
         self._listening: list[str] = []
         self._store_driver = StoreDriver(self)
         self._log_driver = LogDriver(self)
@@ -192,9 +194,9 @@ class EndpointLife:
             self._nursery.start_soon(self._run_credentials)
         if self._reporting is not None:
             self._nursery.start_soon(self._reporting.run)
-        if self._wiring is not None:
+        if self._wiring is not None and self._config is not None:
             try:
-                await self._wiring.begin(self._nursery)
+                await self._wiring.begin(self._config, self._nursery)
             except BaseException:
                 await self.__aexit__(*sys.exc_info())
                 raise

@@ -6,6 +6,8 @@ see::
     <!-- within: hosts -->      a part of a program, run in the context of that name (CONTEXTS), after those before it
     <!-- pytest -->             a file of tests
     <!-- access -->             (toml) access rules
+    <!-- config -->             (toml) a configuration
+    <!-- file: NAME -->         a file that the programs of the page find in their directory
     <!-- not run: REASON -->    what cannot run here: it is only compiled
 
 A ``python`` fence without one is a whole program.  A ``text`` fence right behind a program or a part is what it prints.
@@ -216,6 +218,9 @@ def _run_pytest(snippet: Snippet, directory: Path) -> str:
 def check_python(page: str, directory: Path) -> int:
     """Run all Python of a page, in a directory, and compare what it prints with what it says; returns how many ran."""
     ran = 0
+    for snippet in snippets(page):
+        if snippet.mark == "file":
+            (directory / snippet.what).write_text(snippet.text)
     with contextlib.chdir(directory):
         for (mark, what), group in groupby(_in_order(page), key=lambda snippet: (snippet.mark, snippet.what)):
             found = list(group)

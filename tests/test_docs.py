@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from snippets import ROOT, broker_lines, check_python, snippets, understood
 
 from broker.cli.app import app
+from broker.config.parsing import parse_config
 from broker.trust.keys import SecretKey
 from broker.trust.toml import parse_access
 
@@ -39,6 +41,19 @@ def test_access_rules_make_sense() -> None:
         assert access.trusted, snippet.where
 
 
+def test_configurations_make_sense() -> None:
+    configurations = [snippet for page in PAGES for snippet in snippets(page, "toml") if snippet.mark == "config"]
+    assert configurations
+    for snippet in configurations:
+        config = parse_config(snippet.text, snippet.where, directory="/", environ={})
+        assert config.listen, snippet.where
+
+
+def test_toml_is_read_by_something() -> None:
+    marks = {(snippet.where, snippet.mark) for page in PAGES for snippet in snippets(page, "toml")}
+    assert {mark for _, mark in marks} == {"access", "config", "file"}
+
+
 def test_make_targets_that_are_named_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     known = set(re.findall(r"^([a-z][a-z-]*(?: [a-z-]+)*):(?!=)", makefile, re.MULTILINE))
@@ -65,3 +80,12 @@ def test_files_that_are_named_exist() -> None:
         )
         missing += [(page, name) for name in named if not (ROOT / name).exists()]
     assert missing == []
+
+
+def test_the_architecture_page_has_every_module_in_its_layer() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    modules = set(re.findall(r"\w+", " ".join(contracts[0]["layers"]))) - {"__main__"}
+    table = re.findall(r"^\| \w+ \|.*$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    named = re.findall(r"`(\w+)`", " ".join(line.rpartition("|")[0].rpartition("|")[0] for line in table))
+    assert modules - set(named) == set()
+    assert set(named) - modules <= {"broker"}

@@ -96,56 +96,56 @@ class Batch(BaseBatch):
         self._core.expect(key, value)
 
     def put(self, key: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.put`.
+        """Set an entry, as :meth:`Store.put` does.
 
         See :meth:`broker.Batch.put`.
         """
         self._core.put(key, value, expires_in=expires_in)
 
     def put_unique(self, key: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.put_unique`.
+        """Set an entry that there is not: else the batch raises KeyExists.  See :meth:`Store.put_unique`.
 
         See :meth:`broker.Batch.put_unique`.
         """
         self._core.put_unique(key, value, expires_in=expires_in)
 
     def compare_and_swap(self, key: object, expected: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.compare_and_swap`.
+        """Set an entry that has the value ``expected``: else the batch raises ValueDiffers.
 
         See :meth:`broker.Batch.compare_and_swap`.
         """
         self._core.compare_and_swap(key, expected, value, expires_in=expires_in)
 
     def erase(self, key: object, *, missing_ok: bool = False) -> None:
-        """See :meth:`Store.erase`.
+        """Remove an entry, as :meth:`Store.erase` does.
 
         See :meth:`broker.Batch.erase`.
         """
         self._core.erase(key, missing_ok=missing_ok)
 
     def clear(self) -> None:
-        """See :meth:`Store.clear`.
+        """Remove all entries there are before the batch, or that it has made so far.
 
         See :meth:`broker.Batch.clear`.
         """
         self._core.clear()
 
     def increment(self, key: object, amount: Any = 1, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.increment`.
+        """Add to a number; the new value is in ``results``.  See :meth:`Store.increment`.
 
         See :meth:`broker.Batch.increment`.
         """
         self._core.increment(key, amount, expires_in=expires_in)
 
     def decrement(self, key: object, amount: Any = 1, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.decrement`.
+        """Take away from a number; the new value is in ``results``.  See :meth:`Store.decrement`.
 
         See :meth:`broker.Batch.decrement`.
         """
         self._core.decrement(key, amount, expires_in=expires_in)
 
     def append(self, key: object, tail: str | bytes, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.append`.
+        """Append to a str, or to bytes; what it has become is in ``results``.  See :meth:`Store.append`.
 
         See :meth:`broker.Batch.append`.
         """
@@ -154,35 +154,35 @@ class Batch(BaseBatch):
     def insert_into(
         self, key: object, element: object, value: object = asking.ABSENT, *, expires_in: Lifetime = None
     ) -> None:
-        """See :meth:`Store.insert_into`.
+        """Insert a member into a set, or an item into a dict, as :meth:`Store.insert_into` does.
 
         See :meth:`broker.Batch.insert_into`.
         """
         self._core.insert_into(key, element, value, expires_in=expires_in)
 
     def remove_from(self, key: object, element: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.remove_from`.
+        """Remove a member from a set, or a key from a dict, as :meth:`Store.remove_from` does.
 
         See :meth:`broker.Batch.remove_from`.
         """
         self._core.remove_from(key, element, expires_in=expires_in)
 
     def push(self, key: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.push`.
+        """Append an element to a list, as :meth:`Store.push` does.
 
         See :meth:`broker.Batch.push`.
         """
         self._core.push(key, value, expires_in=expires_in)
 
     def pop(self, key: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.pop`.
+        """Take the last element from a list; it is in ``results``.  See :meth:`Store.pop`.
 
         See :meth:`broker.Batch.pop`.
         """
         self._core.pop(key, expires_in=expires_in)
 
     def touch(self, key: object, *, expires_in: Lifetime) -> None:
-        """See :meth:`Store.touch`.
+        """Let an entry live so many seconds from now on, as :meth:`Store.touch` does.
 
         See :meth:`broker.Batch.touch`.
         """

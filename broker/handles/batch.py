@@ -75,55 +75,58 @@ class Batch:
     # -- changes -----------------------------------------------------------------------------------------------------
 
     def put(self, key: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.put`."""
+        """Set an entry, as :meth:`Store.put` does."""
         self._add(asking.put(key, value, expires_in))
 
     def put_unique(self, key: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.put_unique`."""
+        """Set an entry that there is not: else the batch raises KeyExists.  See :meth:`Store.put_unique`."""
         self._add(asking.add(key, value, expires_in))
 
     def compare_and_swap(self, key: object, expected: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.compare_and_swap`."""
+        """Set an entry that has the value ``expected``: else the batch raises ValueDiffers.
+
+        See :meth:`Store.compare_and_swap`.
+        """
         self._add(asking.compare(key, expected, value, expires_in))
 
     def erase(self, key: object, *, missing_ok: bool = False) -> None:
-        """See :meth:`Store.erase`."""
+        """Remove an entry, as :meth:`Store.erase` does."""
         self._add(asking.erasure(key, missing_ok=missing_ok))
 
     def clear(self) -> None:
-        """See :meth:`Store.clear`."""
+        """Remove all entries there are before the batch, or that it has made so far."""
         self._add(Truncate())
 
     def increment(self, key: object, amount: Any = 1, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.increment`."""
+        """Add to a number; the new value is in ``results``.  See :meth:`Store.increment`."""
         self._add(asking.increment(key, amount, expires_in))
 
     def decrement(self, key: object, amount: Any = 1, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.decrement`."""
+        """Take away from a number; the new value is in ``results``.  See :meth:`Store.decrement`."""
         self._add(asking.increment(key, amount, expires_in, negative=True))
 
     def append(self, key: object, tail: str | bytes, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.append`."""
+        """Append to a str, or to bytes; what it has become is in ``results``.  See :meth:`Store.append`."""
         self._add(asking.append(key, tail, expires_in))
 
     def insert_into(
         self, key: object, element: object, value: object = asking.ABSENT, *, expires_in: Lifetime = None
     ) -> None:
-        """See :meth:`Store.insert_into`."""
+        """Insert a member into a set, or an item into a dict, as :meth:`Store.insert_into` does."""
         self._add(asking.insert(key, element, value, expires_in))
 
     def remove_from(self, key: object, element: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.remove_from`."""
+        """Remove a member from a set, or a key from a dict, as :meth:`Store.remove_from` does."""
         self._add(asking.remove(key, element, expires_in))
 
     def push(self, key: object, value: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.push`."""
+        """Append an element to a list, as :meth:`Store.push` does."""
         self._add(asking.push(key, value, expires_in))
 
     def pop(self, key: object, *, expires_in: Lifetime = None) -> None:
-        """See :meth:`Store.pop`."""
+        """Take the last element from a list; it is in ``results``.  See :meth:`Store.pop`."""
         self._add(asking.pop(key, expires_in))
 
     def touch(self, key: object, *, expires_in: Lifetime) -> None:
-        """See :meth:`Store.touch`."""
+        """Let an entry live so many seconds from now on, as :meth:`Store.touch` does."""
         self._add(asking.touch(key, expires_in))

@@ -168,6 +168,7 @@ class StoreProxy(StoreWriting):
         return machine.entries if isinstance(machine, BareClone) else None
 
     def _nothing_here(self, *_arguments: object, **_options: object) -> NoReturn:
+        """Raise StoreError: there is nothing of the contents here to be looked at."""
         raise StoreError(self.name, "a proxy has none of the contents: fetch() a value, or make a clone")
 
     __getitem__ = __contains__ = __len__ = __iter__ = _nothing_here

@@ -47,6 +47,7 @@ class Replicated(Struct, frozen=True):
 
 
 Level = Literal["applied", "durable"] | Replicated
+"""How safe a write is when it returns: the master has decided it, has it on disk, or so many clones have it, too."""
 
 
 class Outcome(NamedTuple):

@@ -17,7 +17,7 @@ from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Output, note, printable
 from broker.sinks import LogFiles, archive
 
-__all__ = ["LogCollect"]
+__all__ = ["LogCollect", "archive_until_cancelled"]
 
 # How long the end waits for writers' word that they have written down what is in the files, and for a reader.
 _LINGER_S = 2.0
@@ -62,10 +62,8 @@ class LogCollect:
                     try:
                         with progress("records") as advance:
                             nursery.start_soon(_show, files, advance)
-                            await archive(records, files)
+                            await archive_until_cancelled(records, files)
                     finally:
-                        with trio.move_on_after(_LINGER_S, shield=True):
-                            await records.confirmed()
                         lag = records.lag()
         finally:
             with trio.CancelScope(shield=True):
@@ -112,6 +110,15 @@ class LogCollect:
                 await output.write("".join(lag_text(writer) for writer in lag))
             else:
                 await output.write(dumps({"summary": form}) + "\n")
+
+
+async def archive_until_cancelled(records: broker.Collector, files: LogFiles) -> None:
+    """Write records into files; at the end wait a moment for their writers' word that they have noted it."""
+    try:
+        await archive(records, files)
+    finally:
+        with trio.move_on_after(_LINGER_S, shield=True):
+            await records.confirmed()
 
 
 async def _show(files: LogFiles, advance: Callable[[float], None]) -> None:

@@ -52,8 +52,8 @@ def test_every_command_takes_json(name: str) -> None:
 
 def test_an_option_means_the_same_wherever_it_is() -> None:
     meanings: dict[str, set[tuple[str | None, bool]]] = {}
-    # A name is an endpoint's, a key's or a collector's; an entry expires in seconds, a key at a time; where a watch goes
-    # on is a position, where a collector begins may be a time, too.
+    # A name is an endpoint's, a key's or a collector's; an entry expires in seconds, a key at a time; where a watch
+    # goes on is a position, where a collector begins may be a time, too.
     by_command = {"--name", "--store", "--log", "--wait", "--topic", "--expires", "--since"}
     for command in COMMANDS.values():
         for name, option in options(command).items():

@@ -22,7 +22,7 @@ from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps
 from broker.cli.progress import progress
 from broker.cli.standard import Output, printable
-from broker.cli.store.tables import fields_table
+from broker.cli.tables import fields_table
 
 __all__ = ["Bench"]
 

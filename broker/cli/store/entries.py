@@ -17,7 +17,8 @@ from broker.cli.jsonform import dumps, to_json
 from broker.cli.running import InputError
 from broker.cli.standard import Output, printable
 from broker.cli.store.form import entry_line, shown, typed
-from broker.cli.store.tables import entries_table, fields_table, stores_table
+from broker.cli.store.tables import entries_table, stores_table
+from broker.cli.tables import fields_table
 
 __all__ = ["Erase", "Get", "Info", "List", "Put", "Reach", "write_entries", "unlink"]
 
@@ -218,6 +219,8 @@ class Info:
             "position": str(info.position),
             "followers": [msgspec.structs.asdict(follower) for follower in info.followers],
         }
-        drawn = output.is_terminal and not self.as_json
-        await output.write(fields_table(form) if drawn else dumps(form) + "\n")
+        if output.is_terminal and not self.as_json:
+            await output.write(fields_table(form | {"staleness": f"{info.staleness:.3f} s"}))
+        else:
+            await output.write(dumps(form) + "\n")
         return 0

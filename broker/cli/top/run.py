@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 import trio
-from rich.console import Console
 from rich.live import Live
 
 import broker
@@ -17,6 +15,7 @@ from broker import reports
 from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps
 from broker.cli.standard import Output
+from broker.cli.tables import drawn, terminal
 from broker.cli.top.board import Board
 from broker.cli.top.draw import drawing
 from broker.cli.top.rows import Snapshot, form_of
@@ -59,7 +58,7 @@ class Top:
                     if self.once:
                         await self._until_known(endpoint)
                         await self._show(endpoint, output)
-                    elif output.is_terminal and Console(file=sys.stdout).is_terminal:
+                    elif output.is_terminal and terminal().is_terminal:
                         await self._live(endpoint, output)
                     else:
                         await self._print(endpoint, output)
@@ -92,10 +91,7 @@ class Top:
         if not output.is_terminal:
             await output.write(dumps(form_of(snapshot, _now())) + "\n")
             return
-        console = Console(file=sys.stdout, highlight=False)
-        with console.capture() as capture:
-            console.print(drawing(snapshot, console.width, None))
-        await output.write(capture.get())
+        await output.write(drawn(drawing(snapshot, terminal().width, None)))
 
     async def _print(self, endpoint: broker.Endpoint, output: Output) -> None:
         shown = 0
@@ -107,7 +103,7 @@ class Top:
 
     async def _live(self, endpoint: broker.Endpoint, output: Output) -> None:
         """Draw on the terminal's other screen; the last picture stays on the first one."""
-        console = Console(file=sys.stdout, highlight=False)
+        console = terminal()
         shown = 0
         with Live(console=console, auto_refresh=False, screen=True) as live:
             live.update(drawing(self._snapshot(endpoint), console.width, console.height), refresh=True)

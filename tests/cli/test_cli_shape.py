@@ -186,13 +186,16 @@ async def test_the_script_for_bash_makes_it_complete() -> None:
     assert (code, output, errors) == (0, "verify", "")
 
 
-async def test_progress_is_shown_in_a_terminal_alone() -> None:
+async def test_progress_is_shown_in_a_terminal_alone_and_of_what_takes_long() -> None:
     program = (
         "from broker.cli.progress import progress\n"
-        "with progress('counting', 3) as advance:\n"
+        "with progress('flickering', 3) as advance: advance(1)\n"
+        "with progress('counting', 3, after_s=0) as advance:\n"
         "    for done in (1, 2, 3): advance(done)\n"
         "print('done')"
     )
     assert await finished("-c", program) == (0, "done", "")
     async with in_terminal("-c", program) as shown:
-        assert "counting" in "".join(await shown.out.rest())
+        seen = "".join(await shown.out.rest())
+        assert "counting" in seen
+        assert "flickering" not in seen

@@ -14,6 +14,7 @@ import trio
 import broker
 from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps, to_json
+from broker.cli.progress import progress
 from broker.cli.running import InputError
 from broker.cli.standard import Output, printable
 from broker.cli.store.form import entry_line, shown, typed
@@ -63,14 +64,15 @@ class Reach:
         except ValueError as error:
             raise InputError(str(error)) from None
         async with clone:
-            while clone.staleness == math.inf:
-                if clone.master is None:
-                    raise self._no_master(endpoint, store)
-                problem = clone.info().problem
-                if problem:
-                    raise broker.StoreError(store, f"{clone.master} does not let us follow it: {problem}")
-                with trio.move_on_after(self.timeout_s):
-                    await clone.synced()
+            with progress(f"copying {store!r}", counts=False):
+                while clone.staleness == math.inf:
+                    if clone.master is None:
+                        raise self._no_master(endpoint, store)
+                    problem = clone.info().problem
+                    if problem:
+                        raise broker.StoreError(store, f"{clone.master} does not let us follow it: {problem}")
+                    with trio.move_on_after(self.timeout_s):
+                        await clone.synced()
             yield clone
 
     def _no_master(self, endpoint: broker.Endpoint, store: str) -> broker.BrokerError:

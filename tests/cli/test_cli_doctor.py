@@ -75,7 +75,7 @@ async def hub(**options: Any) -> AsyncIterator[tuple[broker.Endpoint, str]]:
 async def test_a_peering_that_comes_up_is_looked_at_to_the_mesh_behind_it() -> None:
     async with hub() as (endpoint, address), broker.Endpoint("web") as web, endpoint.subscribe("host/"):
         await web.peer(address)
-        code, findings, verdict = await examined(address, name="doctor")
+        code, findings, verdict = await examined(address, name="doctor", timeout_s=1.0)
         assert (code, verdict["warnings"]) == (0, [])
         states = {step: finding["state"] for step, finding in findings.items()}
         skipped = {"key", "name", "rights", "clock"}

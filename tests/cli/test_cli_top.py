@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,9 @@ from broker.figures import (
     StoreFigures,
     SubscriptionFigures,
 )
+from broker.keyring import write_access, write_key
+from broker.trust.access import Access, Trusted
+from broker.trust.keys import SecretKey
 
 MESH = made("me-hub", "hub-web", "hub-old")
 
@@ -155,6 +159,28 @@ def test_when_nobody_reports_it_says_how_to() -> None:
     assert any("no reports" in line for line in picture)
     assert picture[-1] == "nobody reports: endpoints do with Endpoint(report_every=1)"
     assert form_of(Board().snapshot(MESH, 1.0), "now")["endpoints"][0]["reports"] is False
+
+
+def test_rules_that_keep_reports_from_us_are_told() -> None:
+    board = Board()
+    board.refused_by.add("hub")
+    told = "the access rules of hub do not let us subscribe to '$broker/'"
+    assert drawn(board, 80, 24)[-1] == told
+    assert form_of(board.snapshot(MESH, 1.0), "now")["refused_by"] == ("hub",)
+
+
+async def test_rules_at_the_other_end_that_keep_reports_from_us_are_noticed(tmp_path: Path) -> None:
+    hub_key, our_key = SecretKey(bytes([1]) * 32), SecretKey(bytes([2]) * 32)
+    known = Access(trusted={"us": Trusted(keys=(our_key.public,))})
+    write_key(tmp_path / "us.key", "us", our_key)
+    write_access(tmp_path / "access.toml", f'[keys.hub]\nkey = "{hub_key.public}"\n')
+    async with broker.Endpoint("hub", keys=hub_key, access=known, report_every=0.1) as hub:
+        address = await hub.listen("tcp://127.0.0.1:0")
+        output = Kept()
+        identity = Identity(keys=str(tmp_path / "us.key"), peer_key="hub")
+        assert await Top([address], identity, False, 0.2, 1, 5.0)(output) == 0
+        assert output.forms[0]["refused_by"] == ["hub"]
+        assert [row["reports"] for row in output.forms[0]["endpoints"]] == [False]
 
 
 @broker.event(name="cli top load")

@@ -83,6 +83,7 @@ class Board:
     def __init__(self) -> None:
         self._reports: dict[str, _Reports] = {}
         self._events: deque[tuple[str, str, str]] = deque(maxlen=_EVENTS_KEPT)
+        self.refused_by: set[str] = set()  # endpoints whose rules do not let us have reports
 
     def take(self, origin: str, value: Struct, time_ns: int, now_s: float) -> None:
         """Take a part of a report, or a status event, of an endpoint."""
@@ -117,6 +118,7 @@ class Board:
             stores=_worst_first(row for name in self._reports for row in self._stores(name)),
             streams=_worst_first(row for name in self._reports for row in self._streams(name)),
             events=tuple(self._events),
+            refused_by=tuple(sorted(self.refused_by)),
         )
 
     def _endpoint(self, name: str, member: MeshEndpoint | None, rtt_s: float | None, now_s: float) -> EndpointRow:

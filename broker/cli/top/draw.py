@@ -17,6 +17,7 @@ from broker.cli.mesh.cells import duration
 from broker.cli.running import counted
 from broker.cli.standard import printable
 from broker.cli.top.rows import EndpointRow, LinkRow, Snapshot, StoreRow, StreamRow
+from broker.topics import RESERVED
 
 __all__ = ["drawing"]
 
@@ -30,6 +31,8 @@ _LAGGING: Final = 1000
 _ROWS_MIN: Final = 2
 # Of each section: its heading, its columns' names, and the empty line before it.
 _ROWS_AROUND: Final = 3
+# The first line, and a remark with an empty line before it.
+_ROWS_OF_FRAME: Final = 3
 _CELLS_FOR_ALL: Final = 100
 _CELLS_KEPT: Final = 16
 
@@ -48,7 +51,11 @@ def drawing(snapshot: Snapshot, columns: int, lines: int | None) -> RenderableTy
     parts: list[RenderableType] = [_title(snapshot)]
     for (name, rows, cells, headings), limit in zip(sections, limits, strict=True):
         parts += [Text(), _section(name, rows[:limit], len(rows), cells, _fitting(headings, columns))]
-    if not any(endpoint.reports for endpoint in snapshot.endpoints):
+    if snapshot.refused_by:
+        whose = ", ".join(map(printable, snapshot.refused_by))
+        text = f"the access rules of {whose} do not let us subscribe to '{RESERVED}'"
+        parts += [Text(), Text(text, style=_BAD)]
+    elif not any(endpoint.reports for endpoint in snapshot.endpoints):
         parts += [Text(), Text("nobody reports: endpoints do with Endpoint(report_every=1)", style="italic")]
     return Group(*parts)
 
@@ -58,7 +65,7 @@ def _limits(rows: list[int], lines: int | None) -> list[int]:
     if lines is None:
         return rows
     rows = list(rows)
-    room = lines - 1 - _ROWS_AROUND * len(rows)
+    room = lines - _ROWS_OF_FRAME - _ROWS_AROUND * len(rows)
     while rows and sum(rows) > room and max(rows) > _ROWS_MIN:
         rows[max(range(len(rows)), key=lambda at: (rows[at], at))] -= 1
     return rows

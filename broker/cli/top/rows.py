@@ -111,13 +111,18 @@ class StreamRow(Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """All of it at one moment; ``events`` are status events, the latest first, as time, endpoint and sentence."""
+    """All of it at one moment.
+
+    ``events`` are status events, the latest first, as time, endpoint and sentence; ``refused_by`` are endpoints whose
+    access rules do not let us have reports.
+    """
 
     endpoints: tuple[EndpointRow, ...]
     links: tuple[LinkRow, ...]
     stores: tuple[StoreRow, ...]
     streams: tuple[StreamRow, ...]
     events: tuple[tuple[str, str, str], ...]
+    refused_by: tuple[str, ...] = ()
 
 
 def form_of(snapshot: Snapshot, time: str) -> dict[str, Any]:

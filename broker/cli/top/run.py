@@ -14,7 +14,7 @@ import broker
 from broker import reports
 from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps
-from broker.cli.standard import Output
+from broker.cli.standard import Output, silence_library
 from broker.cli.tables import drawn, terminal
 from broker.cli.top.board import Board
 from broker.cli.top.draw import drawing
@@ -48,13 +48,15 @@ class Top:
 
     async def __call__(self, output: Output) -> int:
         """Show what is reported until stopped, or once."""
-        async with self.identity.endpoint(linger_s=0, forward=False) as endpoint:
+        silence_library()
+        async with self.identity.endpoint(linger_s=0, forward=False) as endpoint, endpoint.status() as changes:
             # Who looks is not to slow down who is looked at.
             options = {"queue_messages": _QUEUE_MESSAGES}
             async with endpoint.subscribe(RESERVED, overflow="drop_oldest", **options) as messages:
                 await self.identity.peer_all(endpoint, self.addresses, self.timeout_s)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._read, messages)
+                    nursery.start_soon(self._follow, changes)
                     if self.once:
                         await self._until_known(endpoint)
                         await self._show(endpoint, output)
@@ -75,6 +77,11 @@ class Top:
                 self._board.take_status(message.origin, value, message.time.isoformat(timespec="milliseconds"))
             else:
                 self._board.take(message.origin, value, message.time_ns, trio.current_time())
+
+    async def _follow(self, changes: broker.StatusReader) -> None:
+        async for change in changes:
+            if isinstance(change, broker.AccessRefused) and change.what.startswith(RESERVED):
+                self._board.refused_by.add(change.refused_by)
 
     def _snapshot(self, endpoint: broker.Endpoint) -> Snapshot:
         return self._board.snapshot(endpoint.mesh(), trio.current_time())

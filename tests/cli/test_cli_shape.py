@@ -50,6 +50,15 @@ def test_every_command_takes_json(name: str) -> None:
     assert "--json" in options(COMMANDS[name])
 
 
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_s_own_options_come_first_in_its_help(name: str) -> None:
+    shared = ["--connect", "--listen", "--endpoint", "--keys", "--access", "--peer-key", "--insecure", "--timeout"]
+    order = [param.opts[0] for param in COMMANDS[name].params if isinstance(param, click.Option)]
+    assert [each for each in order if each in shared] == [each for each in shared if each in order]
+    if "--timeout" in order:
+        assert set(order[: len(order) - len(set(order) & {*shared, "--json"})]).isdisjoint(shared)
+
+
 def test_an_option_means_the_same_wherever_it_is() -> None:
     meanings: dict[str, set[tuple[str | None, bool]]] = {}
     # A name is an endpoint's, a key's or a collector's; an entry expires in seconds, a key at a time; where a watch

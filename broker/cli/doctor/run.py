@@ -60,7 +60,9 @@ class Doctor:
             finding, targets = await resolved(address)
         else:
             finding = Finding("name", "skipped", "a path on this machine needs none")
-            targets = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address.rest)]
+            # ZeroMQ's "@" is the zero with which names begin that Linux keeps outside of the file system.
+            path = "\0" + address.rest[1:] if address.rest.startswith("@") else address.rest
+            targets = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)]
         await report(finding)
         finding, wire = await connected(address, targets, self.timeout_s)
         async with wire:

@@ -37,6 +37,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True}
+toc_object_entries = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 

@@ -31,6 +31,8 @@ def load_config(
     except UnicodeDecodeError as error:
         what = f"not a text in UTF-8: {error.reason} at byte {error.start}"
         raise ConfigError([ConfigProblem(name, 0, "", what)]) from None
+    except FileNotFoundError:
+        raise ConfigError([ConfigProblem(name, 0, "", "there is no such file")]) from None
     except OSError as error:
         raise ConfigError([ConfigProblem(name, 0, "", f"cannot be read: {error.strerror}")]) from error
     environ = os.environ if environ is None else environ

@@ -62,6 +62,9 @@ class Endpoint(EndpointLife):
     all that it says, and talks only to whom ``access`` trusts: an :class:`broker.Access`, or the path of a file of
     rules, by default ``access.toml`` beside the key's.  Both files are read again when they change.
 
+    With ``report_every`` it tells others of itself: its figures so often, in seconds, and its status events, as events
+    on the reserved topics ``$broker/NAME/figures`` and ``$broker/NAME/status``; see :mod:`broker.reports`.
+
     Use it as ``async with Endpoint("name") as endpoint:``, once.
     """
 
@@ -113,7 +116,7 @@ class Endpoint(EndpointLife):
         if isinstance(access, Access):
             options["access"] = access
         endpoint = cls(**options)
-        endpoint._wiring = Wiring(endpoint, config)
+        endpoint._wiring, endpoint._config = Wiring(endpoint), config
         return endpoint
 
     # -- peers -------------------------------------------------------------------------------------------------------

@@ -61,7 +61,9 @@ from broker.trust.access import Access
 from broker.trust.keys import SecretKey
 
 if TYPE_CHECKING:
+    from broker.config.model import Config
     from broker.handles.credentials import Credentials
+    from broker.handles.reporting import Reporting
     from broker.handles.wiring import Wiring
     from broker.net.security import Security
 
@@ -104,6 +106,13 @@ def _credentials_of(
     return Credentials.of(keys, access)
 
 
+def _reporting(endpoint: EndpointLife, every_s: float) -> Reporting:
+    """Make what reports; who does not report does not wait for some forty event classes to be made."""
+    from broker.handles.reporting import Reporting
+
+    return Reporting(endpoint, every_s)
+
+
 def _zmq_network(endpoint: EndpointLife, nursery: trio.Nursery) -> NetworkDriver:
     from broker.net.network import Network
 
@@ -122,6 +131,7 @@ class EndpointLife:
         forward: bool = True,
         timing: Timing | None = None,
         linger_s: float = 2.0,
+        report_every: float | None = None,
         network: Callable[[Any, trio.Nursery], NetworkDriver] = _zmq_network,
         chance: Chance | None = None,
     ) -> None:
@@ -144,13 +154,15 @@ class EndpointLife:
         self._tentative: dict[str, int] = {}  # wishes not fulfilled yet: how many calls of peer() wait for them
         self._readers: dict[Subscription, Subscriber] = {}
         self._status_readers: set[StatusReader] = set()
-        self._wiring: Wiring | None = None  # of one that was made from a configuration
+        self._wiring: Wiring | None = None  # of one that was made from a configuration, and the configuration
+        self._config: Config | None = None
         self._listening: list[str] = []
         self._store_driver = StoreDriver(self)
         self._log_driver = LogDriver(self)
         self._published = trio.lowlevel.ParkingLot()  # where the flusher waits
         self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
         self._turn_due = False  # a publisher has to let others run before it goes on
+        self._reporting = None if report_every is None else _reporting(self, report_every)
         self._lone_at = 0  # from when on an event is a lone one
         self._carrying = False
 
@@ -180,9 +192,11 @@ class EndpointLife:
         self._nursery.start_soon(self._run_timer)
         if self._credentials is not None:
             self._nursery.start_soon(self._run_credentials)
-        if self._wiring is not None:
+        if self._reporting is not None:
+            self._nursery.start_soon(self._reporting.run)
+        if self._wiring is not None and self._config is not None:
             try:
-                await self._wiring.begin(self._nursery)
+                await self._wiring.begin(self._config, self._nursery)
             except BaseException:
                 await self.__aexit__(*sys.exc_info())
                 raise
@@ -336,6 +350,8 @@ class EndpointLife:
                 _log.log(level, "%s: %s", self.name, status)
                 for reader in self._status_readers:
                     reader.put(status)
+                if self._reporting is not None and self._state == "open":
+                    self._reporting.tell(status)
 
     def _set_timer(self, changed: bool) -> None:
         self._wake_at(self._node.next_deadline() if changed else self._node.next_acknowledgement())

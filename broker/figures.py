@@ -60,6 +60,7 @@ class EndpointFigures(Struct, frozen=True):
     misfits: int  # events that did not fit their class
     refusals: int  # what access rules refused, here to others or there to us
     recovered: int  # messages counted as lost that had arrived after all
+    reports_dropped: int = 0  # events of reports that were not published, because a reader of them is slow
     lost: tuple[LossFigures, ...] = ()
 
 

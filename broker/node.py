@@ -210,7 +210,7 @@ class Node(NodeLife):
 
     def readers(self, topic: str) -> int:
         """Return how many endpoints and own subscriptions want events on that topic."""
-        return self.exchange.routes.count(normalize_topic(topic))
+        return self.exchange.routes.count(normalize_topic(topic, reserved=True))
 
     def mesh(self) -> Mesh:
         """Return the whole graph as we know it."""

@@ -69,7 +69,7 @@ def _endpoint(node: NodeLife, uptime_s: float) -> EndpointFigures:
         delivering.misfits,
         node.refusals.count,
         exchange.courier.recovered,
-        tuple(LossFigures(*key, messages) for key, messages in sorted(node.losses.totals.items())),
+        lost=tuple(LossFigures(*key, messages) for key, messages in sorted(node.losses.totals.items())),
     )
 
 

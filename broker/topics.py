@@ -1,8 +1,9 @@
 """Topics, and the table that finds the subscriptions of a topic.
 
 A **topic** is a text such as ``host/web-01/disk``; a subscription names a **prefix** of topics, as a string: ``host/``
-matches ``host/web-01/disk``, ``host/w`` does too, and the empty prefix matches everything.  Both are normalised in the
-same way, so that what looks the same is the same: Unicode NFC, and a run of slashes is one slash.
+matches ``host/web-01/disk``, ``host/w`` does too, and the empty prefix matches everything but what is **reserved**: the
+topics that begin with :data:`RESERVED`.  Both are normalised in the same way, so that what looks the same is the same:
+Unicode NFC, and a run of slashes is one slash.
 
 :class:`TopicTable` keeps its prefixes in one dict and remembers which prefix lengths occur.  A topic is looked up once
 per occurring length that is not longer than itself, so the time depends on the length of the topic (bounded by
@@ -19,10 +20,12 @@ from typing import Generic, TypeVar
 
 from broker.errors import TopicError
 
-__all__ = ["TOPIC_BYTES_MAX", "TopicTable", "normalize_prefix", "normalize_topic"]
+__all__ = ["RESERVED", "TOPIC_BYTES_MAX", "TopicTable", "normalize_prefix", "normalize_topic"]
 
 # Long enough for a path of a dozen names, short enough that a table of 100,000 of them stays under 30 MB.
 TOPIC_BYTES_MAX = 255
+# What endpoints tell of themselves (broker.reports) is below this: programs publish nothing there.
+RESERVED = "$broker/"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SLASHES = re.compile("//+")
@@ -32,7 +35,7 @@ V = TypeVar("V")
 
 
 def normalize_prefix(prefix: str) -> str:
-    """Return the prefix as the table keeps it; the empty prefix matches every topic.
+    """Return the prefix as the table keeps it; the empty prefix matches every topic that is not reserved.
 
     Raises :class:`~broker.errors.TopicError` for what is not a str, holds control characters or lone surrogates, or is
     longer than :data:`TOPIC_BYTES_MAX` bytes of UTF-8.
@@ -53,9 +56,14 @@ def normalize_prefix(prefix: str) -> str:
     return text
 
 
-def normalize_topic(topic: str) -> str:
-    """Return the topic as messages carry it: as :func:`normalize_prefix`, and not empty."""
+def normalize_topic(topic: str, *, reserved: bool = False) -> str:
+    """Return the topic as messages carry it: as :func:`normalize_prefix`, and not empty.
+
+    A topic of broker's own raises TopicError, too, unless ``reserved``.
+    """
     text = normalize_prefix(topic)
+    if text.startswith(RESERVED) and not reserved:
+        raise TopicError(f"topics that begin with {RESERVED!r} are broker's own: publish on another one: {text!r:.100}")
     if not text:
         raise TopicError("a topic is not empty; name what the event is about, such as 'host/web-01/disk'")
     return text
@@ -110,13 +118,19 @@ class TopicTable(Generic[K, V]):
             yield from holders
 
     def match(self, topic: str) -> list[tuple[K, V]]:
-        """Return every (key, value) whose prefix the topic starts with, shortest prefix first."""
+        """Return every (key, value) whose prefix the topic starts with, shortest prefix first.
+
+        The empty prefix is no prefix of a reserved topic.
+        """
         found: list[tuple[K, V]] = []
         prefixes = self._prefixes
         size = len(topic)
+        least = 1 if topic.startswith(RESERVED) else 0
         for length in self._lengths:
             if length > size:
                 break
+            if length < least:
+                continue
             holders = prefixes.get(topic[:length])
             if holders is not None:
                 found.extend(holders.items())

@@ -1,30 +1,31 @@
-"""An agent: it publishes this machine's figures to a manager, once a second.
+"""An agent: it publishes the load of this machine and how full its disk is, once a second.
 
-Start the manager first (manager.py says how).  pip install psutil for the figures; then:
+    python examples/agent.py [NAME [ADDRESS]]
 
-    python examples/agent.py web-01 tcp://127.0.0.1:4040
-
-The first argument is the agent's name, its own in the mesh.  A manager that is started again is found again.
-Ctrl-C stops the agent.
+NAME is its own in the mesh: by default this machine's.  ADDRESS is where manager.py, or relay.py, listens.  A manager
+that is not there yet is waited for, and one that is started again is found again.  Ctrl-C stops the agent.
 """
 
 from __future__ import annotations
 
+import math
+import os
+import platform
+import shutil
 import sys
 
-import psutil
 import trio
 
 import broker
 
 
-# The manager has these two classes as well: programs agree on an event by its name and its fields.
+# manager.py has these two classes as well: programs agree on an event by its name and its fields.
 @broker.event
-class CpuLoad:
-    """How busy a host's processors are, in percent."""
+class Load:
+    """How many programs of a host want to run, on average over a minute."""
 
     host: str
-    percent: float
+    average: float
 
 
 @broker.event
@@ -36,22 +37,27 @@ class DiskUsage:
     percent: float
 
 
-async def main(name: str, address: str) -> None:
-    """Publish until Ctrl-C."""
+async def run_agent(endpoint: broker.Endpoint, address: str) -> None:
+    """Publish until cancelled.  A function of its endpoint: test_agent.py gives it a simulated one."""
+    await endpoint.peer(address, timeout=math.inf)
+    print("linked with", address, flush=True)
+    host = endpoint.name
+    while True:
+        await endpoint.publish(f"host/{host}/load", Load(host, os.getloadavg()[0]))
+        disk = shutil.disk_usage("/")
+        await endpoint.publish(f"host/{host}/disk", DiskUsage(host, "/", 100 * disk.used / disk.total))
+        await trio.sleep(1)
+
+
+async def main(name: str = platform.node(), address: str = "tcp://127.0.0.1:4040") -> None:
+    """Run the agent on a real endpoint, until Ctrl-C."""
     async with broker.Endpoint(name) as endpoint:
-        await endpoint.peer(address)
-        print("linked with", address, flush=True)
-        while True:
-            await endpoint.publish(f"host/{name}/cpu", CpuLoad(name, psutil.cpu_percent()))
-            await endpoint.publish(f"host/{name}/disk", DiskUsage(name, "/", psutil.disk_usage("/").percent))
-            await trio.sleep(1)
+        await run_agent(endpoint, address)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: agent.py NAME ADDRESS")
     try:
-        trio.run(main, sys.argv[1], sys.argv[2])
+        trio.run(lambda: main(*sys.argv[1:]))
     except* KeyboardInterrupt:
         pass
     except* broker.BrokerError as group:

@@ -1,13 +1,10 @@
 """Log shipping: agents write records to their disks, a collector gets each of them once, whatever dies in between.
 
-Start them in any order, one in each terminal; kill any of them, also with kill -9, and start it again:
+    python examples/log_shipping.py collector          listens on tcp://127.0.0.1:4242
+    python examples/log_shipping.py agent web-01       connects to it; start several
 
-    python examples/log_shipping.py collector                     listens on tcp://127.0.0.1:4242
-    python examples/log_shipping.py agent web-01                  connects to it
-    python examples/log_shipping.py agent web-02
-
-Another address may follow.  An agent keeps what is not collected in NAME.spool, in the directory where it is started:
-'broker log info NAME.spool' looks into it.  Ctrl-C stops each of them.
+Start them in any order, kill any of them, also with kill -9, and start it again.  Another address may follow.  An agent
+keeps what is not collected in NAME.spool, where it is started: 'broker log info NAME.spool' looks into it.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ import trio
 import broker
 
 ADDRESS = "tcp://127.0.0.1:4242"
-INTERVAL_S = 0.2
 
 
 @broker.log_record("disk")
@@ -34,7 +30,7 @@ class DiskUsage:
     used: float = broker.column(unit="percent")
 
 
-async def agent(name: str, address: str) -> None:
+async def agent(name: str, address: str = ADDRESS) -> None:
     """Write a record now and then, with a collector or without."""
     async with (
         broker.Endpoint(name) as endpoint,
@@ -42,21 +38,16 @@ async def agent(name: str, address: str) -> None:
         endpoint.log("disks", DiskUsage, path=f"{name}.spool", collectors=("printer",)) as log,
         trio.open_nursery() as nursery,
     ):
-
-        async def find_collector() -> None:
-            await endpoint.peer(address, timeout=math.inf)
-            print("linked with", address, flush=True)
-
-        nursery.start_soon(find_collector)
+        nursery.start_soon(lambda: endpoint.peer(address, timeout=math.inf))
         while True:
             usage = shutil.disk_usage("/")
             record = DiskUsage(datetime.now(UTC), "/", round(100 * usage.used / usage.total, 2))
             number = await log.write(record)  # on disk when this returns
             print(f"{name} has written record {number}", flush=True)
-            await trio.sleep(INTERVAL_S)
+            await trio.sleep(0.2)
 
 
-async def collector(address: str) -> None:
+async def collector(address: str = ADDRESS) -> None:
     """Print the records of all agents; what was printed is acknowledged when the next is asked for."""
     async with (
         broker.Endpoint("collector") as endpoint,
@@ -73,9 +64,9 @@ if __name__ == "__main__":
     try:
         match sys.argv[1:]:
             case ["collector", *rest]:
-                trio.run(collector, rest[0] if rest else ADDRESS)
+                trio.run(lambda: collector(*rest))
             case ["agent", name, *rest]:
-                trio.run(agent, name, rest[0] if rest else ADDRESS)
+                trio.run(lambda: agent(name, *rest))
             case _:
                 sys.exit("usage: log_shipping.py collector [ADDRESS], or log_shipping.py agent NAME [ADDRESS]")
     except* KeyboardInterrupt:

@@ -2,9 +2,8 @@
 
 It collects what the agents of log_shipping.py write, with or beside the collector there: it has a name of its own.
 
-    python examples/log_to_database.py disks.db                   listens on tcp://127.0.0.1:4242
+    python examples/log_to_database.py [FILE [ADDRESS]]      disks.db, listens on tcp://127.0.0.1:4242
     python examples/log_shipping.py agent web-01
-
     sqlite3 disks.db 'select origin, count(*), max(number) from disks group by origin'
 
 Rows and the collector's checkpoint go into the database in one transaction; only then records are acknowledged.  Killed
@@ -21,14 +20,13 @@ import trio
 
 import broker
 
-ADDRESS = "tcp://127.0.0.1:4242"
 TABLES = """
     create table if not exists disks (origin text, number integer, at text, mount text, used real);
     create table if not exists checkpoint (only integer primary key check (only = 1), data blob);
 """
 
 
-async def main(path: str, address: str) -> None:
+async def main(path: str = "disks.db", address: str = "tcp://127.0.0.1:4242") -> None:
     """Insert what comes, until Ctrl-C."""
     database = sqlite3.connect(path, check_same_thread=False)
     database.executescript(TABLES)
@@ -56,10 +54,8 @@ async def main(path: str, address: str) -> None:
 
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 3:
-        sys.exit("usage: log_to_database.py FILE [ADDRESS]")
     try:
-        trio.run(main, sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ADDRESS)
+        trio.run(lambda: main(*sys.argv[1:]))
     except* KeyboardInterrupt:
         pass
     except* broker.BrokerError as group:

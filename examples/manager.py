@@ -1,11 +1,8 @@
-"""A manager: it listens, subscribes to the figures of all agents, and prints them as they come.
+"""A manager: it listens, subscribes to what all agents publish, and prints it as it comes.
 
-Run it in one terminal, and one or more agents in others:
+    python examples/manager.py [ADDRESS]
 
-    python examples/manager.py                                    prints the address that it listens on
-    python examples/agent.py web-01 tcp://127.0.0.1:4040
-
-It listens on tcp://127.0.0.1:4040, or on the address given to it.  Ctrl-C stops it.
+It listens on tcp://127.0.0.1:4040, or on ADDRESS.  Start one or more of agent.py beside it.  Ctrl-C stops it.
 """
 
 from __future__ import annotations
@@ -20,11 +17,11 @@ import broker
 # The agents have these two classes as well.  Programs agree on an event by its name and its fields, not by sharing
 # code: an agent may be older or newer than its manager.
 @broker.event
-class CpuLoad:
-    """How busy a host's processors are, in percent."""
+class Load:
+    """How many programs of a host want to run, on average over a minute."""
 
     host: str
-    percent: float
+    average: float
 
 
 @broker.event
@@ -36,20 +33,22 @@ class DiskUsage:
     percent: float
 
 
-async def main(address: str) -> None:
+async def main(address: str = "tcp://127.0.0.1:4040") -> None:
     """Print what the agents publish, until Ctrl-C."""
     async with broker.Endpoint("manager") as endpoint, endpoint.subscribe("host/") as messages:
         print("listening on", await endpoint.listen(address), flush=True)
         async for message in messages:
             match message.event:
-                case CpuLoad(host=host, percent=percent):
-                    print(f"{message.time:%H:%M:%S} {host}: cpu {percent:.0f} %", flush=True)
+                case Load(host=host, average=average):
+                    print(f"{message.time:%H:%M:%S} {host}: load {average:.2f}", flush=True)
                 case DiskUsage(host=host, mount=mount, percent=percent):
                     print(f"{message.time:%H:%M:%S} {host}: {mount} {percent:.0f} % full", flush=True)
 
 
 if __name__ == "__main__":
     try:
-        trio.run(main, sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:4040")
+        trio.run(lambda: main(*sys.argv[1:]))
     except* KeyboardInterrupt:
         pass
+    except* broker.BrokerError as group:
+        sys.exit("; ".join(map(str, group.exceptions)))

@@ -2,14 +2,13 @@
 
 Make two keys, trust them with the rights of two groups that a new file of access rules has, and start both programs:
 
-    export BROKER_KEYS=/tmp/keys                                  where keys and access rules are
+    export BROKER_KEYS=/tmp/keys                             where keys and access rules are
     broker keys trust $(broker keys new manager) --name manager --group operators
     broker keys trust $(broker keys new web-01) --name web-01 --group agents
-    python examples/secured.py manager                            listens on tcp://127.0.0.1:4343
-    python examples/secured.py agent web-01                       connects to it
+    python examples/secured.py manager                       listens on tcp://127.0.0.1:4343
+    python examples/secured.py agent web-01                  connects to it
 
-Change the rules while both run: 'broker keys revoke web-01' cuts it off.  On two hosts each has its own secret key
-alone, and both have the same access.toml.  Ctrl-C stops each of them.
+Change the rules while both run: 'broker keys revoke web-01' cuts it off.  Ctrl-C stops each of them.
 """
 
 from __future__ import annotations
@@ -31,12 +30,9 @@ class Load:
     average: float
 
 
-async def agent(name: str, address: str) -> None:
+async def agent(name: str, address: str = ADDRESS) -> None:
     """Publish under our own name, which the group "agents" allows, and try another's, which nobody allows us."""
-    async with (
-        broker.Endpoint(keys=name) as endpoint,
-        trio.open_nursery() as nursery,
-    ):  # the key of that name, its rules
+    async with broker.Endpoint(keys=name) as endpoint, trio.open_nursery() as nursery:  # the key of that name
         nursery.start_soon(tell, endpoint)
         await endpoint.peer(address, key="manager")  # whose key has to be there: nobody can pose as the manager
         try:
@@ -48,7 +44,7 @@ async def agent(name: str, address: str) -> None:
             await trio.sleep(1)
 
 
-async def manager(address: str) -> None:
+async def manager(address: str = ADDRESS) -> None:
     """Print what agents publish; that a topic says who it is from is the rules' doing."""
     async with (
         broker.Endpoint(keys="manager") as endpoint,
@@ -72,9 +68,9 @@ if __name__ == "__main__":
     try:
         match sys.argv[1:]:
             case ["manager", *rest]:
-                trio.run(manager, rest[0] if rest else ADDRESS)
+                trio.run(lambda: manager(*rest))
             case ["agent", name, *rest]:
-                trio.run(agent, name, rest[0] if rest else ADDRESS)
+                trio.run(lambda: agent(name, *rest))
             case _:
                 sys.exit("usage: secured.py manager [ADDRESS], or secured.py agent NAME [ADDRESS]")
     except* KeyboardInterrupt:

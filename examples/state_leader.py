@@ -1,12 +1,9 @@
-"""A leader: it is the master of the store "members", which all members read and write, and prints what changes in it.
+"""A leader: it is the master of the store "members", decides every write to it, and prints what changes.
 
-Run it in one terminal, and some members in others:
+    python examples/state_leader.py [ADDRESS [FILE]]
 
-    python examples/state_leader.py                               prints the address that it listens on
-    python examples/state_member.py web-01 tcp://127.0.0.1:4141
-
-It listens on tcp://127.0.0.1:4141, or on the address given to it.  Ctrl-C stops it.  The store is kept in memory here;
-with path="members.db" it is on disk, and the leader may be killed and started again.
+It listens on tcp://127.0.0.1:4141, or on ADDRESS; state_member.py are the members.  With FILE the store is on disk:
+kill the leader, even with kill -9, and start it again: the members go on where they were.  Ctrl-C stops it.
 """
 
 from __future__ import annotations
@@ -18,11 +15,12 @@ import trio
 import broker
 
 
-async def main(address: str) -> None:
+async def main(address: str = "tcp://127.0.0.1:4141", file: str | None = None) -> None:
     """Print every change, until Ctrl-C."""
-    async with broker.Endpoint("leader") as endpoint, endpoint.master("members") as members:
+    async with broker.Endpoint("leader") as endpoint, endpoint.master("members", path=file) as members:
         changes = members.watch()
         print("listening on", await endpoint.listen(address), flush=True)
+        print("members known:", *sorted(members), flush=True)
         async for change in changes:
             # A put has a new value; an erase and an expiry have only an old one.
             what = change.old if change.new is broker.ABSENT else change.new
@@ -31,6 +29,8 @@ async def main(address: str) -> None:
 
 if __name__ == "__main__":
     try:
-        trio.run(main, sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:4141")
+        trio.run(lambda: main(*sys.argv[1:]))
     except* KeyboardInterrupt:
         pass
+    except* broker.BrokerError as group:
+        sys.exit("; ".join(map(str, group.exceptions)))

@@ -1,11 +1,10 @@
 """A member: it keeps an entry in the store "members" as long as it lives, and prints who else does.
 
-Start the leader first (state_leader.py says how); then, each in a terminal of its own:
+    python examples/state_member.py NAME [ADDRESS]
 
-    python examples/state_member.py web-01 tcp://127.0.0.1:4141
-
-The first argument is the member's name, its own in the mesh.  Kill a member: its entry expires three seconds later, and
-the others print it.  Ctrl-C stops a member, which then erases its entry.
+NAME is the member's own; ADDRESS is where state_leader.py listens.  Each member has a clone of the whole store, which
+it reads without asking anybody.  Kill one: its entry expires three seconds later, and the others print it.  Ctrl-C
+stops a member, which then erases its entry.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ async def renew(members: broker.StoreClone, name: str) -> None:
         await trio.sleep(1)
 
 
-async def main(name: str, address: str) -> None:
+async def main(name: str, address: str = "tcp://127.0.0.1:4141") -> None:
     """Print the names in the store whenever they have changed, until Ctrl-C."""
     async with broker.Endpoint(name) as endpoint:
         await endpoint.peer(address)
@@ -45,10 +44,10 @@ async def main(name: str, address: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: state_member.py NAME ADDRESS")
+    if len(sys.argv) < 2:
+        sys.exit("usage: state_member.py NAME [ADDRESS]")
     try:
-        trio.run(main, sys.argv[1], sys.argv[2])
+        trio.run(lambda: main(*sys.argv[1:]))
     except* KeyboardInterrupt:
         pass
     except* broker.BrokerError as group:

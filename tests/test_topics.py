@@ -67,6 +67,24 @@ def test_the_longest_topic_has_its_limit_in_bytes_after_normalising() -> None:
     assert normalize_topic("é" * (TOPIC_BYTES_MAX // 2)) == "é" * (TOPIC_BYTES_MAX // 2)
 
 
+def test_reserved_topics_are_not_given_to_publish() -> None:
+    for topic in ("$broker/x", "$broker//x", "$broker/"):
+        with pytest.raises(TopicError, match="broker's own"):
+            normalize_topic(topic)
+        assert normalize_topic(topic, reserved=True) == normalize_prefix(topic)
+    assert normalize_topic("$broker") == "$broker"
+    assert normalize_topic("$other/x") == "$other/x"
+
+
+def test_the_empty_prefix_does_not_bring_reserved_topics() -> None:
+    table: TopicTable[str, int] = TopicTable()
+    for prefix in ("", "$", "$broker/", "$broker/x/", "host/"):
+        table.set(prefix, prefix, 0)
+    assert [key for key, _ in table.match("$broker/x/status")] == ["$", "$broker/", "$broker/x/"]
+    assert [key for key, _ in table.match("$other")] == ["", "$"]
+    assert [key for key, _ in table.match("host/x")] == ["", "host/"]
+
+
 @given(st.text())
 def test_normalising_twice_changes_nothing(text: str) -> None:
     if is_topic(text):

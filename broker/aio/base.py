@@ -69,8 +69,10 @@ class _Waiter:
         """Wait, as long as we are not cancelled."""
         await self._future
 
-    async def wait_on(self) -> None:
+    async def wait_on(self, error: BaseException) -> None:
         """Wait for the end, after we were cancelled, however often we are cancelled again."""
+        if isinstance(error, GeneratorExit):
+            return  # as in Handle._leave
         while not self._over:
             self._future = self._loop.create_future()
             with suppress(asyncio.CancelledError):
@@ -101,12 +103,13 @@ class Handle:
         """Have something awaited.  Cancelled, it is cancelled there, and waited for all the same."""
         waiter, portal = _Waiter(), self._portal()
         job = Job(partial(function, *args, **options), waiter.wake, timeout=_timeout)
-        portal.submit(job)
+        portal.check()
         try:
+            portal.submit(job)
             await waiter.wait()
-        except BaseException:
-            portal.cancel(job)
-            await waiter.wait_on()
+        except BaseException as error:
+            if portal.cancel(job):
+                await waiter.wait_on(error)
             raise
         return job.result()
 
@@ -140,34 +143,42 @@ class Handle:
     async def _hold(self, manager: Any) -> None:
         portal, waiter = self._portal(), _Waiter()
         holder, entering = Holder(manager), Job(_nothing, waiter.wake)
-        portal.enter(holder, entering)
+        portal.check()
         try:
+            portal.enter(holder, entering)
             await waiter.wait()
-        except BaseException:
-            portal.cancel(entering)
-            await waiter.wait_on()
+            entering.result()
+            self._holder = holder
+        except BaseException as error:
+            if portal.cancel(entering):
+                await waiter.wait_on(error)
             if holder.entered:  # at just that moment
                 self._holder = holder
                 await self._leave(*sys.exc_info())
             raise
-        entering.result()
-        self._holder = holder
 
     async def _leave(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         holder, self._holder = self._holder, None
         portal = self._endpoint._opened
-        if holder is None or portal is None or portal.forked:
+        if holder is None or portal is None or portal.gone:
             return  # not entered, or its endpoint was left before it
+        info = (kind, value, traceback)
+        if kind is GeneratorExit:  # the event loop is gone, and we were garbage: nothing can be awaited any more
+            portal.leave(holder, Job(_nothing, _nothing), info)
+            return
         waiter = _Waiter()
         leaving = Job(_nothing, waiter.wake)
-        portal.leave(holder, leaving, (kind, value, traceback))
+        portal.check()
         try:
+            portal.leave(holder, leaving, info)
             await waiter.wait()
-        except BaseException:
-            portal.cancel(leaving)
-            await waiter.wait_on()
+        except EndpointClosed:
+            return  # at just that moment
+        except BaseException as error:
+            if portal.cancel(leaving):
+                await waiter.wait_on(error)
             raise
         leaving.result()
 
@@ -200,7 +211,10 @@ class BaseEndpoint(Handle):
             self._outbox.open(portal)
             await self._hold(self._outbox)
         except BaseException:
-            portal.release()
+            try:
+                await self._leave(*sys.exc_info())  # interrupted when it had just been entered
+            finally:
+                portal.release()
             raise
         return self
 

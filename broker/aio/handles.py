@@ -716,8 +716,19 @@ class Endpoint(BaseEndpoint):
         forward: bool = True,
         timing: Timing | None = None,
         linger_s: float = 2.0,
+        report_every: float | None = None,
     ) -> None:
-        self._begin(core.Endpoint(name, keys=keys, access=access, forward=forward, timing=timing, linger_s=linger_s))
+        self._begin(
+            core.Endpoint(
+                name,
+                keys=keys,
+                access=access,
+                forward=forward,
+                timing=timing,
+                linger_s=linger_s,
+                report_every=report_every,
+            )
+        )
 
     @classmethod
     def from_config(

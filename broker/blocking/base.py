@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from time import monotonic
@@ -39,18 +40,40 @@ T = TypeVar("T")
 _CHUNK: Final = 1000
 
 
+class _Waiter:
+    """Where a thread waits for a job; it may be interrupted (Ctrl-C), and then waits on until the job is over."""
+
+    __slots__ = ("_lock", "_over", "wait")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._over = False
+        self.wait = self._lock.acquire  # not a method of our own: each costs every call
+
+    def wake(self) -> None:
+        """Let it go on; the portal calls this."""
+        self._over = True
+        self._lock.release()
+
+    def wait_on(self) -> None:
+        """Wait for the end, after we were interrupted: perhaps after we had been woken."""
+        while not self._over:
+            self._lock.acquire()
+
+
 def _asked(portal: Portal, function: Callable[[], Any], *, is_sync: bool, timeout: float | None = None) -> Any:
     """Have the portal do something, and wait for it.  Interrupted, it is cancelled, and waited for all the same."""
-    done = threading.Lock()
-    done.acquire()
-    job = Job(function, done.release, timeout=timeout)
+    waiter = _Waiter()
+    job = Job(function, waiter.wake, timeout=timeout)
     job.is_sync = is_sync
-    portal.submit(job)
+    portal.check()
     try:
-        done.acquire()
+        portal.submit(job)
+        waiter.wait()
     except BaseException:  # Ctrl-C
-        portal.cancel(job)
-        done.acquire()
+        if portal.cancel(job):
+            waiter.wait_on()
         raise
     return job.result()
 
@@ -98,38 +121,42 @@ class Handle:
         self._leave(kind, value, traceback)
 
     def _hold(self, manager: Any) -> None:
-        portal, done = self._portal(), threading.Lock()
-        done.acquire()
-        holder, entering = Holder(manager), Job(_nothing, done.release)
-        portal.enter(holder, entering)
+        portal, waiter = self._portal(), _Waiter()
+        holder, entering = Holder(manager), Job(_nothing, waiter.wake)
+        portal.check()
         try:
-            done.acquire()
+            portal.enter(holder, entering)
+            waiter.wait()
+            entering.result()
+            self._holder = holder
         except BaseException:
-            portal.cancel(entering)
-            done.acquire()
+            if portal.cancel(entering):
+                waiter.wait_on()
             if holder.entered:  # at just that moment
                 self._holder = holder
                 self._leave(*sys.exc_info())
             raise
-        entering.result()
-        self._holder = holder
 
     def _leave(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         holder, self._holder = self._holder, None
         portal = self._endpoint._opened
-        if holder is None or portal is None or portal.forked:
+        if holder is None or portal is None or portal.gone:
             return  # not entered, or its endpoint was left before it
-        done = threading.Lock()
-        done.acquire()
-        leaving = Job(_nothing, done.release)
-        portal.leave(holder, leaving, (kind, value, traceback))
+        waiter = _Waiter()
+        leaving, info = Job(_nothing, waiter.wake), (kind, value, traceback)
+        portal.check()
         try:
-            done.acquire()
+            portal.leave(holder, leaving, info)
+            waiter.wait()
+        except EndpointClosed:
+            return  # at just that moment
         except BaseException:
-            portal.cancel(leaving)
-            done.acquire()
+            with suppress(EndpointClosed):
+                portal.leave(holder, leaving, info)
+            if portal.cancel(leaving):
+                waiter.wait_on()
             raise
         leaving.result()
 
@@ -173,7 +200,10 @@ class BaseEndpoint(Handle):
             self._outbox.open(portal)
             self._hold(self._outbox)
         except BaseException:
-            portal.release()
+            try:
+                self._leave(*sys.exc_info())  # interrupted when it had just been entered
+            finally:
+                portal.release()
             raise
         return self
 

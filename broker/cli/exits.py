@@ -16,7 +16,7 @@ EXIT_CODES: Final[dict[int | str, str]] = {
     FAILED: "the mesh or the machine said no: a peer that is not there, a port in use, messages lost, a journal that "
     "is damaged, a peering that 'broker doctor' finds wrong",
     INPUT_WRONG: "the command line, or what was read in, is wrong: nothing was done from there on",
-    STOPPED: "stopped with Ctrl-C; 'demo' and 'top', which end no other way, give 0",
+    STOPPED: "stopped with Ctrl-C; 'demo', 'node' and 'top', which end no other way, give 0",
     "128 + N": "stopped by another signal, of the number N: 143 is SIGTERM's",
 }
 """What each exit code says.  A reader of standard output who goes away (``| head``) ends a command, which gives 0."""

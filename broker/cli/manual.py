@@ -33,6 +33,8 @@ def _environment() -> str:
 
   BROKER_KEYS       the folder of keys and access rules; else $XDG_CONFIG_HOME/broker, else ~/.config/broker
   BROKER_ACCESS     the file of access rules, if it is not access.toml there
+  BROKER_LISTEN, BROKER_PEER, BROKER_ENDPOINT__NAME, ...
+                    come before the file of 'broker node' (see 'broker config --help')
   NO_COLOR          tables without colours
   COLUMNS           how wide tables are, where the terminal does not tell
 """

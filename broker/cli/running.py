@@ -11,12 +11,13 @@ import trio
 import broker
 from broker.cli.exits import FAILED, INPUT_WRONG
 from broker.cli.standard import Output, note
-from broker.errors import AccessError, BadKey, InsecureAddress, KeyFileError
+from broker.errors import AccessError, BadKey, ConfigError, InsecureAddress, KeyFileError
 
 __all__ = [
     "InputError",
     "counted",
     "follow_status",
+    "innermost",
     "run",
     "run_plain",
 ]
@@ -56,13 +57,17 @@ def run_plain(command: Callable[[], int]) -> int:
     try:
         return command()
     except BaseException as raised:
-        error = _innermost(raised)
+        error = innermost(raised)
         if isinstance(error, BrokenPipeError):
             return 0
         if isinstance(error, KeyboardInterrupt):
             return 128 + signal.SIGINT
         if not isinstance(error, (InputError, broker.BrokerError, OSError)):
             raise
+        if isinstance(error, ConfigError):
+            for problem in error.problems:
+                note(f"broker: {problem}")
+            return FAILED if isinstance(error.__cause__, OSError) else INPUT_WRONG
         # An OSError's text begins with its number, which says nothing that the rest does not.
         text = error.strerror if isinstance(error, broker.ListenError) and error.strerror else str(error)
         hint = "; with commands: --keys NAME, or --insecure" if isinstance(error, InsecureAddress) else ""
@@ -71,7 +76,7 @@ def run_plain(command: Callable[[], int]) -> int:
         return INPUT_WRONG if wrong else FAILED
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
     """The one error in groups of one, which is what nurseries make of it."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

@@ -140,6 +140,8 @@ def _since_from(text: str) -> Any:
 def _size(path: Path, value: Any) -> int:
     if type(value) is int and value >= 0:
         return value
+    if type(value) is int:
+        raise Wrong(path, "a size is not negative")
     if type(value) is not str:
         expected('a number of bytes, or a size such as "64 MiB"', path, value)
     try:
@@ -161,7 +163,9 @@ def _number(text: str) -> Any:
 
 
 def _duration(path: Path, value: Any) -> float:
-    if type(value) in (int, float) and 0 <= value < math.inf:
+    if type(value) in (int, float):
+        if not 0 <= value < math.inf:
+            raise Wrong(path, "a time is neither negative nor infinite")
         return float(value)
     if type(value) is not str:
         expected('a number of seconds, or a time such as "2 min"', path, value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -47,6 +47,7 @@ __all__ = [
     "Logging",
     "Peer",
     "Security",
+    "Source",
     "StoreSettings",
     "fields_of",
 ]
@@ -119,6 +120,16 @@ class Logging(Struct, frozen=True):
     format: Annotated[Literal["text", "json"], choice("text", "json")] = "text"
 
 
+class Source(NamedTuple):
+    """Where something was said: a file, with its line from 1; a variable, a flag or an argument, with 0."""
+
+    name: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name}, line {self.line}" if self.line else self.name
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """A whole configuration; ``sources`` says of each key that was said, by its path with dots, where."""
 
@@ -130,7 +141,7 @@ class Config(Struct, frozen=True, kw_only=True):
     stores: Mapping[str, StoreSettings] = {}
     collect: tuple[Collect, ...] = ()
     logging: Logging = Logging()
-    sources: Mapping[str, str] = {}
+    sources: Mapping[str, Source] = {}
 
     def endpoint_options(self) -> dict[str, Any]:
         """Return the arguments of :class:`broker.Endpoint`."""

@@ -17,17 +17,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from msgspec import Struct
 
 from broker.config.model import LISTS, TABLES, StoreSettings, fields_of
 from broker.errors import ConfigProblem
-from broker.toml.reading import Path, meant
+from broker.toml.reading import Path
 
 __all__ = ["Override", "from_arguments", "from_environment"]
 
 _PREFIX: Final = "BROKER_"
+_HOW: Final = "'broker config --help' says how they are called"
 _ADDRESSES: Final = ("listen", "peer")
 
 
@@ -63,8 +65,11 @@ def from_environment(environ: Mapping[str, str], top: Mapping[str, Any]) -> tupl
         if rest == variable or ("__" not in rest and rest.lower() not in _ADDRESSES):
             continue
         if rest not in known:
-            names = [_PREFIX + name for name in known]
-            what = f"there is no such key{meant(variable, names) or '; see the example for those there are'}"
+            close = get_close_matches(rest[:100], known, 1)
+            hint = (
+                f": did you mean {_PREFIX}{close[0]}?" if close else "; 'broker config --help' says how they are called"
+            )
+            what = f"there is no such key{hint}"
             problems.append(ConfigProblem(variable, 0, "", what))
             continue
         path, from_text = known[rest]

@@ -9,18 +9,18 @@ from __future__ import annotations
 import copy
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
 from broker.config.checking import contradictions
 from broker.config.kinds import NAME, Kind
-from broker.config.model import LISTS, TABLES, TOP, Config, StoreSettings, fields_of
+from broker.config.model import LISTS, TABLES, TOP, Config, Source, StoreSettings, fields_of
 from broker.config.overrides import Override, from_environment
 from broker.errors import ConfigError, ConfigProblem
 from broker.toml.layout import statements
-from broker.toml.reading import Path, Wrong, as_table, dotted, expected, key_text, line_of, not_toml, unknown
+from broker.toml.reading import Path, Wrong, as_table, dotted, expected, key_text, line_of, meant, not_toml, unknown
 
 __all__ = ["TEXT_MAX", "parse_config"]
 
@@ -64,7 +64,8 @@ def parse_config(
         for path, what in contradictions(config):
             reading.wrong(path, what)
     if reading.problems:
-        raise ConfigError(reading.problems)
+        # As one reads the file; what is not of it first.
+        raise ConfigError(sorted(reading.problems, key=lambda problem: (problem.source == file, problem.line)))
     return config
 
 
@@ -77,24 +78,24 @@ class _Reading:
         self._directory = directory
         self.problems: list[ConfigProblem] = []
         self.said: dict[Path, str] = {}  # by variables and flags
-        self._sources: dict[str, str] = {}
+        self._sources: dict[str, Source] = {}
 
     def wrong(self, path: Path, what: str) -> None:
         """Take note of something that is wrong."""
-        source, line = self._place(path)
-        self.problems.append(ConfigProblem(source, line, dotted(path), what))
+        source = self._source(path)
+        self.problems.append(ConfigProblem(source.name, source.line, dotted(path), what))
 
-    def _place(self, path: Path) -> tuple[str, int]:
+    def _source(self, path: Path) -> Source:
         for end in range(len(path), 0, -1):
             if path[:end] in self.said:
-                return self.said[path[:end]], 0
-        return self._file, line_of(self._statements, path)
+                return Source(self.said[path[:end]])
+        return Source(self._file, line_of(self._statements, path))
 
     def config(self, top: dict[str, Any]) -> Config:
         """Read all of it, as far as it can be."""
         for name in top:
             if name not in TOP:
-                self.wrong((name,), _elsewhere(name, unknown(name, TOP)))
+                self.wrong((name,), _unknown(name, TOP))
         tables: dict[str, Any] = {
             name: self._table(kind, (name,), top[name]) for name, kind in TABLES.items() if name in top
         }
@@ -145,7 +146,7 @@ class _Reading:
         fields = fields_of(kind)
         for name in table:
             if name not in fields:
-                self.wrong((*path, name), _elsewhere(name, unknown(name, list(fields))))
+                self.wrong((*path, name), _unknown(name, list(fields)))
         read = {name: self._read(fields[name].kind, (*path, name), table[name]) for name in table if name in fields}
         values = {name: value for name, value in read.items() if value is not None}
         missing = [name for name, field in fields.items() if field.required and name not in values]
@@ -157,10 +158,10 @@ class _Reading:
     def _read(self, kind: Kind, path: Path, value: Any) -> Any:
         """Read a value; None when it is wrong."""
         read: Any = self._guarded(lambda: kind.read(path, value))
-        source, line = self._place(path)
-        if kind.is_path and isinstance(read, str) and source == self._file:
+        source = self._source(path)
+        if kind.is_path and isinstance(read, str) and source.name == self._file:
             read = self._guarded(lambda: self._absolute(path, read))
-        self._sources[dotted(path)] = f"{source}, line {line}" if line else source
+        self._sources[dotted(path)] = source
         return read
 
     def _absolute(self, path: Path, name: str) -> str:
@@ -181,9 +182,15 @@ class _Reading:
             return None
 
 
-def _elsewhere(name: str, otherwise: str) -> str:
-    """Say where a key belongs that stands in the wrong table; what was to be said otherwise if it belongs nowhere."""
+def _unknown(name: str, known: Sequence[str]) -> str:
+    """Say what may have been meant by a key that is not known where it stands."""
     if name in TOP:
         return f"{name} stands for itself: write it before all tables, or as a table of its own"
-    homes = [table for table, kind in TABLES.items() if name in fields_of(kind)]
-    return f"it belongs into [{homes[0]}]" if len(homes) == 1 else otherwise
+    homes = {key: table for table, kind in TABLES.items() for key in fields_of(kind)}
+    if name in homes:
+        return f"it belongs into [{homes[name]}]"
+    if known is TOP and not meant(name, known):
+        for other, table in homes.items():
+            if meant(name, [other]):
+                return f"nothing of that name is known: did you mean {other!r} in [{table}]?"
+    return unknown(name, known)

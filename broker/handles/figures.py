@@ -20,6 +20,9 @@ __all__ = ["figures_of"]
 def figures_of(endpoint: EndpointLife) -> Figures:
     """Return the figures as they are now."""
     figures = endpoint._node.figures(trio.current_time(), endpoint._started_at)
+    if endpoint._reporting is not None:
+        own = structs.replace(figures.endpoint, reports_dropped=endpoint._reporting.dropped)
+        figures = structs.replace(figures, endpoint=own)
     if not figures.stores and not figures.logs:
         return figures
     stores = tuple(_store(endpoint, store) for store in figures.stores)

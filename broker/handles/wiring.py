@@ -24,22 +24,21 @@ _REFUSED_S: Final = 30.0
 class Wiring:
     """The addresses that an endpoint dials until it is linked with them, however long that takes."""
 
-    def __init__(self, endpoint: Endpoint, config: Config) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._config = config
         self._dialling: dict[str, trio.CancelScope] = {}
 
-    async def begin(self, nursery: trio.Nursery) -> None:
-        """Listen on every address of the configuration, and begin to dial every peer; raises what ``listen`` does."""
-        for listened in self._config.listen:
-            await self._endpoint.listen(listened.address, insecure=self._config.is_insecure(listened))
-        for peer in self._config.peer:
-            self.dial(peer, nursery)
+    async def begin(self, config: Config, nursery: trio.Nursery) -> None:
+        """Listen on every address of a configuration, and begin to dial every peer; raises what ``listen`` does."""
+        for listened in config.listen:
+            await self._endpoint.listen(listened.address, insecure=config.is_insecure(listened))
+        for peer in config.peer:
+            self.dial(peer, config, nursery)
 
-    def dial(self, peer: Peer, nursery: trio.Nursery) -> None:
+    def dial(self, peer: Peer, config: Config, nursery: trio.Nursery) -> None:
         """Begin to dial a peer."""
-        self._dialling[peer.address] = trio.CancelScope()
-        nursery.start_soon(self._dial, peer)
+        scope = self._dialling[peer.address] = trio.CancelScope()
+        nursery.start_soon(self._dial, peer, config.is_insecure(peer), scope)
 
     def forget(self, address: str) -> bool:
         """Dial an address no more; whether it was still being dialled."""
@@ -54,10 +53,9 @@ class Wiring:
             self.forget(address)
 
     @trio.lowlevel.enable_ki_protection
-    async def _dial(self, peer: Peer) -> None:
-        insecure = self._config.is_insecure(peer)
+    async def _dial(self, peer: Peer, insecure: bool, scope: trio.CancelScope) -> None:
         told = ""
-        with self._dialling[peer.address]:
+        with scope:
             while True:
                 try:
                     await self._endpoint.peer(peer.address, timeout=math.inf, key=peer.key, insecure=insecure)
@@ -68,6 +66,7 @@ class Wiring:
                         told = str(error)
                         _log.warning("%s: %s; it is tried again every %.0f s", self._endpoint.name, told, _REFUSED_S)
                 else:
-                    self._dialling.pop(peer.address, None)  # from now on it is kept up
+                    if self._dialling.get(peer.address) is scope:
+                        del self._dialling[peer.address]  # from now on it is kept up
                     return
                 await trio.sleep(_REFUSED_S)

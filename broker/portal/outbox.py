@@ -49,11 +49,13 @@ class Outbox:
         self._portal: Portal | None = None
         self._queue: deque[Entry] = deque()
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler, or what garbage leaves to do, may publish, too
         self._room: list[Callable[[], object]] = []  # how those are woken who wait for room
         self._awake = False  # the portal knows that there is something
         self._blocked = False  # by a slow reader
         self._closed = True
+        self._handed_over = 0  # how many, ever
+        self._progress = trio.lowlevel.ParkingLot()  # for who waits until more of them are
         self._names: dict[type, tuple[str, Callable[[Any, int], bytes]]] = {}
         self._topics: dict[str, str] = {}  # as given: in its normal form, once it is known to be permitted
         self._rights: object = None  # of when that was found out
@@ -105,25 +107,29 @@ class Outbox:
     def _check_open(self) -> None:
         if self._portal is None:
             raise EndpointClosed("not started: use it inside 'with Endpoint(...) as endpoint:'")
-        self._portal.check()
+        self._portal.check_open()
         if self._closed:
             raise EndpointClosed(f"endpoint {self._endpoint.name!r} is closed")
 
     def put(self, entry: Entry) -> bool:
         """Take an event, if there is room; whether there was."""
-        with self._lock:
-            if len(self._queue) >= _EVENTS_MAX or self._bytes >= _BYTES_MAX:
-                return False
-            if self._closed:
-                self._check_open()
-            self._queue.append(entry)
-            self._bytes += len(entry[3])
-            if self._awake:
-                return True
-            self._awake = True
-        assert self._portal is not None
-        self._portal.check()
-        self._wake()
+        asleep = False
+        try:
+            with self._lock:
+                if self._closed:
+                    self._check_open()
+                if len(self._queue) >= _EVENTS_MAX or self._bytes >= _BYTES_MAX:
+                    return False
+                self._queue.append(entry)
+                self._bytes += len(entry[3])
+                if self._awake:
+                    return True
+                self._awake = asleep = True
+            self._wake()
+            asleep = False
+        finally:
+            if asleep:  # interrupted before the portal knew: whoever publishes next tells it
+                self._awake = False
         return True
 
     def _wake(self) -> None:
@@ -137,6 +143,8 @@ class Outbox:
 
     def when_room(self, wake: Callable[[], object]) -> None:
         """Have ``wake`` called once when there may be room: in the portal's thread, or at once."""
+        assert self._portal is not None
+        self._portal.check()
         with self._lock:
             full = len(self._queue) >= _EVENTS_MAX or self._bytes >= _BYTES_MAX
             if full and not self._closed:
@@ -173,27 +181,35 @@ class Outbox:
         finally:
             if self._queue:
                 self._tell_lost(len(self._queue), "a reader was too slow for them until the end")
-                self._queue.clear()
-            self._let_in()
+            self._drop()
+            self._progress.unpark_all()
             await self._endpoint.__aexit__(kind, value, traceback)
 
     async def flush(self) -> None:
         """Wait until all that was published before has been handed over."""
+        goal = self._handed_over + len(self._queue)
         self._hand_over()
-        while self._queue:
+        while self._handed_over < goal:
             self._check_open()
-            await self._endpoint._changed.park()
-            self._hand_over()
+            await self._progress.park()
 
     def _hand_over(self) -> None:
         """Give the endpoint what there is, as far as readers are not too slow."""
         if self._closed or self._blocked:
             return
-        if not self._turn():
-            trio.lowlevel.spawn_system_task(self._wait_for_readers, name="broker: slow readers")
+        tasks = self._endpoint._nursery
+        try:
+            if not self._turn():
+                tasks.start_soon(self._wait_for_readers)
+                return
+        except Exception as error:  # noqa: BLE001 - ends the endpoint, as it does in a task of the endpoint's own
+            _log.exception("%s: what was published could not be handed over", self._endpoint.name)
+            self._closed = True
+            tasks.start_soon(_raise, error)
             return
         with self._lock:
             if not self._queue:
+                self._bytes = 0  # a signal handler that published may have confused the sum
                 self._awake = False
                 return
         self._wake()
@@ -229,17 +245,31 @@ class Outbox:
             except BrokerError as error:
                 self._tell_lost(len(run), f"on {topic}: {error}")
             left -= len(run)
+            self._handed_over += len(run)
             with self._lock:
                 self._bytes -= size
         self._endpoint._node.flush()
         self._endpoint._carry_out()
         if self._room and (self._closed or 2 * len(queue) <= _EVENTS_MAX):
             self._let_in()
+        self._progress.unpark_all()
         return not self._blocked
 
     def end(self, error: BaseException) -> None:  # noqa: ARG002 - whoever waits for room finds out by itself
         """Let all who wait know that the portal has ended."""
         self._closed = True
+        self._drop()
+
+    def forked(self) -> None:
+        """Take nothing in the child process."""
+        self._closed = True
+        self._lock = threading.RLock()  # another thread may have held it
+
+    def _drop(self) -> None:
+        """Let those who wait find out that there is nothing more to wait for."""
+        with self._lock:
+            self._queue.clear()
+            self._bytes = 0
         self._let_in()
 
     def _tell_lost(self, count: int, reason: str) -> None:
@@ -251,3 +281,7 @@ class Outbox:
             waiting, self._room = self._room, []
         for wake in waiting:
             wake()
+
+
+async def _raise(error: Exception) -> None:
+    raise error

@@ -106,6 +106,10 @@ class Runs:
             self._errors.append(EndpointClosed(str(error)))  # one each: threads would add to each other's tracebacks
             self._wake_one()
 
+    def forked(self) -> None:
+        """Have nothing to do with the parent's threads."""
+        self._waiting.clear()
+
 
 class Reader(Generic[T]):
     """The run that comes from a handle which gives one thing at a time, such as a watch.
@@ -115,14 +119,18 @@ class Reader(Generic[T]):
 
     def __init__(self, source: _Source[T]) -> None:
         self._source = source
+        self._asking = trio.Lock()
         self.run: deque[T] = deque()
 
     async def fill(self) -> None:
-        """Wait for one, and take what else there is.  Cancelled, it has taken nothing."""
-        if self.run:
-            return
-        self.run.append(await self._source.receive())
-        self.fill_nowait()
+        """Wait for one, and take what else there is.  Cancelled, it has taken nothing.
+
+        Of several one asks the source; the others wait for a run, whoever reads from it then.
+        """
+        async with self._asking:
+            if not self.run:
+                self.run.append(await self._source.receive())
+                self.fill_nowait()
 
     def fill_nowait(self) -> None:
         """Take what there is."""

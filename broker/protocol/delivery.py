@@ -145,7 +145,7 @@ class Delivering:
         for topic in run.topics:
             if self._routes.known(topic, run.name) is None:
                 try:
-                    normal = normalize_topic(topic)
+                    normal = normalize_topic(topic, reserved=True)
                 except TopicError as error:
                     raise Malformed(str(error)) from error
                 if normal != topic:

@@ -82,6 +82,13 @@ def key_of_a_branch_by_little(file: Spoilt) -> str:
     return "a key that is out of order"
 
 
+def key_of_a_branch_by_little_upwards(file: Spoilt) -> str:
+    """The first one in its page is below it."""
+    place = file.row(file.branch, 2) + KEY + len(b"web-00")
+    file.data[place] += 1
+    return "a key that is out of order"
+
+
 def key_of_a_leaf(file: Spoilt) -> str:
     file.data[file.row(file.leaves[1], 3) + KEY] ^= 0x02
     return "a key that is out of order"
@@ -167,6 +174,7 @@ def number_of_a_commit(file: Spoilt) -> str:
     [
         key_of_a_branch,
         key_of_a_branch_by_little,
+        key_of_a_branch_by_little_upwards,
         key_of_a_leaf,
         order_of_a_leaf,
         rows_of_a_leaf,

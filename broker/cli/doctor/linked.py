@@ -63,22 +63,27 @@ class Visit:
             return Finding("rights", "skipped", "say --subscribe PREFIX to try whether the rules there allow that")
         refused: dict[str, broker.AccessRefused] = {}
         for prefix in prefixes:
-            # A refusal of the first is told before the second is acknowledged.
-            for _ in range(2):
-                async with self._endpoint.subscribe(prefix):
-                    pass
+            try:
+                # A refusal of the first is told before the second is acknowledged.
+                for _ in range(2):
+                    async with self._endpoint.subscribe(prefix):
+                        pass
+            except broker.NotPermitted as error:
+                return Finding(
+                    "rights", "failed", str(error), "see 'broker keys list': the rules here have our own key"
+                )
             refused |= {change.what: change for change in _refusals(changes)}
         self._allowed = [prefix for prefix in prefixes if prefix not in refused]
-        if refused:
-            one = next(iter(refused.values()))
-            return Finding(
-                "rights",
-                "failed",
-                f"we may not subscribe to {', '.join(map(repr, refused))}: the rules of {one.refused_by} refuse it",
-                f"there: broker keys trust {one.key} --name NAME --subscribe PREFIX, or --group GROUP",
-                {"refused": list(refused), "allowed": self._allowed},
-            )
-        return Finding("rights", "ok", f"we may subscribe to {', '.join(map(repr, prefixes))}")
+        if not refused:
+            return Finding("rights", "ok", f"we may subscribe to {', '.join(map(repr, prefixes))}")
+        one = next(iter(refused.values()))
+        return Finding(
+            "rights",
+            "failed",
+            f"we may not subscribe to {', '.join(map(repr, refused))}: the rules of {one.refused_by} refuse it",
+            f"there: broker keys trust {one.key} --name NAME --subscribe PREFIX, or --group GROUP",
+            {"refused": list(refused), "allowed": self._allowed},
+        )
 
     def _probe(self) -> str | None:
         """A prefix that nobody publishes on, and that is not refused: refusals are alarms at the other end."""

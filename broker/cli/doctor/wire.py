@@ -172,6 +172,8 @@ async def _said(wire: Wire, ours: bytes, wanted: int, timeout_s: float) -> bytes
                 if not more:
                     return answer or _CLOSED
                 answer += more
+                if answer[0] != _GREETING[0]:
+                    return answer
         except trio.BrokenResourceError:
             return answer or _CLOSED
     return answer

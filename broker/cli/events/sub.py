@@ -36,6 +36,8 @@ class Sub:
     async def __call__(self, output: Output) -> int:
         """Show messages until ``count`` or for ever; always says how many there were."""
         shown = _Shown(output, self.count)
+        if any(prefix.startswith("$") for prefix in self.prefixes):
+            from broker import reports  # noqa: F401 - their fields have names then; others need not wait for it
         async with self.identity.endpoint(linger_s=0) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             prefixes = distinct_prefixes(self.prefixes)
@@ -88,7 +90,7 @@ def distinct_prefixes(prefixes: Sequence[str]) -> list[str]:
     return [
         prefix
         for prefix in dict.fromkeys(prefixes)
-        if not any(prefix != other and prefix.startswith(other) for other in prefixes)
+        if not any(prefix != other and prefix.startswith(other) and (other or prefix[0] != "$") for other in prefixes)
     ]
 
 

@@ -10,6 +10,7 @@ import trio
 
 from broker.cli.exits import FAILED
 from broker.cli.jsonform import dumps, to_json
+from broker.cli.progress import progress
 from broker.cli.running import InputError, counted
 from broker.cli.standard import Output, printable
 from broker.errors import JournalBusy, JournalError, JournalMismatch, JournalUnreadable, Malformed
@@ -33,7 +34,8 @@ class Verify:
     async def __call__(self, output: Output) -> int:
         """Show the report, as text in a terminal and as a JSON object elsewhere."""
         try:
-            report = await trio.to_thread.run_sync(verify, self.path, abandon_on_cancel=True)
+            with progress(f"verifying {self.path}", counts=False):
+                report = await trio.to_thread.run_sync(verify, self.path, abandon_on_cancel=True)
         except _NOT_READ as error:
             raise InputError(str(error)) from None
         await output.write(_report_text(report) if output.is_terminal else dumps(_report_form(report)) + "\n")
@@ -82,7 +84,8 @@ class Rescue:
             return rescue(self.path, self.target, stream=self.stream)
 
         try:
-            report = await trio.to_thread.run_sync(job)
+            with progress(f"reading {self.path}", counts=False):
+                report = await trio.to_thread.run_sync(job)
         except JournalError as error:
             raise InputError(str(error)) from None
         await output.write(_rescue_text(report) if output.is_terminal else dumps(_rescue_form(report)) + "\n")

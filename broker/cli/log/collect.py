@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,14 +12,16 @@ import trio
 import broker
 from broker.cli.jsonform import dumps
 from broker.cli.log.reach import LogReach
+from broker.cli.progress import progress
 from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Output, note, printable
 from broker.sinks import LogFiles, archive
 
-__all__ = ["LogCollect"]
+__all__ = ["LogCollect", "archive_until_cancelled"]
 
 # How long the end waits for writers' word that they have written down what is in the files, and for a reader.
 _LINGER_S = 2.0
+_SHOW_EVERY_S = 0.5
 
 
 @attrs.frozen
@@ -58,10 +60,10 @@ class LogCollect:
                     await self.reach.link(endpoint)
                     note(f"collecting {self.stream!r} as {self.name!r} into {files.path}")
                     try:
-                        await archive(records, files)
+                        with progress("records") as advance:
+                            nursery.start_soon(_show, files, advance)
+                            await archive_until_cancelled(records, files)
                     finally:
-                        with trio.move_on_after(_LINGER_S, shield=True):
-                            await records.confirmed()
                         lag = records.lag()
         finally:
             with trio.CancelScope(shield=True):
@@ -108,6 +110,21 @@ class LogCollect:
                 await output.write("".join(lag_text(writer) for writer in lag))
             else:
                 await output.write(dumps({"summary": form}) + "\n")
+
+
+async def archive_until_cancelled(records: broker.Collector, files: LogFiles) -> None:
+    """Write records into files; at the end wait a moment for their writers' word that they have noted it."""
+    try:
+        await archive(records, files)
+    finally:
+        with trio.move_on_after(_LINGER_S, shield=True):
+            await records.confirmed()
+
+
+async def _show(files: LogFiles, advance: Callable[[float], None]) -> None:
+    while True:
+        advance(files.stats.records)
+        await trio.sleep(_SHOW_EVERY_S)
 
 
 def lag_form(lag: broker.WriterLag) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from broker.cli.jsonform import FormError, dumps
 from broker.cli.log.reach import LogReach
 from broker.cli.log.records import Reader
 from broker.cli.log.values import ValueWrong
+from broker.cli.progress import progress
 from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Lines, LineTooLong, Output, note
 
@@ -24,6 +25,7 @@ __all__ = ["LogWrite"]
 _LINE_ERRORS: Final = (FormError, ValueWrong, UnicodeDecodeError, broker.NotCarried, broker.EventMisfit)
 _PROBLEMS_TOLD: Final = 20
 _FULL_S: Final = 2.0
+_SHOWN_EVERY: Final = 200
 
 
 @attrs.define
@@ -45,6 +47,7 @@ class LogWrite:
     lost: int = 0
     last: int = 0  # the number of the last record
     _waits: bool = False  # for a record to be taken
+    _advance: Callable[[float], None] = lambda _: None
 
     async def __call__(self, output: Output) -> int:
         """Write everything; says how many records were written, and how many lines were not."""
@@ -59,7 +62,8 @@ class LogWrite:
                     await self.reach.link(endpoint)
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(follow_status, changes, self._count)
-                        await self._write(endpoint, self._records(lines, reader), reader)
+                        with progress("records") as self._advance:
+                            await self._write(endpoint, self._records(lines, reader), reader)
                         nursery.cancel_scope.cancel()
             finally:
                 self._count_at_close(changes)
@@ -155,6 +159,8 @@ class LogWrite:
         try:
             self.last = await log.write(record)
             self.written += 1
+            if not self.written % _SHOWN_EVERY:
+                self._advance(self.written)
         except _LINE_ERRORS as error:
             self._line_wrong(number, error)
         finally:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import time_ns
 from typing import Any, Final
@@ -13,6 +12,7 @@ import attrs
 
 import broker
 from broker.cli.jsonform import FormError, dumps
+from broker.cli.progress import progress
 from broker.cli.running import InputError, counted
 from broker.cli.standard import Lines, LineTooLong, Output, note
 from broker.cli.store.entries import Reach, unlink, write_entries
@@ -40,7 +40,11 @@ class Dump:
         async with self.reach.endpoint() as endpoint, self.reach.clone(endpoint, self.store) as store:
             await unlink(endpoint, self.reach.connect)
             keys = list(store)
-            await write_entries(output, store, keys)
+            if output.is_terminal:
+                await write_entries(output, store, keys)
+            else:
+                with progress("dumping", len(keys)) as advance:
+                    await write_entries(output, store, keys, advance)
             note(f"{counted(len(keys), 'entry', 'entries')} at {store.position}")
         return 0
 
@@ -59,20 +63,18 @@ class Load:
 
     async def __call__(self, output: Output) -> int:
         """Put all entries, a batch at a time and in order, up to the first that is wrong; says how many."""
-        progress = _Progress()
         async with self.reach.endpoint() as endpoint, self.reach.proxy(endpoint, self.store) as store:
             try:
-                with _opened(self.path) as lines:
-                    await self._load(store, lines, progress)
+                with _opened(self.path) as lines, progress("loading", _bytes_in(self.path), counts=False) as advance:
+                    await self._load(store, lines, advance)
             finally:
-                progress.clear()
                 note(self._summary())
         if self.as_json:
             await output.write(dumps({"loaded": self.loaded, "expired": self.expired}) + "\n")
         return 0
 
-    async def _load(self, store: broker.StoreProxy, lines: Lines, progress: _Progress) -> None:
-        batch, size, first = self._new_batch(store), 0, 1
+    async def _load(self, store: broker.StoreProxy, lines: Lines, advance: Callable[[float], None]) -> None:
+        batch, size, first, read = self._new_batch(store), 0, 1, 0
         wrong: InputError | None = None
         while wrong is None:
             try:
@@ -81,10 +83,11 @@ class Load:
                     break
                 if len(batch) >= _BATCH_ENTRIES or size + len(line) > _BATCH_BYTES:
                     await self._commit(batch, f"lines {first} to {lines.number - 1}")
-                    progress.show(self.loaded)
+                    advance(read)
                     batch, size, first = self._new_batch(store), 0, lines.number
                 self._add(batch, *entry_of(line.decode()))
                 size += len(line)
+                read += len(line) + 1
             except _LINE_ERRORS as error:
                 wrong = InputError(f"line {lines.number}: {error}")
         await self._commit(batch, f"lines {first} to {lines.number}")
@@ -116,6 +119,11 @@ class Load:
         return f"{counted(self.loaded, 'entry', 'entries')} loaded{expired}"
 
 
+def _bytes_in(path: str) -> int | None:
+    """How large a file is; None for standard input and what else has no size."""
+    return (os.path.getsize(path) or None) if path != "-" else None  # noqa: PTH202 - "-" is no path
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[Lines]:
     """The lines of a file; "-": of standard input."""
@@ -127,21 +135,3 @@ def _opened(path: str) -> Iterator[Lines]:
         yield Lines(descriptor)
     finally:
         os.close(descriptor)
-
-
-class _Progress:
-    """How many entries there are so far, on one line of standard error where that is a terminal."""
-
-    def __init__(self) -> None:
-        self._shown = False
-
-    def show(self, loaded: int) -> None:
-        if sys.stderr.isatty():
-            self._shown = True
-            sys.stderr.write(f"\r{counted(loaded, 'entry', 'entries')}")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if sys.stderr.isatty() and self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

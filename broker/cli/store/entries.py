@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal
 
@@ -78,11 +78,14 @@ class Reach:
         return broker.MasterUnavailable(store, reason)
 
 
-async def write_entries(output: Output, store: broker.StoreClone, keys: Sequence[Any]) -> None:
+async def write_entries(
+    output: Output, store: broker.StoreClone, keys: Sequence[Any], advance: Callable[[float], None] = lambda _: None
+) -> None:
     """Write the lines of these entries, letting the endpoint answer its peers in between."""
     for start in range(0, len(keys), CHUNK_ENTRIES):
         lines = [entry_line(key, store[key], store.expires(key)) for key in keys[start : start + CHUNK_ENTRIES]]
         await output.write("".join(lines))
+        advance(start + len(lines))
 
 
 @attrs.frozen

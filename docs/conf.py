@@ -49,7 +49,8 @@ nitpick_ignore_regex = [
         r"broker\.(endpoint_life|net|node|protocol|stores|logs\.writer|handles\.store_writing|sinks\.\w+|testing\.\w+)\..*",
     ),
     ("py:.*", r"broker\..*\._?T"),
-    ("py:mod", r"broker\..*"),
+    ("py:mod", r"broker.*"),
+    ("py:class", r"broker\..*\._\w+"),
 ]
 
 

@@ -13,11 +13,22 @@ import pytest
 import broker
 import broker.aio
 import broker.blocking
+import broker.metrics
+import broker.reports
 import broker.sinks
 import broker.testing
 import broker.testing.strategies
 
-MODULES = (broker, broker.aio, broker.blocking, broker.sinks, broker.testing, broker.testing.strategies)
+MODULES = (
+    broker,
+    broker.aio,
+    broker.blocking,
+    broker.metrics,
+    broker.reports,
+    broker.sinks,
+    broker.testing,
+    broker.testing.strategies,
+)
 REFERENCE = Path(__file__).parent.parent / "docs" / "api"
 
 

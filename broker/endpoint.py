@@ -65,6 +65,8 @@ class Endpoint(EndpointLife):
     With ``report_every`` it tells others of itself: its figures so often, in seconds, and its status events, as events
     on the reserved topics ``$broker/NAME/figures`` and ``$broker/NAME/status``; see :mod:`broker.reports`.
 
+    With ``tracing`` an event that is published in an OpenTelemetry span takes that along: see :mod:`broker.tracing`.
+
     Use it as ``async with Endpoint("name") as endpoint:``, once.
     """
 
@@ -348,8 +350,8 @@ class Endpoint(EndpointLife):
         """Read what happens to peers and messages from now on: enter it with ``async with``, iterate over it.
 
         A reader that falls ``queue_size`` events behind loses the oldest, and is told how many.  All status events go
-        to the logger ``broker``, too, losses as warnings: there stands also what is told while the endpoint closes,
-        such as messages whose receipt is not known, when its readers have been left already.
+        to loggers below ``broker``, too, losses as warnings (see :mod:`broker.log_format`): there stands also what is
+        told while the endpoint closes, such as messages whose receipt is not known, when its readers were left already.
         """
         return StatusReader(self, queue_size)
 

@@ -7,7 +7,6 @@ flusher, which sends what was published as soon as the loop comes round.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import sys
@@ -21,10 +20,12 @@ import trio
 
 from broker.errors import EndpointClosed
 from broker.handles.log_driver import LogDriver
+from broker.handles.status_log import log_status
 from broker.handles.status_reader import StatusReader
 from broker.handles.store_driver import StoreDriver
 from broker.handles.subscriber import Subscriber
 from broker.logs.writer import Writer
+from broker.messages import Trace
 from broker.net.interface import NetworkDriver
 from broker.node import Node
 from broker.protocol.actions import (
@@ -40,23 +41,9 @@ from broker.protocol.actions import (
     Tell,
     Wake,
 )
+from broker.protocol.exchange import Published
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Chance, Timing
-from broker.status import (
-    AccessRefused,
-    AccessRules,
-    CollectorRefused,
-    CollectorStalled,
-    LogFailing,
-    MessagesLost,
-    RecordMisfitted,
-    RecordsDropped,
-    RecordsLost,
-    StoreConflict,
-    StoreFailing,
-    StoreForked,
-    WriterReset,
-)
 from broker.trust.access import Access
 from broker.trust.keys import SecretKey
 
@@ -69,25 +56,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EndpointLife"]
 
-_log = logging.getLogger("broker")
 # How often files of keys and rules are looked at; one that has changed is read at the next look: who is revoked is cut
 # off well within a second.
 LOOK_S: Final = 0.2
-_WARNINGS: Final = (
-    AccessRefused,
-    AccessRules,
-    CollectorRefused,
-    CollectorStalled,
-    LogFailing,
-    MessagesLost,
-    RecordMisfitted,
-    RecordsDropped,
-    RecordsLost,
-    StoreConflict,
-    StoreFailing,
-    StoreForked,
-    WriterReset,
-)
 
 # How long an endpoint that is left by an exception waits for acknowledgements: a round trip of a slow link.
 _HURRY_S: Final = 0.2
@@ -104,6 +75,13 @@ def _credentials_of(
     from broker.handles.credentials import Credentials
 
     return Credentials.of(keys, access)
+
+
+def _trace_now() -> Callable[[], Trace | None]:
+    """Return what tells the present span; raises ExtraMissing where OpenTelemetry is not installed."""
+    from broker.tracing import current
+
+    return current
 
 
 def _reporting(endpoint: EndpointLife, every_s: float) -> Reporting:
@@ -132,6 +110,7 @@ class EndpointLife:
         timing: Timing | None = None,
         linger_s: float = 2.0,
         report_every: float | None = None,
+        tracing: bool = False,
         network: Callable[[Any, trio.Nursery], NetworkDriver] = _zmq_network,
         chance: Chance | None = None,
     ) -> None:
@@ -146,7 +125,8 @@ class EndpointLife:
         guard = None if self._credentials is None else self._credentials.guard()
         self._node = Node(name, self._chance, timing, forward=forward, born=time_ns(), guard=guard)
         self._exchange = self._node.exchange
-        self._publish = self._exchange.publish
+        self._trace_now = _trace_now() if tracing else None
+        self._publish = self._exchange.publish if self._trace_now is None else self._publish_traced
         self._make_network = network
         self._linger_s = linger_s
         self._state = "new"
@@ -261,6 +241,10 @@ class EndpointLife:
                 collector.end()
             self._network.close()
 
+    def _publish_traced(self, topic: str, event: object, time_ns: int) -> Published:
+        assert self._trace_now is not None
+        return self._exchange.publish_traced(topic, event, time_ns, self._trace_now())
+
     def security(self) -> Security | None:
         """Return what connections are secured with; None without keys."""
         return None if self._credentials is None else self._credentials.security()
@@ -346,8 +330,7 @@ class EndpointLife:
             case Hangup(number):
                 self._network.hangup(number)
             case Tell(status):
-                level = logging.WARNING if isinstance(status, _WARNINGS) else logging.DEBUG
-                _log.log(level, "%s: %s", self.name, status)
+                log_status(self.name, status)
                 for reader in self._status_readers:
                     reader.put(status)
                 if self._reporting is not None and self._state == "open":

@@ -9,9 +9,12 @@ An endpoint with ``report_every=`` publishes the parts as events, too: see :mod:
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 __all__ = [
+    "REPORT_S_MIN",
     "CollectorFigures",
     "EndpointFigures",
     "Figures",
@@ -25,6 +28,9 @@ __all__ = [
     "SubscriptionFigures",
     "SourceFigures",
 ]
+
+# What is reported more often is a benchmark of reporting.
+REPORT_S_MIN: Final = 0.1
 
 
 class LossFigures(Struct, frozen=True):

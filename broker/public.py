@@ -77,7 +77,7 @@ from broker.log_records import Column, column, log_record
 from broker.logs.batches import WriterLag
 from broker.logs.messages import LogMessage
 from broker.mesh import Mesh, MeshEndpoint, MeshLink, MeshSubscription
-from broker.messages import Message
+from broker.messages import Message, Trace
 from broker.protocol.survey import Peer
 from broker.protocol.wires import Timing
 from broker.status import (
@@ -232,6 +232,7 @@ __all__ = [
     "Timestamp",
     "Timing",
     "TopicError",
+    "Trace",
     "Trusted",
     "TypeClash",
     "ValueDiffers",

@@ -13,11 +13,26 @@ import pytest
 import broker
 import broker.aio
 import broker.blocking
+import broker.log_format
+import broker.metrics
+import broker.reports
 import broker.sinks
 import broker.testing
 import broker.testing.strategies
+import broker.tracing
 
-MODULES = (broker, broker.aio, broker.blocking, broker.sinks, broker.testing, broker.testing.strategies)
+MODULES = (
+    broker,
+    broker.aio,
+    broker.blocking,
+    broker.log_format,
+    broker.metrics,
+    broker.reports,
+    broker.sinks,
+    broker.testing,
+    broker.testing.strategies,
+    broker.tracing,
+)
 REFERENCE = Path(__file__).parent.parent / "docs" / "api"
 
 

@@ -717,6 +717,7 @@ class Endpoint(BaseEndpoint):
         timing: Timing | None = None,
         linger_s: float = 2.0,
         report_every: float | None = None,
+        tracing: bool = False,
     ) -> None:
         self._begin(
             core.Endpoint(
@@ -727,6 +728,7 @@ class Endpoint(BaseEndpoint):
                 timing=timing,
                 linger_s=linger_s,
                 report_every=report_every,
+                tracing=tracing,
             )
         )
 
@@ -784,13 +786,6 @@ class Endpoint(BaseEndpoint):
         See :meth:`broker.Endpoint.peer`.
         """
         await self._call(self._core.peer, address, timeout=timeout, key=key, insecure=insecure)
-
-    async def unpeer(self, address: str) -> None:
-        """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish.
-
-        See :meth:`broker.Endpoint.unpeer`.
-        """
-        await self._call(self._core.unpeer, address)
 
     def peers(self) -> tuple[Peer, ...]:
         """Return the endpoints that we are linked with directly.

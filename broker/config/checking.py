@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.config.model import Config, Listen, Peer
+from broker.figures import REPORT_S_MIN
 from broker.net.address import parse_address
 from broker.toml.reading import Path
 
@@ -16,6 +17,9 @@ _NO_KEYS = 'write keys = "NAME" in [security] (see broker keys), or insecure = t
 def contradictions(config: Config) -> Iterator[tuple[Path, str]]:
     """Give what does not go together, and where."""
     yield from _of_security(config)
+    every_s = config.endpoint.report_every
+    if every_s is not None and every_s < REPORT_S_MIN:
+        yield ("endpoint", "report_every"), f"reports are made every {REPORT_S_MIN:g} s at most"
     for index, listened in enumerate(config.listen):
         yield from _of_address(config, ("listen", index), listened)
         if any(listened.address == other.address for other in config.listen[:index]) and not _any_port(listened):

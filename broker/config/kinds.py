@@ -26,6 +26,7 @@ __all__ = [
     "DURATION",
     "FILE",
     "FLAG",
+    "HOST_PORT",
     "KEYS",
     "LISTENED",
     "NAME",
@@ -103,6 +104,15 @@ def _address(to_dial: bool) -> Kind:
         return address
 
     return Kind(read)
+
+
+def _host_port(path: Path, value: Any) -> str:
+    address = as_text(path, value)
+    try:
+        parse_address(f"tcp://{address}", to_dial=False)
+    except AddressError:
+        raise Wrong(path, f"{address!r:.100} is not HOST:PORT, such as 127.0.0.1:9464") from None
+    return address
 
 
 def choice(*words: str) -> Kind:
@@ -210,6 +220,7 @@ KEYS: Final = Kind(_keys, is_path=True)
 PEER_KEY: Final = Kind(_peer_key)
 LISTENED: Final = _address(to_dial=False)
 DIALLED: Final = _address(to_dial=True)
+HOST_PORT: Final = Kind(_host_port)
 SINCE: Final = Kind(_since, _since_from)
 SIZE: Final = Kind(_size, _number)
 DURATION: Final = Kind(_duration, _number)  # 0 is one, too

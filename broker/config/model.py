@@ -20,6 +20,7 @@ from broker.config.kinds import (
     DURATION,
     FILE,
     FLAG,
+    HOST_PORT,
     KEYS,
     LISTENED,
     NAME,
@@ -45,6 +46,7 @@ __all__ = [
     "Field",
     "Listen",
     "Logging",
+    "MetricsSettings",
     "Peer",
     "Security",
     "Source",
@@ -61,6 +63,7 @@ class EndpointSettings(Struct, frozen=True):
     name: Annotated[str | None, NAME] = None
     forward: Annotated[bool, FLAG] = True
     linger_s: Annotated[float, DURATION] = 2.0
+    report_every: Annotated[float | None, SECONDS] = None
 
 
 class Security(Struct, frozen=True):
@@ -130,6 +133,12 @@ class Source(NamedTuple):
         return f"{self.name}, line {self.line}" if self.line else self.name
 
 
+class MetricsSettings(Struct, frozen=True):
+    """``[metrics]``: where ``broker node`` answers Prometheus."""
+
+    listen: Annotated[str | None, HOST_PORT] = None
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """A whole configuration; ``sources`` says of each key that was said, by its path with dots, where."""
 
@@ -141,6 +150,7 @@ class Config(Struct, frozen=True, kw_only=True):
     stores: Mapping[str, StoreSettings] = {}
     collect: tuple[Collect, ...] = ()
     logging: Logging = Logging()
+    metrics: MetricsSettings = MetricsSettings()
     sources: Mapping[str, Source] = {}
 
     def endpoint_options(self) -> dict[str, Any]:
@@ -152,6 +162,7 @@ class Config(Struct, frozen=True, kw_only=True):
             "forward": self.endpoint.forward,
             "timing": self.timing,
             "linger_s": self.endpoint.linger_s,
+            "report_every": self.endpoint.report_every,
         }
 
     def is_insecure(self, at: Listen | Peer) -> bool:
@@ -164,6 +175,7 @@ TABLES: Final[Mapping[str, type[Struct]]] = {
     "security": Security,
     "timing": Timing,
     "logging": Logging,
+    "metrics": MetricsSettings,
 }
 LISTS: Final[Mapping[str, type[Struct]]] = {"listen": Listen, "peer": Peer, "collect": Collect}
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from broker import reports
 from broker.errors import NotPermitted
+from broker.figures import REPORT_S_MIN
 from broker.handles.figures import figures_of
+from broker.log_format import about
 from broker.protocol.exchange import BLOCKED
 from broker.status import Status
 
@@ -18,11 +20,9 @@ if TYPE_CHECKING:
     from broker.endpoint_life import EndpointLife
 
 
-__all__ = ["REPORT_S_MIN", "Reporting"]
+__all__ = ["Reporting"]
 
-_log = logging.getLogger("broker")
-# What is reported more often is a benchmark of reporting.
-REPORT_S_MIN: Final = 0.1
+_log = logging.getLogger("broker.reports")
 
 
 class Reporting:
@@ -59,7 +59,9 @@ class Reporting:
         except NotPermitted as error:
             if not self._forbidden:
                 self._forbidden = True
-                _log.warning("%s: reports nothing on %s: %s", self._endpoint.name, topic, error)
+                name = self._endpoint.name
+                told_of = about(name, topic=topic, reason=str(error))
+                _log.warning("%s: reports nothing on %s: %s", name, topic, error, extra=told_of)
             return
         self._forbidden = False
         if code is BLOCKED:

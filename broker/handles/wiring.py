@@ -10,13 +10,14 @@ import trio
 
 from broker.config.model import Config, Peer
 from broker.errors import BrokerError, EndpointClosed
+from broker.log_format import about
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
 
 __all__ = ["Wiring"]
 
-_log = logging.getLogger("broker")
+_log = logging.getLogger("broker.peers")
 # Who has refused us for good is asked again this often: its rules, or ours, may have been changed.
 _REFUSED_S: Final = 30.0
 
@@ -64,7 +65,9 @@ class Wiring:
                 except BrokerError as error:
                     if str(error) != told:
                         told = str(error)
-                        _log.warning("%s: %s; it is tried again every %.0f s", self._endpoint.name, told, _REFUSED_S)
+                        name = self._endpoint.name
+                        fields = about(name, address=peer.address, reason=told)
+                        _log.warning("%s: %s; it is tried again every %.0f s", name, told, _REFUSED_S, extra=fields)
                 else:
                     if self._dialling.get(peer.address) is scope:
                         del self._dialling[peer.address]  # from now on it is kept up

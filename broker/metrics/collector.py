@@ -14,9 +14,10 @@ from prometheus_client.core import Metric as Family
 
 from broker import __version__
 from broker.endpoint import Endpoint
-from broker.errors import EndpointClosed
+from broker.errors import AddressError, EndpointClosed
 from broker.figures import Figures
 from broker.metrics.families import GROUPS, OTHER, Group, Metric
+from broker.net.address import parse_address
 
 __all__ = ["LABELS_MAX", "Metrics"]
 
@@ -141,8 +142,8 @@ class Metrics:
 
     def _start(self, address: str, tls: dict[str, Any]) -> tuple[Any, str]:
         host, port = _host_and_port(address)
-        server, _ = start_http_server(port, host.strip("[]"), registry=self.registry, **tls)
-        return server, host
+        server, _ = start_http_server(port, host, registry=self.registry, **tls)
+        return server, f"[{host}]" if ":" in host else host or "*"
 
 
 def _stop(server: Any) -> None:
@@ -151,10 +152,11 @@ def _stop(server: Any) -> None:
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"an address is HOST:PORT, such as 127.0.0.1:9464, not {address!r:.100}")
-    return host, int(port)
+    try:
+        found = parse_address(f"tcp://{address}", to_dial=False)
+    except AddressError:
+        raise ValueError(f"an address is HOST:PORT, such as 127.0.0.1:9464, not {address!r:.100}") from None
+    return "" if found.host == "*" else found.host, found.port
 
 
 # -- figures ----------------------------------------------------------------------------------------------------------

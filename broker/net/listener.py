@@ -26,6 +26,7 @@ import trio
 import zmq
 
 from broker.errors import ListenError
+from broker.log_format import about
 from broker.net.address import Address
 from broker.net.connections import STRANGER_S, UNSEEN_BYTES_MAX, Connection, Connections, Growth, shut_down
 from broker.net.interface import Sink
@@ -47,7 +48,7 @@ from broker.net.turns import Turns
 
 __all__ = ["Listener"]
 
-_log = logging.getLogger("broker")
+_log = logging.getLogger("broker.net")
 
 # Closed wires whose late frames are ignored; older ones are forgotten.
 _CLOSED_MAX: Final = 4096
@@ -176,7 +177,10 @@ class Listener:
                 self.socket.bind(self.bound)
             except (OSError, zmq.ZMQError) as error:
                 if not told:
-                    _log.warning("%s: cannot be listened on with the new key yet: %s", self.bound, error.strerror)
+                    told_of = about(address=self.bound, reason=error.strerror)
+                    _log.warning(
+                        "%s: cannot be listened on with the new key yet: %s", self.bound, error.strerror, extra=told_of
+                    )
                 told = True
                 await trio.sleep(_BIND_AGAIN_S)
             else:

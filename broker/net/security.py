@@ -24,7 +24,7 @@ from broker.trust.keys import PublicKey, SecretKey, curve_of
 
 __all__ = ["UNKNOWN_KEY", "Gate", "Security", "guard_dialled", "guard_listening", "set_own_key"]
 
-_log = logging.getLogger("broker")
+_log = logging.getLogger("broker.net")
 
 # Why an address is not dialled.
 UNKNOWN_KEY: Final = (

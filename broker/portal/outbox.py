@@ -15,6 +15,8 @@ import trio
 from broker import events
 from broker.endpoint import Endpoint
 from broker.errors import BrokerError, EndpointClosed, EventDefinitionError
+from broker.log_format import about
+from broker.messages import Trace
 from broker.portal.thread import Portal
 from broker.protocol.exchange import check_size
 from broker.protocol.outbox import BATCH_BYTES
@@ -23,7 +25,7 @@ from broker.values import SMALL_BYTES
 
 __all__ = ["Outbox"]
 
-_log = logging.getLogger("broker")
+_log = logging.getLogger("broker.messages")
 
 # Who publishes waits when so much has not been handed over: a queue's worth, as a subscription has by default.
 _EVENTS_MAX: Final = 10_000
@@ -34,7 +36,8 @@ _TOPICS_MAX: Final = 10_000
 # How long an endpoint that is left by an exception waits for slow readers, as the core does.
 _HURRY_S: Final = 0.2
 
-Entry = tuple[str, type, str, bytes]  # topic in its normal form, class, its name, the encoded event
+# Topic in its normal form, class, its name, the encoded event, the span that it was published in.
+Entry = tuple[str, type, str, bytes, Trace | None]
 
 
 class Outbox:
@@ -46,6 +49,7 @@ class Outbox:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._exchange = endpoint._exchange
+        self._trace_now = endpoint._trace_now
         self._portal: Portal | None = None
         self._queue: deque[Entry] = deque()
         self._bytes = 0
@@ -86,7 +90,7 @@ class Outbox:
         data = encode(event, time_ns())
         if len(data) > SMALL_BYTES:
             check_size(data, "an event", name)
-        return normal, kind, name, data
+        return normal, kind, name, data, None if self._trace_now is None else self._trace_now()
 
     def _learn(self, event: object) -> tuple[str, Callable[[Any, int], bytes]]:
         if isinstance(event, type):
@@ -135,6 +139,11 @@ class Outbox:
     def _wake(self) -> None:
         assert self._portal is not None
         self._portal.soon(self._hand_over)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything that was not handed over yet."""
+        return bool(self._queue)
 
     @property
     def blocked(self) -> bool:
@@ -193,6 +202,17 @@ class Outbox:
             self._check_open()
             await self._progress.park()
 
+    async def unpeer(self, address: str) -> None:
+        """End the link with an endpoint when it has got what was published before."""
+        await self.flush()
+        await self._endpoint.unpeer(address)
+
+    def catch_up(self) -> None:
+        """Hand over all that was published before, as far as readers are not too slow."""
+        goal = self._handed_over + len(self._queue)
+        while self._handed_over < goal and not self._blocked and not self._closed:
+            self._hand_over()
+
     def _hand_over(self) -> None:
         """Give the endpoint what there is, as far as readers are not too slow."""
         if self._closed or self._blocked:
@@ -215,10 +235,8 @@ class Outbox:
         self._wake()
 
     async def _wait_for_readers(self) -> None:
-        while True:
+        while not self._closed and not self._turn():  # first: they may have read before this task was begun
             await self._endpoint._changed.park()
-            if self._closed or self._turn():
-                break
         if not self._closed:
             self._wake()
 
@@ -229,16 +247,18 @@ class Outbox:
         left = _EVENTS_PER_TURN
         while queue and left > 0:
             run = [queue.popleft()]
-            topic, kind, name, data = run[0]
+            topic, kind, name, data, trace = run[0]
             size = len(data)
             while queue and len(run) < left and size < BATCH_BYTES:
                 following = queue[0]
                 if following[1] is not kind or following[0] != topic or following[2] != name:
                     break
+                if following[4] != trace:
+                    break
                 run.append(queue.popleft())
                 size += len(following[3])
             try:
-                if not exchange.publish_encoded(topic, kind, name, [entry[3] for entry in run]):
+                if not exchange.publish_encoded(topic, kind, name, [entry[3] for entry in run], trace):
                     queue.extendleft(reversed(run))
                     self._blocked = True
                     break
@@ -274,7 +294,8 @@ class Outbox:
 
     def _tell_lost(self, count: int, reason: str) -> None:
         name = self._endpoint.name
-        _log.warning("%s: %d events that were published were not sent: %s", name, count, reason)
+        told_of = about(name, count=count, reason=reason)
+        _log.warning("%s: %d events that were published were not sent: %s", name, count, reason, extra=told_of)
 
     def _let_in(self) -> None:
         with self._lock:

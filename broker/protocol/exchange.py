@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from broker import events
 from broker.errors import EventDefinitionError, NotCarried
+from broker.messages import Trace
 from broker.protocol.actions import Action, Changed
 from broker.protocol.courier import Courier
 from broker.protocol.delivery import Delivering
@@ -77,6 +78,7 @@ class Exchange:
         self._act = act
         self._outbox = Outbox()
         self._outgoing: dict[type, Outgoing] = {}
+        self._trace: Trace | None = None  # of what is published now
         self._open_route: Route | None = None  # what the run that grows has turned to
         # What the endpoint's publish() needs to let an event join that run without a call here: the topic as it was
         # given, and the class, which is that of no event while there is no such run, or anyone is slow.
@@ -128,11 +130,28 @@ class Exchange:
             self.open_class = _NoEvent
         return FIRST if first else GATHERED
 
-    def publish_encoded(self, topic: str, kind: type, name: str, chunks: list[bytes]) -> Published:
+    def publish_traced(self, topic: str, event: object, time_ns: int, trace: Trace | None) -> Published:
+        """Take an event that was published in a span, or in none, as :meth:`publish` does."""
+        self._turn_trace(trace)
+        code = self.publish(topic, event, time_ns)
+        self.open_class = _NoEvent  # the next one may be in another
+        return code
+
+    def _turn_trace(self, trace: Trace | None) -> None:
+        """Have what follows be of that span: a run is of one."""
+        if trace != self._trace:
+            self._trace = trace
+            self._end_run()
+
+    def publish_encoded(
+        self, topic: str, kind: type, name: str, chunks: list[bytes], trace: Trace | None = None
+    ) -> Published:
         """Take events of one class that were encoded elsewhere, on a topic in its normal form.
 
-        As :meth:`publish`, but that an event's size was looked at where it was encoded.  ``name`` is its class's name.
+        As :meth:`publish`, but that an event's size was looked at where it was encoded.  ``name`` is its class's name,
+        ``trace`` the span that they were published in.
         """
+        self._turn_trace(trace)
         outgoing = self._outgoing.get(kind)
         if outgoing is None:
             outgoing = Outgoing(name, _encode_any, {}) if kind is events.Event else self._learn_class(kind)
@@ -147,6 +166,7 @@ class Exchange:
         Raises NotPermitted, whether anybody wants the event or not.
         """
         self.permit(topic)
+        self._turn_trace(None)
         name, data = events.encode(event, time_ns)
         return self._gather(self.routes.route(topic, name), [data])
 
@@ -211,9 +231,12 @@ class Exchange:
     def _turn_to(self, route: Route) -> None:
         """Let the run that grows go on with this route's topic, or begin another."""
         runs = self._outbox.runs
-        if not (runs and runs[-1].lane is route.lane and runs[-1].turn_to(route.topic)):
+        trace = self._trace
+        if not (runs and runs[-1].lane is route.lane and runs[-1].trace == trace and runs[-1].turn_to(route.topic)):
             self._end_run()
-            runs.append(PendingRun(route.lane, {route.topic: 0}))
+            runs.append(PendingRun(route.lane, trace, {route.topic: 0}))
+            if trace is not None:  # a frame is not to be of nothing but traces
+                self.batch_bytes += len(trace.parent) + len(trace.state)
             self.append = runs[-1].chunks.append
         self._open_route = route
 

@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from broker.errors import Malformed
+from broker.messages import Trace
 from broker.values import check_received
 
 __all__ = [
@@ -337,7 +338,8 @@ class Run(Struct, frozen=True, array_like=True, gc=False):
     """Consecutive events of one name, as they travel.
 
     ``body`` is the array of them that :mod:`broker.events` reads and writes.  With one topic ``which`` is empty; with
-    more, its bytes say for each event which of ``topics`` it has.
+    more, its bytes say for each event which of ``topics`` it has.  ``trace`` is the span that all of them were
+    published in; a run without one travels without the field.
     """
 
     topics: Annotated[list[str], Meta(min_length=1, max_length=256)]
@@ -345,6 +347,7 @@ class Run(Struct, frozen=True, array_like=True, gc=False):
     count: Annotated[int, Meta(ge=1, le=RUN_EVENTS)]
     which: bytes
     body: bytes
+    trace: Trace | None = None
 
 
 class Batch(Struct, frozen=True, array_like=True):
@@ -373,6 +376,18 @@ encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[type[Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind) for kind in _PAYLOADS
 }
+
+
+def encode_batch(runs: list[Run]) -> bytes:
+    """Return the payload of a :class:`Batch`, in which only runs that have a trace have the field."""
+    return encode(
+        (
+            [
+                (run.topics, run.name, run.count, run.which, run.body) if run.trace is None else run  # all its fields
+                for run in runs
+            ],
+        )
+    )
 
 
 def decode(kind: type[Payload], payload: bytes | memoryview) -> Payload:

@@ -11,8 +11,9 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from broker.messages import Trace
 from broker.protocol.flows import Parcel
-from broker.protocol.frames import RUN_EVENTS, Batch, Kind, Run, charge_of, encode
+from broker.protocol.frames import RUN_EVENTS, Kind, Run, charge_of, encode_batch
 from broker.protocol.member import Member
 from broker.protocol.routes import Lane
 
@@ -29,6 +30,7 @@ class PendingRun(Struct, eq=False):
     """Consecutive events of one lane; ``chunks`` are their encoded arrays."""
 
     lane: Lane
+    trace: Trace | None = None
     topics: dict[str, int] = field(default_factory=dict)  # topic: its index
     chunks: list[bytes] = field(default_factory=list)
     _which: bytearray = field(default_factory=bytearray)
@@ -65,7 +67,7 @@ class PendingRun(Struct, eq=False):
         count = len(chunks)
         which = bytes(self._which[at : at + count]) if len(topics) > 1 else b""
         body = array_header(count) + b"".join(chunks)
-        return Run(topics, self.lane.name, count, which, body)
+        return Run(topics, self.lane.name, count, which, body, self.trace)
 
 
 def array_header(count: int) -> bytes:
@@ -103,5 +105,5 @@ class Outbox:
 
 def parcel_of(runs: list[Run]) -> Parcel:
     """Return the parcel with these runs."""
-    body, messages = encode(Batch(runs)), sum([run.count for run in runs])
+    body, messages = encode_batch(runs), sum([run.count for run in runs])
     return Parcel(Kind.EVENTS, body, messages, charge_of(len(body), messages))

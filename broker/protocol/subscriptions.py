@@ -78,11 +78,13 @@ class Delivery(Struct, eq=False):
         for misfit in misfits:
             self.report(self, topics[run.which[misfit.index]] if len(topics) > 1 else topics[0], misfit.error)
         if len(topics) == 1:
+            if run.trace is not None:
+                return [Message(m.topic, m.event, m.time_ns, origin, 0, run.trace) for m in messages]
             return messages
         misfitted = {misfit.index for misfit in misfits}
         self._which = bytes(index for at, index in enumerate(run.which) if at not in misfitted)
         return [
-            Message(topics[index], message.event, message.time_ns, origin)
+            Message(topics[index], message.event, message.time_ns, origin, 0, run.trace)
             for index, message in zip(self._which, messages, strict=True)
         ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ def written(directory: Path, text: str, name: str = "broker.toml") -> Path:
     return path
 
 
+def read_url(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the node's own
+        found: bytes = answer.read()
+        return found
+
+
 NODE = """\
 listen = ["tcp://127.0.0.1:0"]
 [endpoint]
@@ -49,12 +56,14 @@ def rows(directory: Path) -> list[str]:
 
 
 async def test_a_node_relays_is_master_and_collects_and_goes_on_after_a_restart(tmp_path: Path) -> None:
-    config = written(tmp_path, NODE)
+    config = written(tmp_path, NODE + '[metrics]\nlisten = "127.0.0.1:0"\n')
     spool = tmp_path / "conn.spool"
     for run in (1, 2):
         async with started(*command("node", str(config), "--json")) as node:
             address = (await status(node, "Listening"))["address"]
             assert (await status(node, "Ready"))["name"] == "hub"
+            (serving,) = [form for form in map(json.loads, node.out.seen) if form["status"] == "Serving"]
+            assert b'broker_store_entries{endpoint="hub"' in await trio.to_thread.run_sync(read_url, serving["url"])
             async with (
                 broker.Endpoint("one") as one,
                 broker.Endpoint("other") as other,
@@ -74,7 +83,7 @@ async def test_a_node_relays_is_master_and_collects_and_goes_on_after_a_restart(
             assert await node.end() == 0
             told = [json.loads(line)["status"] for line in [*node.out.seen, *await node.out.rest()]]
             assert told[-2:] == ["Ready", "Stopping"]
-            assert sorted(told[:-2]) == ["Collecting", "Listening", "StoreOpened"]
+            assert sorted(told[:-2]) == ["Collecting", "Listening", "Serving", "StoreOpened"]
             log_lines = await node.err.rest()
             assert any("one (" in line and line.endswith("linked") for line in log_lines)
             assert not any("Traceback" in line for line in log_lines)

@@ -115,16 +115,19 @@ NO_KEYS = 'write keys = "NAME" in [security] (see broker keys), or insecure = tr
             "[endpiont]\n",
             (
                 "line 1: endpiont: nothing of that name is known: did you mean 'endpoint'?; listen, peer, endpoint, "
-                "security, timing, logging, stores, collect are"
+                "security, timing, logging, metrics, stores, collect are"
             ),
         ),
         (
             "[endpoint]\nnmae = 1\n",
-            "line 2: endpoint.nmae: nothing of that name is known: did you mean 'name'?; name, forward, linger_s are",
+            (
+                "line 2: endpoint.nmae: nothing of that name is known: did you mean 'name'?; "
+                "name, forward, linger_s, report_every are"
+            ),
         ),
         (
             "\n[endpoint]\nx = 1\n",
-            "line 3: endpoint.x: nothing of that name is known; name, forward, linger_s are",
+            "line 3: endpoint.x: nothing of that name is known; name, forward, linger_s, report_every are",
         ),
         ("name = 1\n", "line 1: name: it belongs into [endpoint]"),
         ("keyz = 1\n", "line 1: keyz: nothing of that name is known: did you mean 'keys' in [security]?"),
@@ -256,6 +259,8 @@ NO_KEYS = 'write keys = "NAME" in [security] (see broker keys), or insecure = tr
             CLONE + 'limit_bytes = "1 GiB"\n',
             "line 3: stores.hosts.limit_bytes: that is for masters: a clone is as large as its master",
         ),
+        ("[endpoint]\nreport_every = 0.01\n", "line 2: endpoint.report_every: reports are made every 0.1 s at most"),
+        ('[metrics]\nlisten = "9464"\n', "line 2: metrics.listen: '9464' is not HOST:PORT, such as 127.0.0.1:9464"),
         (MASTER + "stale_after = 1\n", "line 3: stores.hosts.stale_after: that is for clones: a master is never stale"),
         (
             COLLECT + COLLECT.replace("archive", "other"),

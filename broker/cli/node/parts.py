@@ -62,6 +62,8 @@ def parts_of(config: Config, endpoint: broker.Endpoint, out: Announcements) -> l
     parts = [listener(config, listened, endpoint, out) for listened in config.listen]
     parts += [_store(name, store, endpoint, out) for name, store in config.stores.items()]
     parts += [_collector(collect, endpoint, out) for collect in config.collect]
+    if config.metrics.listen is not None:
+        parts.append(_metrics(config.metrics.listen, endpoint, out))
     return parts
 
 
@@ -128,6 +130,18 @@ def _collector(collect: Collect, endpoint: broker.Endpoint, out: Announcements) 
                 await trio.to_thread.run_sync(files.close)
 
     return Part(f"collector {collect.name!r} of {collect.stream!r}", serve)
+
+
+def _metrics(address: str, endpoint: broker.Endpoint, out: Announcements) -> Part:
+    async def serve(begun: Callable[[], None]) -> None:
+        from broker.metrics import Metrics  # it needs an extra
+
+        async with trio.open_nursery() as nursery:
+            bound = await nursery.start(Metrics(endpoint).serve, address)
+            out.say(f"metrics at http://{bound}/metrics", "Serving", url=f"http://{bound}/metrics")
+            begun()
+
+    return Part(f"metrics at {address}", serve)
 
 
 def log_files(collect: Collect) -> LogFiles:

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import trio
@@ -23,17 +23,6 @@ from broker.handles.wiring import Wiring
 __all__ = ["run_node"]
 
 _log = logging.getLogger("broker.node")
-# What happens to peers day by day; losses and what else asks for somebody to look the library logs as warnings itself.
-_TOLD: Final = (
-    broker.PeerAdded,
-    broker.PeerInterrupted,
-    broker.PeerLost,
-    broker.PeerRefused,
-    broker.PeerResumed,
-    broker.StoreRecovered,
-    broker.LogRecovered,
-    broker.MessagesRecovered,
-)
 
 
 class Node:
@@ -50,8 +39,7 @@ class Node:
     async def run(self) -> int:
         """Run until SIGINT or SIGTERM; returns the exit code."""
         with trio.open_signal_receiver(*_signals()) as signals:
-            async with self._endpoint, self._endpoint.status() as changes, trio.open_nursery() as nursery:
-                nursery.start_soon(_follow, changes)
+            async with self._endpoint, trio.open_nursery() as nursery:
                 self._wiring = Wiring(self._endpoint)
                 for peer in self._config.peer:
                     self._wiring.dial(peer, self._config, nursery)
@@ -109,7 +97,7 @@ class Node:
 
 
 def _asks_for_restart(before: Config, now: Config) -> Iterator[str]:
-    for table in ("endpoint", "security", "timing"):
+    for table in ("endpoint", "security", "timing", "metrics"):
         old, new = (_asdict(getattr(config, table)) for config in (before, now))
         yield from (f"{table}.{name}" for name in new if new[name] != old[name])
     yield from (f"listen ({at.address})" for at in before.listen if at not in now.listen)
@@ -122,12 +110,6 @@ def _asks_for_restart(before: Config, now: Config) -> Iterator[str]:
 
 def _asdict(table: msgspec.Struct) -> dict[str, Any]:
     return msgspec.structs.asdict(table)
-
-
-async def _follow(changes: broker.StatusReader) -> None:
-    async for change in changes:
-        if isinstance(change, _TOLD):
-            _log.info("%s", change)
 
 
 def _signals() -> list[signal.Signals]:

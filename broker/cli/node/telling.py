@@ -5,18 +5,17 @@ Nothing of it ends the node: its reader may be gone, and it goes on.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from broker.cli.jsonform import dumps
 from broker.cli.standard import printable
 from broker.config.model import Logging
+from broker.log_format import JsonFormatter, TextFormatter
 
 __all__ = ["Announcements", "notify", "set_up_logging"]
 
@@ -51,36 +50,8 @@ def notify(*lines: str) -> None:
 
 def set_up_logging(settings: Logging) -> None:
     """Write the log of the library, and of the program, to standard error."""
-    _HANDLER.setFormatter(_Json() if settings.format == "json" else _Text())
+    _HANDLER.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     root = logging.getLogger()
     if _HANDLER not in root.handlers:
         root.addHandler(_HANDLER)
     root.setLevel(settings.level.upper())
-
-
-class _Text(logging.Formatter):
-    """One line a record; what comes from elsewhere cannot move a terminal's cursor."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's
-        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name for it
-        return printable(super().formatMessage(record))
-
-
-class _Json(_Text):
-    """One JSON object a record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        form = {
-            "time": self.formatTime(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            form["exception"] = self.formatException(record.exc_info)
-        return json.dumps(form, ensure_ascii=False)

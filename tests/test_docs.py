@@ -26,7 +26,7 @@ def test_the_python_of_a_page_runs_and_prints_what_it_says(page: str, tmp_path: 
 
 def test_command_lines_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("hosts.ndjson", "conn.spool"):  # that commands read
+    for name in ("broker.toml", "hosts.ndjson", "conn.spool"):  # that commands read
         (tmp_path / name).touch()
     commands = {" ".join(understood(line, app)) for _, line in LINES}
     assert {"pub", "sub", "mesh", "store put", "log tail", "keys trust", "journal verify"} <= commands
@@ -89,3 +89,10 @@ def test_the_architecture_page_has_every_module_in_its_layer() -> None:
     named = re.findall(r"`(\w+)`", " ".join(line.rpartition("|")[0].rpartition("|")[0] for line in table))
     assert modules - set(named) == set()
     assert set(named) - modules <= {"broker"}
+
+
+def test_every_example_is_shown() -> None:
+    shown = re.findall(
+        r"^```{literalinclude} \.\./examples/(\S+)$", (ROOT / "docs/examples.md").read_text(), re.MULTILINE
+    )
+    assert sorted(shown) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))

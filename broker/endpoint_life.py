@@ -210,8 +210,6 @@ class EndpointLife:
             await self._nursery_manager.__aexit__(None, None, None)
 
     async def _say_goodbye(self, *, hurried: bool) -> None:
-        if self._wiring is not None:
-            self._wiring.end()
         try:
             self._node.begin_close()
             self._carry_out()

@@ -72,7 +72,7 @@ def _stream(path: Path, value: Any) -> str:
 
 def _file(path: Path, value: Any) -> str:
     name = as_text(path, value)
-    if not name or "\0" in name:
+    if not name or not name.isprintable():
         raise Wrong(path, "expected the path of a file")
     return name
 
@@ -82,7 +82,7 @@ def _keys(path: Path, value: Any) -> str:
     if is_key_text(name):
         # It may be a secret: it is not repeated.
         raise Wrong(path, "this is a key itself: give the name of its file, such as web-01, or a path")
-    if "/" not in name and not name.endswith(".key") and not is_label(name):
+    if not name.isprintable() or ("/" not in name and not name.endswith(".key") and not is_label(name)):
         raise Wrong(path, "neither the name of a key (letters, digits and . _ -, at most 100) nor a path")
     return name
 

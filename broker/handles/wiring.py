@@ -48,11 +48,6 @@ class Wiring:
             scope.cancel()
         return scope is not None
 
-    def end(self) -> None:
-        """Dial nobody any more."""
-        for address in list(self._dialling):
-            self.forget(address)
-
     @trio.lowlevel.enable_ki_protection
     async def _dial(self, peer: Peer, insecure: bool, scope: trio.CancelScope) -> None:
         told = ""
@@ -63,6 +58,8 @@ class Wiring:
                 except EndpointClosed:
                     return
                 except BrokerError as error:
+                    if scope.cancel_called:  # it was withdrawn at just that moment
+                        return
                     if str(error) != told:
                         told = str(error)
                         name = self._endpoint.name

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -55,25 +56,51 @@ async def test_an_address_that_cannot_be_listened_on_leaves_nothing_behind(tmp_p
             await endpoint.listen("tcp://127.0.0.1:0")
 
 
-async def test_who_is_unpeered_while_it_is_dialled_is_dialled_no_more(tmp_path: Path) -> None:
+async def test_who_is_unpeered_while_it_is_dialled_is_dialled_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     hub = f"ipc://{tmp_path}/hub"
     async with broker.Endpoint.from_config(written(tmp_path, f'peer = ["{hub}"]')) as agent, agent.status() as changes:
         await changes.receive()
         await agent.unpeer(hub)
+        await trio.testing.wait_all_tasks_blocked()
+        assert "tried again" not in caplog.text
         with pytest.raises(KeyError):
             await agent.unpeer(hub)
 
 
-async def test_who_refuses_for_good_is_asked_again_later(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+async def test_a_peer_that_is_refused_is_told_once_and_tried_again_until_rules_allow_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    del autojump_clock
-    key = broker.SecretKey.generate()
-    access = broker.Access()
-    config = written(tmp_path, 'peer = ["tcp://127.0.0.1:1"]')  # nobody's key is known there
-    async with broker.Endpoint.from_config(config, keys=key, access=access):
-        await trio.sleep(100)
-    assert caplog.text.count("tried again every 30 s") == 1
+    monkeypatch.setattr("broker.handles.wiring._REFUSED_S", 0.01)
+    ours, theirs = broker.SecretKey.generate(), broker.SecretKey.generate()
+    address = f"ipc://{tmp_path}/hub"
+    both = broker.Access(
+        trusted={
+            "agent": broker.Trusted(keys=(ours.public,)),
+            "hub": broker.Trusted(keys=(theirs.public,), addresses=(address,)),
+        }
+    )
+    config = written(tmp_path, f'peer = ["{address}"]')
+    agent = broker.Endpoint.from_config(config, name="agent", keys=ours, access=broker.Access())
+    often, peer = trio.Event(), agent.peer
+    attempts = 0
+
+    async def counting(*arguments: Any, **options: Any) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 3:
+            often.set()
+        await peer(*arguments, **options)
+
+    monkeypatch.setattr(agent, "peer", counting)
+    async with broker.Endpoint("hub", keys=theirs, access=both) as hub, agent, hub.status() as changes:
+        await hub.listen(address)
+        with trio.fail_after(20):
+            await often.wait()
+        agent.change_access(both)
+        assert isinstance(await changes.receive(), broker.PeerAdded)
+    assert caplog.text.count("is tried again") == 1
 
 
 def test_keys_and_rules_may_be_objects(tmp_path: Path) -> None:

@@ -6,8 +6,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from broker.config.model import Collect, Config, EndpointSettings, Listen, Logging, Peer, Security, StoreSettings
+from broker.config.model import (
+    LISTS,
+    TABLES,
+    TOP,
+    Collect,
+    Config,
+    EndpointSettings,
+    Listen,
+    Logging,
+    Peer,
+    Security,
+    StoreSettings,
+    fields_of,
+)
 from broker.config.overrides import from_arguments
 from broker.config.parsing import TEXT_MAX, parse_config
 from broker.config.shown import shown
@@ -287,6 +302,31 @@ def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
     told = problems(text, environ={"BROKER_ENDPOINT__LINGER_S": "x"})
     assert [line.partition(":")[0] for line in told] == ["BROKER_ENDPOINT__LINGER_S", *["b.toml"] * 4]
     assert [int(line.split(":")[1].removeprefix(" line ")) for line in told[1:]] == [1, 3, 4, 6]
+
+
+VALUES = [
+    *("1", "-1", "1.5", "nan", "inf", "true", '""', '"x"', '"\\u0000/"', '"tcp://*:1"', '"64 MiB"', '"2 min"'),
+    *("[]", "[1]", "[[]]", '["ipc://a"]', "{}", '{address = "ipc://a"}', "[{}]", "2026-01-01", "12:00:00"),
+    "2026-01-01T00:00:00Z",
+]
+HEADERS = [
+    *(header for name in TOP for header in (f"[{name}]", f"[[{name}]]", f"[{name}.a]", f"[[{name}.a]]")),
+    "[stores.'']",
+]
+KEYS = sorted({name for kind in (*TABLES.values(), *LISTS.values(), StoreSettings) for name in fields_of(kind)})
+LINES = st.sampled_from(HEADERS) | st.builds(
+    "{} = {}".format, st.sampled_from([*KEYS, *TOP, "x"]), st.sampled_from(VALUES)
+)
+
+
+@given(st.lists(LINES, max_size=12))
+def test_whatever_is_said_is_a_configuration_or_told_to_be_wrong(lines: list[str]) -> None:
+    try:
+        config = parsed("\n".join(lines), environ={"BROKER_ENDPOINT__NAME": "a", "BROKER_LISTEN": "ipc://b"})
+    except ConfigError:
+        return
+    assert config.endpoint.name == "a"
+    assert [each.key for each in shown(config)]
 
 
 # --- the environment and arguments -----------------------------------------------------------------------------------

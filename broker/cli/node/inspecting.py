@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,6 +53,11 @@ def preflight(config: Config) -> Iterator[ConfigProblem]:
             _check_sink(collect)
         except (ValueError, ImportError) as error:
             yield _problem(config, f"collect[{index}]", str(error))
+    if config.metrics.listen is not None:
+        try:
+            importlib.import_module("broker.metrics")
+        except ImportError as error:
+            yield _problem(config, "metrics.listen", str(error))
 
 
 def _check_sink(collect: Collect) -> None:

@@ -35,6 +35,7 @@ class Node:
         # Here, so that keys that cannot be read end the command before anything is open.
         set_up_logging(self._config.logging)
         self._endpoint = broker.Endpoint(**self._config.endpoint_options())
+        self._listened = {listened.address for listened in self._config.listen}  # that were asked for ever
 
     async def run(self) -> int:
         """Run until SIGINT or SIGTERM; returns the exit code."""
@@ -86,7 +87,8 @@ class Node:
             if peer not in before.peer:
                 self._wiring.dial(peer, config, nursery)
         for listened in config.listen:
-            if listened not in before.listen:
+            if listened.address not in self._listened:
+                self._listened.add(listened.address)
                 nursery.start_soon(listener(config, listened, self._endpoint, self._out).run)
         changed = list(_asks_for_restart(before, config))
         if changed:
@@ -100,7 +102,8 @@ def _asks_for_restart(before: Config, now: Config) -> Iterator[str]:
     for table in ("endpoint", "security", "timing", "metrics"):
         old, new = (_asdict(getattr(config, table)) for config in (before, now))
         yield from (f"{table}.{name}" for name in new if new[name] != old[name])
-    yield from (f"listen ({at.address})" for at in before.listen if at not in now.listen)
+    addresses = [[listened.address for listened in config.listen] for config in (before, now)]
+    yield from (f"listen ({address})" for address in addresses[0] if address not in addresses[1])
     for name in before.stores.keys() | now.stores.keys():
         if before.stores.get(name) != now.stores.get(name):
             yield f"stores.{name}"

@@ -146,6 +146,18 @@ def test_losses_are_counted_by_reason_at_both_ends() -> None:
     assert LossFigures("out", "unreachable", 1) in one.figures().endpoint.lost
 
 
+def test_what_is_not_known_to_have_arrived_at_the_end_is_counted() -> None:
+    cluster = Cluster(seed=1)
+    one, two = _chain(cluster, "one", "two")
+    two.subscribe("x")
+    cluster.run(1.0)
+    cluster.fabric.partition("one", "two")
+    one.publish("x/y", Tick(1))
+    cluster.run(0.5)
+    one.close()
+    assert one.figures().endpoint.lost == (LossFigures("out", "gone", 1),)
+
+
 def test_a_store_tells_of_its_clones_and_a_clone_of_its_staleness() -> None:
     cluster = Cluster(seed=1)
     one, two = _chain(cluster, "one", "two")

@@ -57,14 +57,18 @@ def test_a_program_s_own_event_stands_for_nothing_of_broker_s() -> None:
 
 @pytest.fixture
 async def pair(autojump_clock: trio.testing.MockClock) -> AsyncIterator[tuple[Endpoint, Endpoint]]:
-    """One that reports every ten seconds, and one that it is linked with.  Tests ask for the clock, too."""
+    """One that reports every ten seconds, and one that it is linked with; what is waited for comes within a minute.
+
+    Tests ask for the clock, too: it jumps for those alone.
+    """
     network = SimulatedNetwork()
     async with (
         Endpoint("one", network=network, report_every=10.0) as one,
         Endpoint("two", network=network) as two,
     ):
         await one.peer(await two.listen("sim://two"))
-        yield one, two
+        with trio.fail_after(60):
+            yield one, two
 
 
 async def test_figures_are_told_every_so_many_seconds(

@@ -21,6 +21,6 @@ from broker.extras import needed_for
 with needed_for("metrics for Prometheus"):
     import prometheus_client  # noqa: F401 - said here once, before the modules that use it
 
-from broker.metrics.collector import LABELS_MAX, Metrics
+from broker.metrics.collector import LABELS_MAX, HasFigures, Metrics
 
-__all__ = ["LABELS_MAX", "Metrics"]
+__all__ = ["LABELS_MAX", "HasFigures", "Metrics"]

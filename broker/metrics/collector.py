@@ -19,7 +19,7 @@ from broker.figures import Figures
 from broker.metrics.families import GROUPS, OTHER, Group, Metric
 from broker.net.address import parse_address
 
-__all__ = ["LABELS_MAX", "Metrics"]
+__all__ = ["LABELS_MAX", "HasFigures", "Metrics"]
 
 LABELS_MAX: Final = 100
 """Peers, stores, streams... of one endpoint that have series of their own, by default."""
@@ -27,7 +27,7 @@ LABELS_MAX: Final = 100
 Labels = tuple[str, ...]
 
 
-class _HasFigures(Protocol):
+class HasFigures(Protocol):
     """An endpoint, of a trio, a blocking or an asyncio program."""
 
     def figures(self) -> Figures:
@@ -37,7 +37,7 @@ class _HasFigures(Protocol):
 class Metrics:
     """The metrics of one or several endpoints, as a collector of prometheus_client.
 
-    ``endpoints`` are those of :mod:`broker`, :mod:`broker.blocking` and :mod:`broker.aio`, or functions that return
+    ``endpoints`` are those of :mod:`!broker`, :mod:`broker.blocking` and :mod:`broker.aio`, or functions that return
     :class:`~broker.figures.Figures`.  For a trio endpoint make it in the trio program; any thread may then ask for
     metrics.  An endpoint that is not open is left out.
 
@@ -50,7 +50,7 @@ class Metrics:
 
     def __init__(
         self,
-        *endpoints: _HasFigures | Callable[[], Figures],
+        *endpoints: HasFigures | Callable[[], Figures],
         registry: CollectorRegistry | None = None,
         labels_max: int = LABELS_MAX,
     ) -> None:
@@ -162,7 +162,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 # -- figures ----------------------------------------------------------------------------------------------------------
 
 
-def _source_of(endpoint: _HasFigures | Callable[[], Figures]) -> Callable[[], Figures]:
+def _source_of(endpoint: HasFigures | Callable[[], Figures]) -> Callable[[], Figures]:
     """Return what gives an endpoint's figures, from any thread."""
     if isinstance(endpoint, Endpoint):
         try:

@@ -104,6 +104,7 @@ async def test_help_and_completion_load_nothing_that_takes_long() -> None:
         (["keys", "revok"], "No such command 'revok': did you mean 'revoke'?"),
         (["xyzzy"], "No such command 'xyzzy': there are pub, sub, listen"),
         (["help", "journal", "verfy"], "No such command 'verfy': did you mean 'verify'?"),
+        (["help", "exitcodes"], "no topic 'exitcodes': did you mean 'exit-codes'?"),
         (["help", "pub", "more"], "broker pub has no command 'more', nor any other"),
         (["sub", "x", "--conect", "tcp://x:1"], "--connect"),
         (["top"], "say the ADDRESS of an endpoint that listens, or --connect ADDRESS"),

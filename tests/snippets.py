@@ -42,7 +42,7 @@ ROOT = Path(__file__).parent.parent
 
 _FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[a-z ]+)(?:: (?P<what>[^\n]*))? -->\n)?"
-    r"^(?P<fence>```+)(?P<language>\w*)\n(?P<text>.*?)^(?P=fence)$"
+    r"^(?P<fence>```+)(?P<language>[^`\n]*)\n(?P<text>.*?)^(?P=fence)$"
     r"(?:\n\n```text\n(?P<output>.*?)^```$)?",
     re.DOTALL | re.MULTILINE,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from snippets import ROOT, broker_lines, check_python, snippets, understood
 
+import broker
 from broker.cli.app import app
 from broker.config.parsing import parse_config
 from broker.trust.keys import SecretKey
@@ -96,3 +98,10 @@ def test_every_example_is_shown() -> None:
         r"^```{literalinclude} \.\./examples/(\S+)$", (ROOT / "docs/examples.md").read_text(), re.MULTILINE
     )
     assert sorted(shown) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def test_the_page_of_errors_has_all_errors_and_status_events() -> None:
+    kinds = [item for item in map(broker.__dict__.get, dir(broker)) if inspect.isclass(item)]
+    told = re.findall(r"`(?:broker\.)?([A-Z]\w+)`", (ROOT / "docs/errors.md").read_text())
+    missing = {kind.__name__ for kind in kinds if issubclass(kind, (broker.BrokerError, broker.Status))} - set(told)
+    assert missing == set()

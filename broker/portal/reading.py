@@ -54,7 +54,7 @@ class Runs:
             self._portal = portal
             portal.end_with(self)
         self._waiting.append(wake)
-        if not self._core.idle:
+        if length_hint(self._core._current) or not self._core.idle:  # it may have been taken up just now
             portal.soon(self._look)
 
     def forget(self, portal: Portal, wake: Callable[[], object]) -> None:

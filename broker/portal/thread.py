@@ -118,12 +118,13 @@ class Holder:
         self._leave = trio.Event()
         self._info: ExceptionInfo = (None, None, None)
         self._scope = trio.CancelScope()
+        self._failure: BaseException | None = None  # of a task of its own, before it was left
         self.leaving = Job(_nothing, _nothing)
         self.entered = False
 
     async def hold(self, entering: Job) -> None:
         """Enter, wait, leave."""
-        over = entering
+        failure: BaseException | None = None
         try:
             with self._scope:
                 entering.scope = self._scope
@@ -135,24 +136,31 @@ class Holder:
                 entering.over()
                 try:
                     await self._leave.wait()
-                except trio.Cancelled as cancelled:  # the program ends
+                except trio.Cancelled as cancelled:  # the program ends, entering was given up, a task of its own failed
                     await self._manager.__aexit__(trio.Cancelled, cancelled, cancelled.__traceback__)
                     raise
-                over = self.leaving
                 await self._manager.__aexit__(*self._info)
         except trio.Cancelled:
-            over.fail(EndpointClosed("the program ends, and broker's thread with it"))
+            failure = EndpointClosed("the program ends, and broker's thread with it")
             raise
-        except BaseException as error:  # noqa: BLE001 - raised where it was asked for
-            over.fail(error)
+        except BaseException as error:  # noqa: BLE001 - raised where it is entered or left
+            failure = error
+            if self.entered:
+                self._failure = error
         finally:
+            if failure is not None:
+                (self.leaving if self.entered else entering).fail(failure)
             self.entered = False
             self._info = (None, None, None)
-            over.over()
+            entering.over()
+            self.leaving.over()
 
     def leave(self, job: Job, info: ExceptionInfo) -> None:
         """Leave, as on the way of that exception.  The portal calls this."""
         if not self.entered:
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                job.fail(failure)
             job.over()
             return
         job.scope = self._scope
@@ -306,9 +314,9 @@ class Portal:
         self._others.add(other)
 
     @property
-    def forked(self) -> bool:
-        """Whether this process is a fork of the one it was opened in."""
-        return self._forked
+    def ended(self) -> bool:
+        """Whether its endpoints were left, in this process: not because it is a fork."""
+        return self._closed and not self._forked
 
 
 _lock = threading.Lock()

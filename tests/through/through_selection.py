@@ -34,9 +34,13 @@ _INSIDE: Final = {
         "a thread for each of so many calls takes long; its shorter neighbours run"
     ),
     "test_two_hundred_endpoints_peer_with_one_manager": "two hundred endpoints in one thread take long",
+    "test_a_blocked_publisher_goes_on_when_its_reader_reads": "16 MB more wait in the outbox: its count is the core's",
+    "test_a_full_spool_lets_writers_wait_until_a_collector_has_had_some": (
+        "how much is written in its moment of real time depends on how fast a thread for each call is"
+    ),
     "test_publish_nowait_says_would_block_and_publish_waits": (
         "what is published waits in the outbox, too: tests/blocking has this with its size"
     ),
 }
 NOT_THROUGH: Final[dict[str, dict[str, str]]] = {"blocking": {**_INSIDE}, "aio": {**_INSIDE}}
-TESTS: Final = {"blocking": 413, "aio": 413}
+TESTS: Final = {"blocking": 411, "aio": 411}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -141,7 +141,7 @@ def test_after_its_endpoint_a_handle_says_the_same_whether_another_endpoint_is_o
         with Endpoint("here") as endpoint, endpoint.master("hosts") as store, endpoint.collect("flows") as records:
             watch, messages = store.watch(), endpoint.subscribe("x").__enter__()
         assert list(watch) == []
-        found = []
+        found: list[type[BaseException]] = []
         for call in (lambda: store["k"], lambda: store.put("k", 1), records.receive, messages.receive, endpoint.peers):
             with pytest.raises(broker.BrokerError) as raised:  # noqa: PT012 - peers() of a closed endpoint may be told
                 call()
@@ -157,7 +157,13 @@ def test_after_its_endpoint_a_handle_says_the_same_whether_another_endpoint_is_o
 
 def test_what_cannot_be_read_at_a_proxy_says_what_to_do() -> None:
     with Endpoint("here") as endpoint, endpoint.proxy("hosts", timeout=0) as proxy:
-        for read in (lambda: proxy["k"], lambda: "k" in proxy, lambda: len(proxy), lambda: proxy.get("k")):
+        reads: list[Callable[[], Any]] = [
+            lambda: proxy["k"],
+            lambda: "k" in proxy,
+            lambda: len(proxy),
+            lambda: proxy.get("k"),
+        ]
+        for read in reads:
             with pytest.raises(broker.StoreError, match=r"fetch\(\) a value, or make a clone"):
                 read()
         assert proxy

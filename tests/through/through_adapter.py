@@ -88,7 +88,7 @@ def _is_cancelled(error: BaseException | None) -> bool:
 async def _awaited(world: World, facade: Any, name: str, /, *args: Any, **options: Any) -> Any:
     """Call what waits, with the time that the task has left where the facade takes one and the core does not."""
     deadline = trio.current_effective_deadline()
-    limited = deadline < math.inf and _takes_time_limit(type(facade), type(facade._core), name)
+    limited = deadline < math.inf and _takes_time_limit(type(facade), type(facade._core), name)  # type: ignore[arg-type]
     if limited:
         options["timeout"] = max(0.0, deadline - trio.current_time())
     try:

@@ -31,7 +31,8 @@ def in_thread(function: Callable[[], object]) -> threading.Thread:
 
 
 def test_time_limits_that_race_with_arrival_lose_nothing() -> None:
-    count, got = 1500, []
+    got: list[int] = []
+    count = 1500
     with Endpoint("here") as endpoint, endpoint.subscribe("x") as messages:
 
         def publish() -> None:

@@ -104,7 +104,7 @@ class Lock:
                 if call.timed_out and timeout >= 0:
                     return False
                 raise Interrupted
-            self._held = True
+            self._held = True  # type: ignore[unreachable]
             return True
 
     def release(self) -> None:

@@ -59,6 +59,7 @@ test: $(READY)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PURE)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PROGRAMS)
 	PYTHONHASHSEED=0 $(IN_HALVES) $(addprefix --ignore=,$(PURE) $(PROGRAMS))
+	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) --through blocking
 
 simulation soak: $(READY)
 	$(BIN)/python tests/simulation/simulated_runs.py $(SEEDS) $(if $(ONLY),--only $(ONLY))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,19 @@ if TYPE_CHECKING:
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--through", choices=["blocking", "aio"], help="run tests of the core through this facade")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put a facade in the core's place, before any test is imported."""
+    if facade := config.getoption("--through"):
+        sys.path.insert(0, str(Path(__file__).parent / "through"))
+        from through_plugin import Through
+
+        config.pluginmanager.register(Through(config, facade))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

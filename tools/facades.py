@@ -72,7 +72,12 @@ HANDLES: Final = (
     ),
     Handle((StoreMaster,), "Store"),
     Handle((StoreClone,), "Store"),
-    Handle((StoreProxy,), "StoreWriting", internal=_STORE_INTERNAL | {"get", "get_index", "size", "expires"}),
+    Handle(
+        (StoreProxy,),
+        "BaseStoreProxy, StoreWriting",
+        by_hand=frozenset({"get", "get_index", "size", "expires"}),
+        internal=_STORE_INTERNAL,
+    ),
     Handle(
         (LogTopic,),
         "BaseLogTopic",

@@ -16,7 +16,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
-from broker.errors import EndpointClosed, StoreClosed
+from broker.errors import BrokerError, EndpointClosed, LogClosed, StoreClosed
 from broker.journaling import Position
 from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs
 
@@ -31,6 +31,7 @@ __all__ = [
     "BaseLogWriter",
     "BaseStatusReader",
     "BaseStore",
+    "BaseStoreProxy",
     "BaseSubscriber",
     "BaseWatch",
     "Handle",
@@ -96,8 +97,9 @@ class Handle:
     def _portal(self) -> Portal:
         portal = self._endpoint._opened
         if portal is None:
-            name = self._endpoint._core.name
-            raise EndpointClosed(f"endpoint {name!r} is not open: use it inside its 'async with' block")
+            raise EndpointClosed("not started: use it inside 'async with Endpoint(...) as endpoint:'")
+        if portal.ended:
+            raise self._closed()
         return portal
 
     def _ready(self) -> Portal:
@@ -107,6 +109,10 @@ class Handle:
         if outbox.waiting:
             portal.soon(outbox.catch_up)
         return portal
+
+    def _closed(self) -> BrokerError:
+        """Return what the core raises where the endpoint is closed."""
+        return EndpointClosed(f"endpoint {self._endpoint._core.name!r} is closed")
 
     async def _call(
         self, function: Callable[..., Any], /, *args: Any, _timeout: float | None = None, **options: Any
@@ -151,7 +157,7 @@ class Handle:
         await self._leave(kind, value, traceback)
 
     async def _hold(self, manager: Any) -> None:
-        portal, waiter = self._ready(), _Waiter()
+        portal, waiter = self._endpoint._ready(), _Waiter()
         holder, entering = Holder(manager), Job(_nothing, waiter.wake)
         try:
             portal.enter(holder, entering)
@@ -336,6 +342,9 @@ class BaseSubscriber(Handle):
 class BaseCollector(BaseSubscriber):
     """As a subscriber; what was read of a run tells the core what is acknowledged."""
 
+    def _closed(self) -> BrokerError:
+        return LogClosed(self._core.stream, "its endpoint is closed")
+
     def _taken(self) -> list[Any]:
         core = self._core
         core._in_hand = len(core._messages)  # more than these, as long as they are being taken
@@ -392,6 +401,9 @@ class BaseWatch(_RunReader[Any]):
         super().__init__(core, endpoint)
         self._given: Position = core.position
 
+    def _closed(self) -> BrokerError:
+        return StoreClosed(self._core._store.name, "its endpoint is closed")
+
     async def __anext__(self) -> Any:
         try:
             return await self.receive()
@@ -416,7 +428,12 @@ class BaseWatch(_RunReader[Any]):
         return self._given
 
 
-class BaseStore(Handle):
+class _OfStore(Handle):
+    def _closed(self) -> BrokerError:
+        return StoreClosed(self._core.name, "its endpoint is closed")
+
+
+class BaseStore(_OfStore):
     """What is read of a store without asking the portal: what the core has at hand for whoever reads it again."""
 
     def __getitem__(self, key: Any) -> Any:
@@ -455,12 +472,27 @@ class BaseStore(Handle):
         return found
 
 
+class BaseStoreProxy(_OfStore):
+    """What is read of a store elsewhere says that there is nothing to read here, and what to do."""
+
+    def _nothing_here(self, *_arguments: object, **_options: object) -> NoReturn:
+        """Raise StoreError."""
+        self._core._nothing_here()
+        raise AssertionError("it raises")
+
+    __getitem__ = __contains__ = __len__ = __iter__ = _nothing_here
+    get = get_index = size = expires = _nothing_here
+
+    def __bool__(self) -> bool:
+        return True  # a handle; there is no length
+
+
 class BaseBatch:
     """Gathers changes, which needs no portal; having them done does."""
 
     def __init__(self, core: Any, endpoint: BaseEndpoint) -> None:
         self._core = core
-        self._handle = Handle(core, endpoint)
+        self._handle = _OfStore(core, endpoint)
 
     async def __aenter__(self) -> Self:
         """Begin to gather."""
@@ -482,6 +514,9 @@ class BaseBatch:
 
 class BaseLogWriter(Handle):
     """Many records at once, however they come."""
+
+    def _closed(self) -> BrokerError:
+        return LogClosed(self._core.name, "its endpoint is closed")
 
     async def write_all(self, records: Iterable[object], *, durable: bool | None = None) -> int:
         """Write records one after the other; returns the number of the last (0: there were none), as :meth:`write`.

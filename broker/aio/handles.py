@@ -21,6 +21,7 @@ from broker.aio.base import (
     BaseLogWriter,
     BaseStatusReader,
     BaseStore,
+    BaseStoreProxy,
     BaseSubscriber,
     BaseWatch,
     Handle,
@@ -529,7 +530,7 @@ class StoreClone(Store):
         return await self._call(self._core.backup, path)
 
 
-class StoreProxy(StoreWriting):
+class StoreProxy(BaseStoreProxy, StoreWriting):
     """A way to a store's master without a replica: what :meth:`Endpoint.proxy` gives.
 
     See :class:`broker.StoreProxy`.

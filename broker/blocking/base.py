@@ -15,7 +15,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
-from broker.errors import EndpointClosed, StoreClosed
+from broker.errors import BrokerError, EndpointClosed, LogClosed, StoreClosed
 from broker.journaling import Position
 from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs
 
@@ -30,6 +30,7 @@ __all__ = [
     "BaseLogWriter",
     "BaseStatusReader",
     "BaseStore",
+    "BaseStoreProxy",
     "BaseSubscriber",
     "BaseWatch",
     "Handle",
@@ -94,7 +95,9 @@ class Handle:
     def _portal(self) -> Portal:
         portal = self._endpoint._opened
         if portal is None:
-            raise EndpointClosed(f"endpoint {self._endpoint._core.name!r} is not open: use it inside its 'with' block")
+            raise EndpointClosed("not started: use it inside 'with Endpoint(...) as endpoint:'")
+        if portal.ended:
+            raise self._closed()
         return portal
 
     def _ready(self) -> Portal:
@@ -104,6 +107,10 @@ class Handle:
         if outbox.waiting:
             portal.soon(outbox.catch_up)
         return portal
+
+    def _closed(self) -> BrokerError:
+        """Return what the core raises where the endpoint is closed."""
+        return EndpointClosed(f"endpoint {self._endpoint._core.name!r} is closed")
 
     def _call(self, function: Callable[..., Any], /, *args: Any, _timeout: float | None = None, **options: Any) -> Any:
         """Have something awaited."""
@@ -131,7 +138,7 @@ class Handle:
         self._leave(kind, value, traceback)
 
     def _hold(self, manager: Any) -> None:
-        portal, waiter = self._ready(), _Waiter()
+        portal, waiter = self._endpoint._ready(), _Waiter()
         holder, entering = Holder(manager), Job(_nothing, waiter.wake)
         try:
             portal.enter(holder, entering)
@@ -340,6 +347,9 @@ class BaseSubscriber(Handle):
 class BaseCollector(BaseSubscriber):
     """As a subscriber; what was read of a run tells the core what is acknowledged."""
 
+    def _closed(self) -> BrokerError:
+        return LogClosed(self._core.stream, "its endpoint is closed")
+
     def _taken(self) -> list[Any]:
         core = self._core
         core._in_hand = len(core._messages)  # more than these, as long as they are being taken
@@ -401,6 +411,9 @@ class BaseWatch(_RunReader[Any]):
         super().__init__(core, endpoint)
         self._given: Position = core.position
 
+    def _closed(self) -> BrokerError:
+        return StoreClosed(self._core._store.name, "its endpoint is closed")
+
     def __next__(self) -> Any:
         try:
             return self.receive()
@@ -425,7 +438,12 @@ class BaseWatch(_RunReader[Any]):
         return self._given
 
 
-class BaseStore(Handle):
+class _OfStore(Handle):
+    def _closed(self) -> BrokerError:
+        return StoreClosed(self._core.name, "its endpoint is closed")
+
+
+class BaseStore(_OfStore):
     """What is read of a store without asking the portal: what the core has at hand for whoever reads it again."""
 
     def __getitem__(self, key: Any) -> Any:
@@ -464,12 +482,27 @@ class BaseStore(Handle):
         return found
 
 
+class BaseStoreProxy(_OfStore):
+    """What is read of a store elsewhere says that there is nothing to read here, and what to do."""
+
+    def _nothing_here(self, *_arguments: object, **_options: object) -> NoReturn:
+        """Raise StoreError."""
+        self._core._nothing_here()
+        raise AssertionError("it raises")
+
+    __getitem__ = __contains__ = __len__ = __iter__ = _nothing_here
+    get = get_index = size = expires = _nothing_here
+
+    def __bool__(self) -> bool:
+        return True  # a handle; there is no length
+
+
 class BaseBatch:
     """Gathers changes, which needs no portal; having them done does."""
 
     def __init__(self, core: Any, endpoint: BaseEndpoint) -> None:
         self._core = core
-        self._handle = Handle(core, endpoint)
+        self._handle = _OfStore(core, endpoint)
 
     def __enter__(self) -> Self:
         """Begin to gather."""
@@ -491,6 +524,9 @@ class BaseBatch:
 
 class BaseLogWriter(Handle):
     """Many records at once, however they come."""
+
+    def _closed(self) -> BrokerError:
+        return LogClosed(self._core.name, "its endpoint is closed")
 
     def write_all(self, records: Iterable[object], *, durable: bool | None = None, timeout: float | None = None) -> int:
         """Write records one after the other; returns the number of the last (0: there were none), as :meth:`write`.

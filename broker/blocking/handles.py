@@ -21,6 +21,7 @@ from broker.blocking.base import (
     BaseLogWriter,
     BaseStatusReader,
     BaseStore,
+    BaseStoreProxy,
     BaseSubscriber,
     BaseWatch,
     Handle,
@@ -527,7 +528,7 @@ class StoreClone(Store):
         return self._call(self._core.backup, path, _timeout=timeout)
 
 
-class StoreProxy(StoreWriting):
+class StoreProxy(BaseStoreProxy, StoreWriting):
     """A way to a store's master without a replica: what :meth:`Endpoint.proxy` gives.
 
     See :class:`broker.StoreProxy`.

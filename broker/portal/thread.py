@@ -364,6 +364,11 @@ class Portal:
         """Whether its thread has ended, or this process is a fork of the one it was opened in."""
         return self._closed or self._forked
 
+    @property
+    def ended(self) -> bool:
+        """Whether its endpoints were left, in this process: not because it is a fork."""
+        return self._closed and not self._forked
+
 
 _lock = threading.Lock()
 _current: Portal | None = None

@@ -13,14 +13,16 @@ Going there and back costs some 50 µs, far too much for each event.  So events 
   iterator that the core's handle reads from, so that the core knows at any time how much was read: that decides
   what is acknowledged, and how long a queue is.
 
-Modules: ``thread`` (the portal, its jobs, fork, the end of the process), ``outbox`` (publishing), ``reading`` (what is
-received a run at a time).  Nothing here knows which of the two worlds asks: each brings a function that wakes it up.
+Modules: ``jobs`` (what is asked), ``thread`` (the portal, fork, the end of the process), ``outbox`` (publishing),
+``reading`` (what is received a run at a time).  Nothing here knows which of the two worlds asks: each brings a
+function that wakes it up.
 """
 
 from __future__ import annotations
 
+from broker.portal.jobs import Holder, Job
 from broker.portal.outbox import Outbox
 from broker.portal.reading import Reader, Runs
-from broker.portal.thread import Holder, Job, Portal
+from broker.portal.thread import Portal
 
 __all__ = ["Holder", "Job", "Outbox", "Portal", "Reader", "Runs"]

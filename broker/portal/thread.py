@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 import os
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
 import trio
 
 from broker.errors import EndpointClosed
+from broker.net import sockets as _sockets  # noqa: F401 - what it does at the end of the process is registered
+from broker.portal.jobs import ENDED, ExceptionInfo, Holder, Job
 
-__all__ = ["Holder", "Job", "Portal"]
+__all__ = ["Portal"]
 
 # How long the end of the process waits for endpoints that were not left: their goodbyes take a fifth of a second each.
 _EXIT_S: Final = 5.0
-_ENDED: Final = "the endpoint is closed"
 
 _log = logging.getLogger("broker")
-
-ExceptionInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
-
-
-def _nothing() -> None:
-    pass
 
 
 class Ending(Protocol):
@@ -42,146 +35,6 @@ class Ending(Protocol):
 
     def forked(self) -> None:
         """Take note that this process is a fork, in which it does not live on."""
-
-
-class Job:
-    """One thing that is asked of the portal: ``function``, which is awaited there unless it ``is_sync``.
-
-    ``wake`` is called in the portal's thread when it is over; then :meth:`result` gives what it returned, or raises.
-    """
-
-    __slots__ = ("_error", "_function", "_timeout", "_value", "begun", "cancelled", "done", "is_sync", "scope", "wake")
-
-    def __init__(
-        self, function: Callable[[], Any], wake: Callable[[], object], *, timeout: float | None = None
-    ) -> None:
-        self._function = function
-        self._timeout = timeout
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self.wake = wake
-        self.is_sync = False
-        self.begun = False
-        self.cancelled = False
-        self.done = False
-        self.scope: trio.CancelScope | None = None
-
-    def run(self) -> None:
-        """Carry it out where it needs no waiting."""
-        try:
-            self._value = self._function()
-        except BaseException as error:  # noqa: BLE001 - raised by result(), where it was asked for
-            self._error = error
-        self.over()
-
-    async def wait(self) -> None:
-        """Carry it out as a task."""
-        try:
-            with trio.CancelScope(deadline=_deadline(self._timeout)) as self.scope:
-                if self.cancelled:
-                    self.scope.cancel()
-                self._value = await self._function()
-            if self.scope.cancelled_caught:
-                self._error = TimeoutError(
-                    f"not done within {self._timeout:g} s" if self._timeout else "not done at once"
-                )
-        except trio.Cancelled:
-            self._error = EndpointClosed(_ENDED)
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised by result(), where it was asked for
-            self._error = error
-        finally:
-            self.over()
-
-    def over(self) -> None:
-        """Let the one who asked know."""
-        self.done = True
-        wake, self.wake = self.wake, _nothing
-        wake()
-
-    def cancel(self) -> None:
-        """Have it cancelled; it is over a moment later, and never begun if it was not yet.  The portal calls this."""
-        self.cancelled = True
-        if not self.begun:
-            self.over()
-        elif self.scope is not None:
-            self.scope.cancel()
-
-    def fail(self, error: BaseException) -> None:
-        """Have it raise this."""
-        self._error = error
-
-    def result(self) -> Any:
-        """Return what came of it, or raise it."""
-        error, self._error = self._error, None
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error
-        return self._value
-
-
-class Holder:
-    """A handle in use: a task of the portal's that enters it, and leaves it when that is asked for."""
-
-    def __init__(self, manager: AbstractAsyncContextManager[Any]) -> None:
-        self._manager = manager
-        self._leave = trio.Event()
-        self._info: ExceptionInfo = (None, None, None)
-        self._scope = trio.CancelScope()
-        self.leaving: Job | None = None
-        self.entered = False
-        self._failure: BaseException | None = None  # that nobody was told of yet
-
-    async def hold(self, entering: Job) -> None:
-        """Enter, wait, leave."""
-        try:
-            with self._scope:
-                entering.scope = self._scope
-                if entering.cancelled:
-                    self._scope.cancel()
-                await self._manager.__aenter__()
-                entering.scope = None
-                self.entered = True
-                entering.over()
-                try:
-                    await self._leave.wait()
-                except trio.Cancelled as cancelled:  # the program ends, or entering was cancelled too late
-                    await self._manager.__aexit__(trio.Cancelled, cancelled, cancelled.__traceback__)
-                    raise
-                await self._manager.__aexit__(*self._info)
-        except trio.Cancelled:
-            if not entering.done:
-                entering.fail(EndpointClosed(_ENDED))
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised where it was asked for
-            self._failure = error
-        finally:
-            self.entered = False
-            self._info = (None, None, None)
-            for job in (entering, self.leaving):
-                if job is not None and not job.done:
-                    self._tell(job)
-
-    def _tell(self, job: Job) -> None:
-        if self._failure is not None:
-            job.fail(self._failure)
-            self._failure = None
-        job.over()
-
-    def leave(self, job: Job, info: ExceptionInfo) -> bool:
-        """Leave, as on the way of that exception; whether the job is under way then.  The portal calls this."""
-        if job.begun:
-            return not job.done
-        job.begun = True
-        if not self.entered or self._leave.is_set():  # it has ended by itself, or another thread leaves it
-            self._tell(job)
-            return False
-        job.scope = self._scope
-        self.leaving, self._info = job, info
-        self._leave.set()
-        return True
 
 
 class Portal:
@@ -248,12 +101,12 @@ class Portal:
             self._closed = True
             started.set()
             for job in [*self._jobs, *self._under_way]:
-                job.fail(EndpointClosed(_ENDED))
+                job.fail(EndpointClosed(ENDED))
                 job.over()
             with _lock:
                 others = list(self._others)
             for other in others:
-                other.end(EndpointClosed(_ENDED))
+                other.end(EndpointClosed(ENDED))
 
     async def _main(self, started: threading.Event) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -279,7 +132,7 @@ class Portal:
             self._nursery.start_soon(function, *args)
         except RuntimeError:  # the nursery is closed: the last endpoint was left at just that moment
             self._under_way.discard(job)
-            job.fail(EndpointClosed(_ENDED))
+            job.fail(EndpointClosed(ENDED))
             job.over()
 
     async def _do(self, job: Job) -> None:
@@ -304,7 +157,7 @@ class Portal:
                 "process (with multiprocessing: use the start method 'spawn', or open them in the function it runs)"
             )
         if self._closed:
-            raise EndpointClosed(_ENDED) from self._failure
+            raise EndpointClosed(ENDED) from self._failure
 
     def submit(self, job: Job) -> None:
         """Have a job done; who asks and waits calls :meth:`check` before."""
@@ -318,7 +171,7 @@ class Portal:
         try:
             self._token.run_sync_soon(function, idempotent=idempotent)
         except trio.RunFinishedError:
-            raise EndpointClosed(_ENDED) from self._failure
+            raise EndpointClosed(ENDED) from self._failure
 
     def cancel(self, job: Job) -> bool:
         """Have a job cancelled, whether it was asked for already or not; whether it can be waited for then."""
@@ -388,7 +241,6 @@ def _in_forked_child() -> None:
 os.register_at_fork(after_in_child=_in_forked_child)
 
 
-@atexit.register
 def _at_exit() -> None:
     """Leave what the program has not left, as by an exception."""
     portal = _current
@@ -397,9 +249,5 @@ def _at_exit() -> None:
         portal._thread.join(_EXIT_S)
 
 
-def _deadline(timeout: float | None) -> float:
-    if timeout is None:
-        return math.inf
-    if not timeout >= 0:
-        raise ValueError(f"timeout is a number of seconds, None for no limit: {timeout!r}")
-    return trio.current_time() + timeout
+# Behind the sockets' own: what is registered last is called first, and needs connections to say goodbye.
+atexit.register(_at_exit)

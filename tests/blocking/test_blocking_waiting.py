@@ -167,3 +167,18 @@ def test_ctrl_c_ends_what_waits_and_leaves_blocks_as_python_does(wait: str) -> N
     assert program.returncode == -signal.SIGINT
     assert err.count("Traceback") == 1
     assert err.rstrip().endswith("KeyboardInterrupt")
+
+
+NOT_LEFT = """
+import sys
+from broker.blocking import Endpoint
+Endpoint("child").__enter__().peer(sys.argv[1])
+"""
+
+
+def test_an_endpoint_that_a_program_has_not_left_says_goodbye_at_its_end() -> None:
+    with Endpoint("parent") as parent, parent.status() as changes:
+        address = parent.listen("tcp://127.0.0.1:0")
+        subprocess.run([sys.executable, "-c", NOT_LEFT, address], check=True, timeout=LIMIT_S)
+        assert changes.receive(timeout=LIMIT_S).peer == "child"
+        assert "it said goodbye" in str(changes.receive(timeout=LIMIT_S))

@@ -228,14 +228,17 @@ async def test_an_endpoint_knows_how_long_it_is_there(autojump_clock: trio.testi
 
 async def test_an_endpoint_adds_what_its_files_tell(tmp_path: Path) -> None:
     path = tmp_path / "hosts.db"
-    async with broker.Endpoint("one", network=SimulatedNetwork()) as endpoint:
-        async with endpoint.master("hosts", path=path) as hosts, endpoint.master("cache") as cache:
-            await hosts.put(1, 2)
-            await cache.put(1, 2)
-            in_memory, on_disk = endpoint.figures().stores
-            assert (on_disk.file_bytes, in_memory.file_bytes) == (path.stat().st_size, 0)
-            assert on_disk.commit_s > 0
-            assert in_memory.commit_s == 0
-            async with endpoint.log("logins", FiguresLogin, path=tmp_path / "logins") as log:
-                await log.write(FiguresLogin("ada"))
-                assert endpoint.figures().logs[0].commit_s > 0
+    async with (
+        broker.Endpoint("one", network=SimulatedNetwork()) as endpoint,
+        endpoint.master("hosts", path=path) as hosts,
+        endpoint.master("cache") as cache,
+        endpoint.log("logins", FiguresLogin, path=tmp_path / "logins") as log,
+    ):
+        await hosts.put(1, 2)
+        await cache.put(1, 2)
+        await log.write(FiguresLogin("ada"))
+        in_memory, on_disk = endpoint.figures().stores
+        assert (on_disk.file_bytes, in_memory.file_bytes) == (path.stat().st_size, 0)
+        assert on_disk.commit_s > 0
+        assert in_memory.commit_s == 0
+        assert endpoint.figures().logs[0].commit_s > 0

@@ -17,10 +17,11 @@ share: its **master** decides every write, **clones** are replicas of it, a **pr
                 await disks.put(message.event.host, message.event.used, expires_in=60)
 
 The layers, each of which imports only from those below it: ``cli`` (the command line) and ``testing`` (endpoints on a
-simulated network); ``sinks`` (log files); ``endpoint`` and its handles, such as ``store`` (trio); ``net`` (ZeroMQ),
-``journal`` (LMDB) and ``keyring`` (files of keys and access rules); ``node`` (an endpoint without I/O); ``stores``
-(master and clones) and ``logs``; ``protocol`` (what endpoints say to each other); ``trust`` (keys and rights);
-``journaling`` (what a journal is); ``values``, ``events``, ``log_records``, ``topics``, ``errors`` (what is said).
+simulated network); ``public`` (these names, loaded with the first one); ``sinks`` (log files); ``endpoint`` and its
+handles, such as ``store`` (trio); ``net`` (ZeroMQ), ``journal`` (LMDB) and ``keyring`` (files of keys and access
+rules); ``node`` (an endpoint without I/O); ``stores`` (master and clones) and ``logs``; ``protocol`` (what endpoints
+say to each other); ``trust`` (keys and rights); ``journaling`` (what a journal is); ``values``, ``events``,
+``log_records``, ``topics``, ``errors`` (what is said).
 """
 
 from __future__ import annotations

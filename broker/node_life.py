@@ -51,6 +51,7 @@ __all__ = ["NodeLife"]
 # Members of an enumeration take several times as long to look up: these are what a storm of announcements consists of.
 _MEMBER: Final = int(Kind.MEMBER)
 _INTERESTS: Final = int(Kind.INTERESTS)
+_NEVER: Final = float("inf")
 
 # What answers to questions may be under way to a peer: a quarter of what a new one may be told.
 _ANSWERS_BYTES_MAX: Final = UNACKNOWLEDGED_BYTES_MAX // 4
@@ -331,13 +332,13 @@ class NodeLife:
     def next_deadline(self) -> float:
         """Return when to tick, in the driver's clock; infinity when there is nothing to wait for."""
         return min(
-            self.next_acknowledgement(),
+            self.next_acknowledgement(),  # in it are those of stores and logs, if there are any
+            _NEVER if self.stores.any else self.stores.next_deadline(),
+            _NEVER if self.logs.any else self.logs.next_deadline(),
             self.members.next_deadline(self._timing.resume_s),
             self.exchange.courier.next_deadline(),
             self.exchange.delivering.next_deadline(),
             self.interests.next_deadline(),
-            self.stores.next_deadline(),
-            self.logs.next_deadline(),
             self.losses.next_deadline(),
             self.refusals.next_deadline(),
             self.peerings.next_deadline(),

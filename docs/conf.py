@@ -37,6 +37,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True}
+toc_object_entries = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
@@ -48,7 +49,8 @@ nitpick_ignore_regex = [
         r"broker\.(endpoint_life|net|node|protocol|stores|logs\.writer|handles\.store_writing|sinks\.\w+|testing\.\w+)\..*",
     ),
     ("py:.*", r"broker\..*\._?T"),
-    ("py:mod", r"broker\..*"),
+    ("py:mod", r"broker.*"),
+    ("py:class", r"broker\..*\._\w+"),
 ]
 
 

@@ -29,8 +29,9 @@ async def mesh(network: SimulatedNetwork) -> AsyncIterator[broker.Subscriber]:
         manager.subscribe("host/web-01/load") as loads,
         trio.open_nursery() as nursery,
     ):
-        await manager.listen("sim://manager")
         nursery.start_soon(run_agent, endpoint, "sim://manager")
+        await trio.sleep(20)  # the agent is there first
+        await manager.listen("sim://manager")
         yield loads
         nursery.cancel_scope.cancel()
 
@@ -41,9 +42,10 @@ async def test_nothing_is_lost_over_a_bad_link(seed: int, autojump_clock: trio.t
     """The link is slow and is cut every seven seconds; what is in flight then is lost, and sent again."""
     network = SimulatedNetwork(seed, Conditions(delay_s=0.3, jitter_s=0.3))
     async with mesh(network) as loads:
+        begun = trio.current_time()
         network.fabric.flap("web-01", "manager", period_s=7, times=8)
         heard = [await loads.receive() for _ in range(60)]
-        assert trio.current_time() < 70  # one a second
+        assert trio.current_time() - begun < 70  # one a second
     assert network.fabric.cuts == 8
     assert [message.lost_before for message in heard] == [0] * 60
 

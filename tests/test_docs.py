@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from snippets import ROOT, broker_lines, check_python, snippets, understood
 
+import broker
 from broker.cli.app import app
 from broker.config.parsing import parse_config
 from broker.trust.keys import SecretKey
@@ -26,7 +28,7 @@ def test_the_python_of_a_page_runs_and_prints_what_it_says(page: str, tmp_path: 
 
 def test_command_lines_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("hosts.ndjson", "conn.spool"):  # that commands read
+    for name in ("broker.toml", "hosts.ndjson", "conn.spool"):  # that commands read
         (tmp_path / name).touch()
     commands = {" ".join(understood(line, app)) for _, line in LINES}
     assert {"pub", "sub", "mesh", "store put", "log tail", "keys trust", "journal verify"} <= commands
@@ -89,3 +91,17 @@ def test_the_architecture_page_has_every_module_in_its_layer() -> None:
     named = re.findall(r"`(\w+)`", " ".join(line.rpartition("|")[0].rpartition("|")[0] for line in table))
     assert modules - set(named) == set()
     assert set(named) - modules <= {"broker"}
+
+
+def test_every_example_is_shown() -> None:
+    shown = re.findall(
+        r"^```{literalinclude} \.\./examples/(\S+)$", (ROOT / "docs/examples.md").read_text(), re.MULTILINE
+    )
+    assert sorted(shown) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def test_the_page_of_errors_has_all_errors_and_status_events() -> None:
+    kinds = [item for item in map(broker.__dict__.get, dir(broker)) if inspect.isclass(item)]
+    told = re.findall(r"`(?:broker\.)?([A-Z]\w+)`", (ROOT / "docs/errors.md").read_text())
+    missing = {kind.__name__ for kind in kinds if issubclass(kind, (broker.BrokerError, broker.Status))} - set(told)
+    assert missing == set()

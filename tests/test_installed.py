@@ -249,6 +249,14 @@ def test_a_distribution_that_has_not_spoilt_ours_is_found_by_who_asks(place: Pla
     assert place.run(place.python, "-c", program).stdout == "None []\n"
 
 
+def test_the_doctor_tells_of_a_distribution_that_shares_the_name(place: Place, mixed: Path, command_line: Path) -> None:
+    doctor: list[str | Path] = [place.python, "-m", "broker", "doctor", "nowhere", "--json"]
+
+    told = place.run(*doctor, path=f"{mixed}{os.pathsep}{command_line}").stderr
+    assert told.startswith("broker 0.8 is installed here, too, and imported as broker: to upgrade or remove either")
+    assert "is installed here" not in place.run(*doctor, path=command_line).stderr
+
+
 def test_another_checkout_of_ours_is_not_a_stranger(place: Place, command_line: Path, tmp_path: Path) -> None:
     shutil.copytree(place.site / "broker", tmp_path / "broker")
 

@@ -44,9 +44,3 @@ def test_the_readme_s_store_and_log_stream_go_on_the_second_time(
         assert expected is not None
         assert run_program(program) == expected
         assert run_program(program) == expected.replace(first, second) != expected
-
-
-def test_the_readme_s_agent_with_keys_is_refused_what_is_another_s() -> None:
-    allowed, refused = run_program(PROGRAMS[3]).splitlines()
-    assert allowed == "host/web-01/up"
-    assert refused.startswith("web-01 has no right to publish 'host/web-02/up'")

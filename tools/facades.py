@@ -96,7 +96,7 @@ HANDLES: Final = (
     Handle(
         (Endpoint, EndpointLife),
         "BaseEndpoint",
-        by_hand=frozenset({"publish", "publish_nowait"}),
+        by_hand=frozenset({"publish", "publish_nowait", "unpeer"}),
         internal=frozenset({"accepted", "turned_away", "received", "flooded", "lost", "round_done", "security"}),
         attributes={"name": "str"},
     ),

@@ -14,11 +14,11 @@ from functools import partial
 from itertools import islice
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from broker.errors import EndpointClosed, StoreClosed
 from broker.journaling import Position
-from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs, would_block
+from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs
 
 if TYPE_CHECKING:
     from broker.stores.changes import Change
@@ -90,6 +90,9 @@ class Handle:
     def __repr__(self) -> str:
         return f"<aio {type(self).__name__} of {self._core!r}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled or copied: another process opens an endpoint of its own")
+
     def _portal(self) -> Portal:
         portal = self._endpoint._opened
         if portal is None:
@@ -97,13 +100,20 @@ class Handle:
             raise EndpointClosed(f"endpoint {name!r} is not open: use it inside its 'async with' block")
         return portal
 
+    def _ready(self) -> Portal:
+        """Return the portal, which does first what was published before."""
+        portal, outbox = self._portal(), self._endpoint._outbox
+        portal.check()
+        if outbox.waiting:
+            portal.soon(outbox.catch_up)
+        return portal
+
     async def _call(
         self, function: Callable[..., Any], /, *args: Any, _timeout: float | None = None, **options: Any
     ) -> Any:
         """Have something awaited.  Cancelled, it is cancelled there, and waited for all the same."""
-        waiter, portal = _Waiter(), self._portal()
+        waiter, portal = _Waiter(), self._ready()
         job = Job(partial(function, *args, **options), waiter.wake, timeout=_timeout)
-        portal.check()
         try:
             portal.submit(job)
             await waiter.wait()
@@ -119,7 +129,7 @@ class Handle:
         done.acquire()
         job = Job(partial(function, *args, **options), done.release)
         job.is_sync = True
-        self._portal().submit(job)
+        self._ready().submit(job)
         done.acquire()
         return job.result()
 
@@ -141,9 +151,8 @@ class Handle:
         await self._leave(kind, value, traceback)
 
     async def _hold(self, manager: Any) -> None:
-        portal, waiter = self._portal(), _Waiter()
+        portal, waiter = self._ready(), _Waiter()
         holder, entering = Holder(manager), Job(_nothing, waiter.wake)
-        portal.check()
         try:
             portal.enter(holder, entering)
             await waiter.wait()
@@ -258,6 +267,13 @@ class BaseEndpoint(Handle):
         if outbox.blocked or not outbox.put(entry):
             raise BlockingIOError(f"a reader of {topic!r} is slow: this would have to wait")
 
+    async def unpeer(self, address: str) -> None:
+        """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish.
+
+        What was published before is sent first.  See :meth:`broker.Endpoint.unpeer`.
+        """
+        await self._call(self._outbox.unpeer, address)
+
 
 class BaseSubscriber(Handle):
     """Reads from the run that the core has taken up; where there is none, the core is asked to."""
@@ -302,8 +318,10 @@ class BaseSubscriber(Handle):
         """Return the next message, or raise BlockingIOError when there is none."""
         for message in self._core._current:
             return message
-        with would_block():
-            return self._ask(self._core.receive_nowait)
+        while self._ask(self._core.fill):  # it takes none: interrupted, we would lose it
+            for message in self._core._current:
+                return message
+        raise BlockingIOError("there is nothing now: this would have to wait")
 
     async def receive_batch(self) -> list[Any]:
         """Return the next messages, which have arrived together, waiting for them."""

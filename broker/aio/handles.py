@@ -787,13 +787,6 @@ class Endpoint(BaseEndpoint):
         """
         await self._call(self._core.peer, address, timeout=timeout, key=key, insecure=insecure)
 
-    async def unpeer(self, address: str) -> None:
-        """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish.
-
-        See :meth:`broker.Endpoint.unpeer`.
-        """
-        await self._call(self._core.unpeer, address)
-
     def peers(self) -> tuple[Peer, ...]:
         """Return the endpoints that we are linked with directly.
 

@@ -13,11 +13,11 @@ from functools import partial
 from itertools import islice
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from broker.errors import EndpointClosed, StoreClosed
 from broker.journaling import Position
-from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs, would_block
+from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs
 
 if TYPE_CHECKING:
     from broker.stores.changes import Change
@@ -67,7 +67,6 @@ def _asked(portal: Portal, function: Callable[[], Any], *, is_sync: bool, timeou
     waiter = _Waiter()
     job = Job(function, waiter.wake, timeout=timeout)
     job.is_sync = is_sync
-    portal.check()
     try:
         portal.submit(job)
         waiter.wait()
@@ -89,19 +88,30 @@ class Handle:
     def __repr__(self) -> str:
         return f"<blocking {type(self).__name__} of {self._core!r}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled or copied: another process opens an endpoint of its own")
+
     def _portal(self) -> Portal:
         portal = self._endpoint._opened
         if portal is None:
             raise EndpointClosed(f"endpoint {self._endpoint._core.name!r} is not open: use it inside its 'with' block")
         return portal
 
+    def _ready(self) -> Portal:
+        """Return the portal, which does first what was published before."""
+        portal, outbox = self._portal(), self._endpoint._outbox
+        portal.check()
+        if outbox.waiting:
+            portal.soon(outbox.catch_up)
+        return portal
+
     def _call(self, function: Callable[..., Any], /, *args: Any, _timeout: float | None = None, **options: Any) -> Any:
         """Have something awaited."""
-        return _asked(self._portal(), partial(function, *args, **options), is_sync=False, timeout=_timeout)
+        return _asked(self._ready(), partial(function, *args, **options), is_sync=False, timeout=_timeout)
 
     def _ask(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
         """Have something done that needs no waiting."""
-        return _asked(self._portal(), partial(function, *args, **options), is_sync=True)
+        return _asked(self._ready(), partial(function, *args, **options), is_sync=True)
 
     def _get(self, name: str) -> Any:
         """Return a property of the core's."""
@@ -121,9 +131,8 @@ class Handle:
         self._leave(kind, value, traceback)
 
     def _hold(self, manager: Any) -> None:
-        portal, waiter = self._portal(), _Waiter()
+        portal, waiter = self._ready(), _Waiter()
         holder, entering = Holder(manager), Job(_nothing, waiter.wake)
-        portal.check()
         try:
             portal.enter(holder, entering)
             waiter.wait()
@@ -171,6 +180,11 @@ def _deadline(timeout: float | None) -> float | None:
 
 def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - monotonic())
+
+
+def _patience(deadline: float | None) -> float:
+    """Return what a lock waits; math.inf is for ever."""
+    return -1 if deadline is None else min(max(0.0, deadline - monotonic()), threading.TIMEOUT_MAX)
 
 
 class BaseEndpoint(Handle):
@@ -236,7 +250,7 @@ class BaseEndpoint(Handle):
             room.acquire()
             outbox.when_room(room.release)
             try:
-                if not room.acquire(timeout=-1 if deadline is None else max(0.0, deadline - monotonic())):
+                if not room.acquire(timeout=_patience(deadline)):
                     raise TimeoutError(f"a reader of {topic!r} was too slow for {timeout:g} s: nothing was sent")
             finally:
                 outbox.forget(room.release)
@@ -249,6 +263,13 @@ class BaseEndpoint(Handle):
         entry = outbox.encode(topic, event)
         if outbox.blocked or not outbox.put(entry):
             raise BlockingIOError(f"a reader of {topic!r} is slow: this would have to wait")
+
+    def unpeer(self, address: str, *, timeout: float | None = None) -> None:
+        """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish.
+
+        What was published before is sent first.  See :meth:`broker.Endpoint.unpeer`.
+        """
+        self._call(self._outbox.unpeer, address, _timeout=timeout)
 
 
 class BaseSubscriber(Handle):
@@ -286,7 +307,7 @@ class BaseSubscriber(Handle):
         wake = lock.release
         try:
             runs.wait(portal, wake)
-            woken = lock.acquire(timeout=-1 if deadline is None else max(0.0, deadline - monotonic()))
+            woken = lock.acquire(timeout=_patience(deadline))
         except BaseException:
             runs.forget(portal, wake)
             raise
@@ -300,8 +321,10 @@ class BaseSubscriber(Handle):
         """Return the next message, or raise BlockingIOError when there is none."""
         for message in self._core._current:
             return message
-        with would_block():
-            return self._ask(self._core.receive_nowait)
+        while self._ask(self._core.fill):  # it takes none: interrupted, we would lose it
+            for message in self._core._current:
+                return message
+        raise BlockingIOError("there is nothing now: this would have to wait")
 
     def receive_batch(self, *, timeout: float | None = None) -> list[Any]:
         """Return the next messages, which have arrived together, waiting for them as :meth:`receive` does."""

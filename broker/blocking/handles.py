@@ -785,13 +785,6 @@ class Endpoint(BaseEndpoint):
         """
         self._call(self._core.peer, address, timeout=timeout, key=key, insecure=insecure)
 
-    def unpeer(self, address: str, *, timeout: float | None = None) -> None:
-        """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish.
-
-        See :meth:`broker.Endpoint.unpeer`.
-        """
-        self._call(self._core.unpeer, address, _timeout=timeout)
-
     def peers(self) -> tuple[Peer, ...]:
         """Return the endpoints that we are linked with directly.
 

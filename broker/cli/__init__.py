@@ -1,11 +1,12 @@
-"""The command line: ``broker listen``, ``pub``, ``sub``, ``mesh``, ``store``, ``log``, ``journal``, ``keys`` and
-``demo``.
+"""The command line.  :mod:`~broker.cli.app` has the table of its commands, and where each is.
+
+A room for each group of commands (``events``, ``mesh``, ``store``, ``log``, ``keys``, ``journal``, ``node``, ``top``,
+``doctor``, ``bench``, ``demo``), whose ``commands`` module has their arguments and help and loads nothing else until
+one runs; what all have in common stands beside this file: ``options`` and ``identity`` (what is typed), ``running``
+(signals, errors) and ``exits`` (exit codes), ``standard``, ``tables``, ``jsonform`` and ``progress`` (what is shown).
 
 It stands on the public names of :mod:`broker`, but for ``journal`` and ``keys``.  click and rich come with the extra
 ``cli``, psutil with ``demo``; nothing here imports them before it is known whether they are there.
-
-Exit codes: 0 all is well; 1 the mesh or the machine said no (a peer that is not there, a port in use, messages lost);
-2 the command line or its input is wrong; 130 stopped with Ctrl-C (128 and the signal's number for others).
 """
 
 from __future__ import annotations

@@ -47,9 +47,9 @@ class LazyGroup(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command of that name."""
         place = self._places.get(cmd_name)
-        if place is None:
-            return self._commands().get(cmd_name)
-        command: click.Command = _imported(place.module, place.attribute)
+        command = self._commands().get(cmd_name) if place is None else _imported(place.module, place.attribute)
+        if command is not None:
+            command.params.sort(key=_rank)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -105,6 +105,25 @@ _OTHER_NAMES = {
     "nodes": "mesh",
     "benchmark": "bench",
 }
+
+
+# What most commands have, behind what is a command's own; by far the longest part of each help.
+_SHARED = (
+    "--connect",
+    "--listen",
+    "--endpoint",
+    "--keys",
+    "--access",
+    "--peer-key",
+    "--insecure",
+    "--timeout",
+    "--json",
+)
+
+
+def _rank(param: click.Parameter) -> int:
+    """Where a command's help has an option: those of its own first."""
+    return _SHARED.index(param.opts[0]) + 1 if param.opts[0] in _SHARED else 0
 
 
 def _imported(module: str, attribute: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Final
 
 import click
@@ -67,6 +68,8 @@ def help_(ctx: click.Context, words: Sequence[str]) -> int:
     if len(words) == 1 and words[0] in _TOPICS:
         click.echo(_TOPICS[words[0]][0](), nl=False)
         return 0
+    if len(words) == 1 and (close := get_close_matches(words[0], _TOPICS, n=1, cutoff=0.7)):
+        raise click.UsageError(f"no topic {words[0]!r}: did you mean {close[0]!r}?")
     root = ctx.find_root()
     ctx = click.Context(root.command, info_name=root.info_name)
     for word in words:

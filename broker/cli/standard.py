@@ -7,6 +7,7 @@ be left behind in a blocked call at exit, and Python's buffered files would wait
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import stat
@@ -17,7 +18,7 @@ from typing import Final
 
 import trio
 
-__all__ = ["LineTooLong", "Lines", "Output", "note", "printable"]
+__all__ = ["LineTooLong", "Lines", "Output", "note", "printable", "silence_library"]
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -31,6 +32,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def silence_library() -> None:
+    """Keep the library's warnings from standard error: for commands that tell all of it in their own way."""
+    logging.getLogger("broker").addHandler(logging.NullHandler())
 
 
 def note(text: str) -> None:

@@ -41,6 +41,7 @@ _BRANCH, _LEAF, _OVERFLOW = 0x01, 0x02, 0x04
 _BIG, _SUBTREE = 0x01, 0x02
 _EMPTY: Final = (1 << (8 * calcsize("P"))) - 1
 _DEPTH_MAX: Final = 32  # LMDB's cursors go no deeper
+_KINDS, _NUMBERED = 0xFF, 0x08  # of what a tree's flags say: how its keys are ordered
 _METAS: Final = 2  # the pages before all others
 _FACTS, _LOG = b"facts", b"log"
 
@@ -140,12 +141,14 @@ def walk(fd: int, meta: Meta, most: int | None = None, tell: Callable[[str], Non
 def _pages(file: _File, meta: Meta) -> Iterator[_Used]:
     """Give all pages in use."""
     named: dict[bytes, Tree] = {}
-    for used in _tree(file, meta.main):
+    for used in _tree(file, meta.main, kinds=_BIG | _SUBTREE):
         yield used
         if used.leaf:
             named.update(_named(used))
     if _FACTS not in named:
         return
+    if meta.main.flags or meta.free.flags & _KINDS != _NUMBERED:
+        raise PageDamaged("a tree is none of a journal's kind")
     for name in sorted(named, key=lambda name: (name == _LOG, name)):
         if named[name].flags:
             raise PageDamaged(f"the database {name!r} is none of a journal's kind")
@@ -163,11 +166,11 @@ def _named(used: _Used) -> Iterator[tuple[bytes, Tree]]:
             yield node.key, Tree(fields[1], fields[2], fields[6], fields[7])
 
 
-def _tree(file: _File, tree: Tree, *, numbers: bool = False) -> Iterator[_Used]:
-    """Give the pages of a tree; its keys are bytes, or numbers as the machine has them."""
+def _tree(file: _File, tree: Tree, *, numbers: bool = False, kinds: int = _BIG) -> Iterator[_Used]:
+    """Give the pages of a tree.  Its keys are bytes, or numbers as the machine has them; its rows are of ``kinds``."""
     entries = 0
     waiting: list[_Waiting] = [] if tree.root == _EMPTY else [(tree.root, 1, b"", None)]
-    if waiting and not 0 < tree.depth <= _DEPTH_MAX:
+    if not (0 < tree.depth <= _DEPTH_MAX if waiting else tree.depth == 0):
         raise PageDamaged(f"a tree of depth {tree.depth}")
     while waiting:
         number, level, low, high = waiting.pop()
@@ -176,7 +179,7 @@ def _tree(file: _File, tree: Tree, *, numbers: bool = False) -> Iterator[_Used]:
         if (flags == _BRANCH) != (level < tree.depth) or not offsets:
             raise PageDamaged(f"page {number} does not stand where it belongs in its tree")
         try:
-            keys, rest, values = _branch(page, offsets) if flags == _BRANCH else _leaf(page, offsets)
+            keys, rest, values = _branch(page, offsets) if flags == _BRANCH else _leaf(page, offsets, kinds)
         except struct_error:
             raise _row_astray(number) from None
         if rest != {upper, len(page)}:
@@ -219,7 +222,7 @@ def _branch(page: bytes, offsets: tuple[int, ...]) -> _Rows:
     return keys, set(offsets).symmetric_difference(ends), children
 
 
-def _leaf(page: bytes, offsets: tuple[int, ...]) -> _Rows:
+def _leaf(page: bytes, offsets: tuple[int, ...], kinds: int) -> _Rows:
     """Return a leaf's keys, what its rows leave between its ends, and its long values: where that stands, and sizes."""
     keys, ends, values = [], [], []
     unpack = _NODE.unpack_from
@@ -228,7 +231,7 @@ def _leaf(page: bytes, offsets: tuple[int, ...]) -> _Rows:
         end = at + _NODE_BYTES + key_bytes
         keys.append(page[at + _NODE_BYTES : end])
         if high or kind:
-            if kind & ~(_BIG | _SUBTREE):
+            if kind & ~kinds:
                 raise struct_error("no row of a journal's")
             size = low | high << 16
             if kind & _BIG:
@@ -323,7 +326,7 @@ def strewn_nodes(page: bytes, start: int, end: int) -> Iterator[Node]:
 def entries_of(fd: int, meta: Meta, name: bytes) -> tuple[set[int], int]:
     """Return the pages of a named database, and how many rows it has; raises PageDamaged."""
     file = _File(fd, meta.page_bytes, meta.last_page, _raise)
-    for used in _tree(file, meta.main):
+    for used in _tree(file, meta.main, kinds=_BIG | _SUBTREE):
         for found, tree in _named(used) if used.leaf else ():
             if found == name:
                 parts = list(_tree(file, tree))

@@ -219,7 +219,9 @@ class Logs(Post):
 
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do."""
-        due = float("-inf") if self._look or self._inside else float("inf")
+        if self._look or self._inside:
+            return float("-inf")
+        due = float("inf")
         for writer in self.writers.values():
             due = min(due, writer.next_deadline())
         for collector in self.collectors:

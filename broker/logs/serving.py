@@ -410,8 +410,8 @@ class Serving:
                 due = session.heard + LEASE_S
             if not session.stalled and session.held_since + STALL_S < due:
                 due = session.held_since + STALL_S
-        for group in self._groups():
-            expires = group.next_deadline()
-            if expires < due:
-                due = expires
+        for groups in (self._writer.groups, self._passing):
+            for group in groups.values():
+                if group.absent:  # seldom
+                    due = min(due, group.next_deadline())
         return due

@@ -21,6 +21,6 @@ from __future__ import annotations
 
 from broker.portal.outbox import Outbox
 from broker.portal.reading import Reader, Runs
-from broker.portal.thread import Holder, Job, Portal, would_block
+from broker.portal.thread import Holder, Job, Portal
 
-__all__ = ["Holder", "Job", "Outbox", "Portal", "Reader", "Runs", "would_block"]
+__all__ = ["Holder", "Job", "Outbox", "Portal", "Reader", "Runs"]

@@ -141,6 +141,11 @@ class Outbox:
         self._portal.soon(self._hand_over)
 
     @property
+    def waiting(self) -> bool:
+        """Whether there is anything that was not handed over yet."""
+        return bool(self._queue)
+
+    @property
     def blocked(self) -> bool:
         """Whether a slow reader holds up what was published before."""
         return self._blocked
@@ -197,6 +202,17 @@ class Outbox:
             self._check_open()
             await self._progress.park()
 
+    async def unpeer(self, address: str) -> None:
+        """End the link with an endpoint when it has got what was published before."""
+        await self.flush()
+        await self._endpoint.unpeer(address)
+
+    def catch_up(self) -> None:
+        """Hand over all that was published before, as far as readers are not too slow."""
+        goal = self._handed_over + len(self._queue)
+        while self._handed_over < goal and not self._blocked and not self._closed:
+            self._hand_over()
+
     def _hand_over(self) -> None:
         """Give the endpoint what there is, as far as readers are not too slow."""
         if self._closed or self._blocked:
@@ -219,10 +235,8 @@ class Outbox:
         self._wake()
 
     async def _wait_for_readers(self) -> None:
-        while True:
+        while not self._closed and not self._turn():  # first: they may have read before this task was begun
             await self._endpoint._changed.park()
-            if self._closed or self._turn():
-                break
         if not self._closed:
             self._wake()
 

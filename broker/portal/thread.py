@@ -8,8 +8,8 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol
@@ -19,7 +19,7 @@ import trio
 
 from broker.errors import EndpointClosed
 
-__all__ = ["Holder", "Job", "Portal", "would_block"]
+__all__ = ["Holder", "Job", "Portal"]
 
 # How long the end of the process waits for endpoints that were not left: their goodbyes take a fifth of a second each.
 _EXIT_S: Final = 5.0
@@ -398,12 +398,3 @@ def _deadline(timeout: float | None) -> float:
     if not timeout >= 0:
         raise ValueError(f"timeout is a number of seconds, None for no limit: {timeout!r}")
     return trio.current_time() + timeout
-
-
-@contextmanager
-def would_block() -> Iterator[None]:
-    """Raise what every Python program knows in the place of trio's own exception."""
-    try:
-        yield
-    except trio.WouldBlock:
-        raise BlockingIOError("nothing to receive now, or no room: this would have to wait") from None

@@ -82,6 +82,7 @@ async def test_piped_it_prints_json_alone_and_sums_up_that_all_has_come() -> Non
         assert agent["received"] == agent["published"] == sum(agent["topics"].values())
         assert list(agent["topics"]) == [f"host/{name}/{kind}" for kind in [*KINDS, "burst"]]
     assert ", 0 lost; " in errors
+    assert "look at it with: broker top tcp://127.0.0.1:" in errors
     hosts = summary["hosts"]
     assert (hosts["entries"], hosts["left"], hosts["unlike"]) == (3, 0, 0)
     assert hosts["writes"] == hosts["acknowledged"] == sum(agent["writes"] for agent in reports)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ async def hub(**options: Any) -> AsyncIterator[tuple[broker.Endpoint, str]]:
 async def test_a_peering_that_comes_up_is_looked_at_to_the_mesh_behind_it() -> None:
     async with hub() as (endpoint, address), broker.Endpoint("web") as web, endpoint.subscribe("host/"):
         await web.peer(address)
-        code, findings, verdict = await examined(address, name="doctor")
+        code, findings, verdict = await examined(address, name="doctor", timeout_s=1.0)
         assert (code, verdict["warnings"]) == (0, [])
         states = {step: finding["state"] for step, finding in findings.items()}
         skipped = {"key", "name", "rights", "clock"}
@@ -159,6 +159,37 @@ async def test_another_program_at_the_port_is_told_by_what_it_says(
 ) -> None:
     async with served(server) as address:
         assert await failure(address, timeout_s=0.2) == ("greeting", told)
+
+
+async def test_a_path_on_which_large_frames_get_lost_is_told() -> None:
+    """Between both ends is a pipe that swallows all from the first large piece on, as a path of a smaller MTU does."""
+    async with hub() as (_, address), trio.open_nursery() as nursery:
+
+        async def swallow(near: trio.SocketStream) -> None:
+            async with await trio.open_tcp_stream("127.0.0.1", int(address.rpartition(":")[2])) as far:
+                nursery.start_soon(forward, far, near, 1 << 30)
+                await forward(near, far, 4096)
+                await trio.sleep_forever()
+
+        async def forward(source: trio.SocketStream, target: trio.SocketStream, bytes_max: int) -> None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async for some in source:
+                    if len(some) > bytes_max:
+                        return
+                    await target.send_all(some)
+
+        async with served(swallow) as pipe:
+            step, found = await failure(pipe, timeout_s=0.5)
+            assert (step, "16,384 bytes were not acknowledged within 0.5 s" in found) == ("large frames", True)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_socket_of_this_machine_is_looked_at_as_well(tmp_path: Path) -> None:
+    async with broker.Endpoint("hub") as endpoint:
+        for address in (f"ipc://{tmp_path}/socket", f"ipc://@broker-{tmp_path.name}"):
+            await endpoint.listen(address)
+            code, findings, _ = await examined(address, timeout_s=0.3)
+            assert (code, findings["path"]["state"], findings["greeting"]["state"]) == (0, "skipped", "ok")
 
 
 async def test_a_name_that_is_taken_fails_the_handshake() -> None:

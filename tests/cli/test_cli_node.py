@@ -72,6 +72,7 @@ async def test_a_node_relays_is_master_and_collects_and_goes_on_after_a_restart(
             ):
                 await one.peer(address)
                 await other.peer(address)
+                await one.subscribers("host/up")
                 await one.publish("host/up", broker.Event("Up", (run,)))
                 assert (await messages.receive()).event == broker.Event("Up", (run,))  # it relays
                 async with one.proxy("hosts") as hosts:

@@ -122,7 +122,7 @@ async def test_in_a_terminal_entries_are_a_table_that_fits() -> None:
         assert await program.end() == 0
         assert "hosts: 2 entries" in lines
         (row,) = [line for line in lines if '"web-01"' in line]
-        assert re.fullmatch(r' +"web-01" +\{"load": 0\.5\} +(1,000|99\d) s', row)
+        assert re.fullmatch(r'"web-01" +\{"load": 0\.5\} +(1,000|99\d) s', row)
         assert all(len(line) <= 70 and line.isprintable() for line in lines)
         async with in_terminal(*mesh.arguments("list")) as program:
             assert plain(await program.out.next_with("hosts")).split() == ["hosts", "manager", "2"]

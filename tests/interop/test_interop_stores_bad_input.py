@@ -175,7 +175,8 @@ async def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere" / "hosts.lmdb"
     assert "there is no such directory: make it first" in await refused(nowhere, broker.JournalUnreadable)
     assert not nowhere.parent.exists()
-    assert "no regular file: name a file" in await refused(Path("/dev/null"), broker.JournalUnreadable)
+    os.mkfifo(tmp_path / "pipe")
+    assert "no regular file: name a file" in await refused(tmp_path / "pipe", broker.JournalUnreadable)
 
 
 async def test_a_file_that_another_process_has_open_is_refused_and_names_that(tmp_path: Path) -> None:

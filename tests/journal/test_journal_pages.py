@@ -23,6 +23,8 @@ HEADER = 16
 LOWER, UPPER = 12, 14
 KEY = 8
 ENTRIES, ROOT = 32, 40
+FREE_FLAGS = HEADER + 28
+MAIN_FLAGS = FREE_FLAGS + 48
 TRANSACTION = HEADER + 128
 
 
@@ -90,7 +92,10 @@ def key_of_a_branch_by_little_upwards(file: Spoilt) -> str:
 
 
 def key_of_a_leaf(file: Spoilt) -> str:
-    file.data[file.row(file.leaves[1], 3) + KEY] ^= 0x02
+    """Of the row in the middle, at which each search looks first."""
+    number = file.leaves[1]
+    rows = (file.word(number * PAGE + LOWER) - HEADER) // 2
+    file.data[file.row(number, (rows - 1) // 2) + KEY] ^= 0x02
     return "a key that is out of order"
 
 
@@ -126,6 +131,12 @@ def kind_of_a_row(file: Spoilt) -> str:
     return "is not where it was written"
 
 
+def row_that_would_be_a_tree(file: Spoilt) -> str:
+    """LMDB would end the process that reads it."""
+    file.data[file.row(file.leaves[1], 3) + 4] ^= 2
+    return "is not where it was written"
+
+
 def number_of_entries(file: Spoilt) -> str:
     place = file.named(b"table.entries") + ENTRIES
     file.put(place, file.word(place, "Q") ^ 1, "Q")
@@ -136,6 +147,23 @@ def order_of_a_database(file: Spoilt) -> str:
     """Its keys would be compared from their ends."""
     file.data[file.named(b"table.entries") + 4] ^= 2
     return "is none of a journal's kind"
+
+
+def kind_of_the_main_tree(file: Spoilt) -> str:
+    """LMDB would end the process that opens it."""
+    file.data[(file.meta.transaction & 1) * PAGE + MAIN_FLAGS] ^= 4
+    return "a tree is none of a journal's kind"
+
+
+def kind_of_the_free_tree(file: Spoilt) -> str:
+    file.data[(file.meta.transaction & 1) * PAGE + FREE_FLAGS] ^= 4
+    return "a tree is none of a journal's kind"
+
+
+def depth_of_an_empty_database(file: Spoilt) -> str:
+    """Writing to it would fail."""
+    file.data[file.named(b"table.expiries") + 6] ^= 1
+    return "a tree of depth 1"
 
 
 def database_of_another(file: Spoilt) -> str:
@@ -181,8 +209,12 @@ def number_of_a_commit(file: Spoilt) -> str:
         length_of_a_row,
         length_of_a_key,
         kind_of_a_row,
+        row_that_would_be_a_tree,
         number_of_entries,
         order_of_a_database,
+        kind_of_the_main_tree,
+        kind_of_the_free_tree,
+        depth_of_an_empty_database,
         database_of_another,
         page_of_before,
         number_of_a_commit,

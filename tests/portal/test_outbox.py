@@ -6,9 +6,11 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import trio
 
 import broker
 from broker import blocking
@@ -173,3 +175,20 @@ def test_a_forked_child_is_refused_whatever_the_parents_threads_were_doing(endpo
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         endpoint.publish("note", Note("z"))
         assert notes.receive(timeout=10).event.text == "z"
+
+
+def test_a_reader_that_makes_room_at_once_is_not_missed(endpoint: blocking.Endpoint) -> None:
+    with endpoint.subscribe("note", queue_messages=2) as notes:
+
+        def fill_and_read() -> None:
+            while not endpoint._outbox.blocked:
+                endpoint.publish("note", Note("x"))
+                endpoint._outbox._hand_over()
+            with suppress(trio.WouldBlock):
+                while True:
+                    notes._core.receive_nowait()
+
+        endpoint._ask(fill_and_read)
+        endpoint.publish("note", Note("last"))
+        while notes.receive(timeout=2).event.text != "last":
+            pass

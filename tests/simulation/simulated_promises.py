@@ -52,13 +52,14 @@ def _check_queue(program: Program, reader: Reader) -> None:
     # One that blocks takes what each of its feeders has had room for before it was full; but no more of each.
     excess = flows_module.ROOM_MAX if subscription.overflow == "block" else 0
     bound = subscription.queue_bytes + excess + _BATCH_CHARGE_MAX
-    by_source: Counter[object] = Counter()
-    for entry in subscription._queue:
-        by_source[entry.delivery.source] += len(entry.delivery.run.body)
-    if max(by_source.values(), default=0) > bound:
-        raise Broken(
-            f"{program.name}: the queue of {reader.prefix!r} has {max(by_source.values())} bytes of one source"
-        )
+    if sum(len(entry.delivery.run.body) for entry in subscription._queue) > bound:
+        by_source: Counter[object] = Counter()
+        for entry in subscription._queue:
+            by_source[entry.delivery.source] += len(entry.delivery.run.body)
+        if max(by_source.values()) > bound:
+            raise Broken(
+                f"{program.name}: the queue of {reader.prefix!r} has {max(by_source.values())} bytes of one source"
+            )
     if subscription.overflow != "block" and subscription.pending > subscription.queue_messages:
         raise Broken(f"{program.name}: the queue of {reader.prefix!r} has {subscription.pending} messages")
 

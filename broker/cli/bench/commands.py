@@ -45,6 +45,8 @@ Exit codes: 0 all events arrived; 1 some were lost, or the endpoint is not there
 @json_option
 def bench(address: str | None, seconds: float, topic: str, identity: Identity, timeout_s: float, as_json: bool) -> int:
     """Measure the round trip of one event, and how many events a second get through."""
+    if address is None and identity.keys is not None:
+        raise click.UsageError("say the ADDRESS of an endpoint, too: without one all is on this machine, without keys")
     from broker.cli.bench.run import Bench
     from broker.cli.running import run
 

@@ -21,9 +21,8 @@ from broker.cli.exits import FAILED
 from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps
 from broker.cli.progress import progress
-from broker.cli.running import InputError
 from broker.cli.standard import Output, printable
-from broker.cli.store.tables import fields_table
+from broker.cli.tables import fields_table
 
 __all__ = ["Bench"]
 
@@ -65,10 +64,6 @@ class Bench:
     async def _way(self, endpoint: broker.Endpoint) -> dict[str, Any]:
         """Get to where both processes meet; returns what to say of the way."""
         if self.address is None:
-            if self.identity.keys is not None:
-                raise InputError(
-                    "say the ADDRESS of an endpoint, too: without one all is on this machine, without keys"
-                )
             return {
                 "way": "two processes of this machine, loopback TCP",
                 "address": await endpoint.listen("tcp://127.0.0.1:0"),

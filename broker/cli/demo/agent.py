@@ -20,7 +20,7 @@ from broker.cli.demo.events import AgentReport
 from broker.cli.demo.figures import Figures
 from broker.cli.demo.hosts import EXPIRES_S, RENEW_S, STORE
 from broker.cli.demo.processes import COLLECTOR, STREAM, ProcessChange, ProcessWatch, spool_path
-from broker.cli.demo.secure import MANAGER
+from broker.cli.demo.secure import MANAGER, report_every_s
 from broker.cli.demo.tally import NOT_BEGUN
 from broker.cli.exits import FAILED
 
@@ -71,7 +71,9 @@ class Agent:
 
         Returns the exit code: 0 when the manager has everything.
         """
-        endpoint = broker.Endpoint(self._name, keys=self._keys, linger_s=_STOP_S)
+        endpoint = broker.Endpoint(
+            self._name, keys=self._keys, linger_s=_STOP_S, report_every=report_every_s(self._keys)
+        )
         with self._life:
             # The status is read until the endpoint has closed: the manager may go while the last events leave.
             async with trio.open_nursery() as nursery, AsyncExitStack() as stack, endpoint:

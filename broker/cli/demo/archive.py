@@ -11,7 +11,7 @@ import trio
 
 import broker
 from broker.cli.demo.processes import COLLECTOR, STREAM
-from broker.cli.demo.secure import COLLECTOR_NAME, MANAGER
+from broker.cli.demo.secure import COLLECTOR_NAME, MANAGER, report_every_s
 from broker.cli.exits import FAILED
 from broker.sinks import LogFiles, archive
 
@@ -23,7 +23,7 @@ _LINK_S = 10.0
 async def _run(address: str, directory: str, keys: str | None) -> None:
     with LogFiles(directory, STREAM) as files:
         async with (
-            broker.Endpoint(COLLECTOR_NAME, keys=keys, linger_s=0) as endpoint,
+            broker.Endpoint(COLLECTOR_NAME, keys=keys, linger_s=0, report_every=report_every_s(keys)) as endpoint,
             endpoint.collect(STREAM, name=COLLECTOR, acknowledge="explicit", checkpoint=files.checkpoint) as records,
             trio.open_nursery() as nursery,
         ):

@@ -20,7 +20,7 @@ import trio
 
 import broker
 from broker.cli.demo.hosts import STORE
-from broker.cli.demo.secure import MANAGER, Security
+from broker.cli.demo.secure import MANAGER, Security, report_every_s
 from broker.cli.demo.shipping import Shipping
 from broker.cli.demo.show import Show, show_for
 from broker.cli.demo.tally import AgentTally, Tally
@@ -77,12 +77,15 @@ class Demo:
         self._shipping = shipping = Shipping(directory, self._seconds, security)
         async with AsyncExitStack() as stack:
             keys = security.key_file(MANAGER) if security else None
-            endpoint = await stack.enter_async_context(broker.Endpoint(MANAGER, keys=keys, linger_s=0))
+            manager = broker.Endpoint(MANAGER, keys=keys, linger_s=0, report_every=report_every_s(keys))
+            endpoint = await stack.enter_async_context(manager)
             changes = await stack.enter_async_context(endpoint.status())
             messages = await stack.enter_async_context(endpoint.subscribe("host/"))
             hosts = await stack.enter_async_context(endpoint.master(STORE))
             entries = hosts.watch()
             address = await endpoint.listen("tcp://127.0.0.1:0")
+            if security is None:
+                note(f"from another terminal, look at it with: broker top {address}")
             nursery = await stack.enter_async_context(trio.open_nursery())
             nursery.start_soon(self._follow_status, changes)
             nursery.start_soon(self._receive, messages, show)

@@ -9,6 +9,7 @@ import click
 from broker.cli.completing import addresses as known_addresses
 from broker.cli.identity import Identity, identity_options
 from broker.cli.options import json_option, timeout_option
+from broker.cli.standard import note
 
 __all__ = ["doctor"]
 
@@ -40,5 +41,11 @@ def doctor(address: str, prefixes: Sequence[str], identity: Identity, timeout_s:
     """Find out why a peering with ADDRESS does not come up."""
     from broker.cli.doctor.run import Doctor
     from broker.cli.running import run
+    from broker_mesh import sharing
 
+    for other in sharing():
+        note(
+            f"{other} is installed here, too, and imported as broker: to upgrade or remove either spoils the other; "
+            "give each an environment of its own"
+        )
     return run(Doctor(address, identity, prefixes, timeout_s), as_json=as_json)

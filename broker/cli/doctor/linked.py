@@ -13,11 +13,10 @@ import broker
 from broker.cli.doctor.steps import Finding, StepFailed
 from broker.cli.identity import Identity
 from broker.cli.running import counted
+from broker.topics import RESERVED
 
 __all__ = ["Visit"]
 
-# Where endpoints publish their figures.
-_FIGURES: Final = "broker/figures/"
 _TIMES: Final = "Endpoint(report_every=1) publishes figures; --subscribe PREFIX names other topics that it publishes on"
 # In one frame, of which Ethernet takes a dozen packets; and how long the name of an event may be.
 _LARGE_BYTES: Final = 16_384
@@ -149,7 +148,7 @@ class Visit:
 
     async def clock(self, wait_s: float) -> Finding:
         """Compare the time that a message of its carries with ours; what it took to come is in the difference."""
-        prefixes = list(self._allowed) if self._have_keys else [_FIGURES, *self._allowed]
+        prefixes = list(self._allowed) if self._have_keys else [f"{RESERVED}{self._name}/", *self._allowed]
         if not prefixes:
             return Finding("clock", "skipped", "only messages carry its time, and we have no right to any", _TIMES)
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -16,7 +15,7 @@ from broker.cli.doctor.steps import STEPS, Finding, StepFailed
 from broker.cli.doctor.wire import connected, greeted, path_of, resolved, security_of
 from broker.cli.exits import DONE, FAILED
 from broker.cli.identity import Identity
-from broker.cli.standard import Output
+from broker.cli.standard import Output, silence_library
 from broker.net.address import Address, parse_address
 
 __all__ = ["Doctor"]
@@ -35,8 +34,7 @@ class Doctor:
 
     async def __call__(self, output: Output) -> int:
         """Take the steps, and tell each as it is done; those behind one that failed are skipped."""
-        # What the library warns of is told by the findings.
-        logging.getLogger("broker").addHandler(logging.NullHandler())
+        silence_library()
         findings: list[Finding] = []
 
         async def report(finding: Finding) -> None:
@@ -62,7 +60,9 @@ class Doctor:
             finding, targets = await resolved(address)
         else:
             finding = Finding("name", "skipped", "a path on this machine needs none")
-            targets = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address.rest)]
+            # ZeroMQ's "@" is the zero with which names begin that Linux keeps outside of the file system.
+            path = "\0" + address.rest[1:] if address.rest.startswith("@") else address.rest
+            targets = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)]
         await report(finding)
         finding, wire = await connected(address, targets, self.timeout_s)
         async with wire:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 
-from rich.cells import set_cell_size
-from rich.console import Console
 from rich.text import Text
 
 from broker import Message
 from broker.cli.events.records import event_name, named_args
 from broker.cli.jsonform import dumps, to_json
 from broker.cli.standard import printable
+from broker.cli.tables import fitted, terminal
 
-__all__ = ["MessageTable", "fitted"]
+__all__ = ["MessageTable"]
 
 _TIME_CELLS = 12  # 12:34:56.789
 # What is worth its place in a terminal of fewer columns: first the origin goes, then the time.
@@ -28,7 +26,7 @@ class MessageTable:
     """Rows of messages, as wide as the terminal is at that moment."""
 
     def __init__(self) -> None:
-        self.console = Console(file=sys.stdout, highlight=False)
+        self.console = terminal()
         self._widths: dict[str, int] = {}
 
     def rows(self, messages: list[Message]) -> str:
@@ -88,10 +86,3 @@ def _fields_text(event: object) -> str:
         text = dumps(to_json(value))[:_FIELD_CHARACTERS_MAX]
         texts.append(f"{name}={text}" if name else text)
     return "  ".join(texts)
-
-
-def fitted(text: str, cells: int) -> str:
-    """The text in exactly so many cells, with an ellipsis where it was cut."""
-    text = printable(text[: 4 * cells])
-    cell = set_cell_size(text, cells)
-    return cell if cell.rstrip() == text.rstrip() else set_cell_size(text, cells - 1) + "…"

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from broker.cli.exits import FAILED
 from broker.cli.jsonform import dumps
@@ -21,6 +20,7 @@ from broker.cli.keys.files import read_problem
 from broker.cli.keys.form import EMPTY, all_rights, entry_form, holder_of, rights_form, rights_text, state_of
 from broker.cli.running import InputError, counted
 from broker.cli.standard import note, printable
+from broker.cli.tables import drawn, new_table
 from broker.errors import AccessError
 from broker.keyring import alone_at, read_access, read_key
 from broker.net.address import parse_address
@@ -142,18 +142,15 @@ def list_trusted(path: Path, say: Say, *, as_json: bool) -> int:
     if not access.trusted:
         note(f"{path}: nobody is trusted yet: broker keys trust KEY --name NAME")
         return 0
-    console = Console(file=sys.stdout, highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold underline")
+    table = new_table()
     for column in ("name", "state", "key", "groups", "may"):
         table.add_column(column, no_wrap=column != "may", overflow="ellipsis")
     for label, entry in access.trusted.items():
         state = state_of(entry, access, now)
         keys = " ".join(f"{key.short}..." for key in entry.keys)
         may = rights_text(all_rights(entry, access.groups))
-        table.add_row(*(printable(text) for text in (label, state, keys, " ".join(entry.groups), may)))
-    with console.capture() as capture:
-        console.print(table)
-    say(capture.get())
+        table.add_row(*(Text(printable(text)) for text in (label, state, keys, " ".join(entry.groups), may)))
+    say(drawn(table))
     return 0
 
 

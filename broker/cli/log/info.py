@@ -7,8 +7,6 @@ from typing import Any, Final
 
 import attrs
 import trio
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 import broker
@@ -18,8 +16,8 @@ from broker.cli.log.reach import LogReach
 from broker.cli.log.spool import spool_form
 from broker.cli.running import InputError, counted
 from broker.cli.standard import Output, printable
-from broker.cli.store.tables import drawn as drawn_text
-from broker.cli.store.tables import fields_table
+from broker.cli.tables import drawn as drawn_text
+from broker.cli.tables import fields_table, new_table
 from broker.errors import JournalBusy, JournalMismatch, JournalUnreadable
 
 __all__ = ["LogInfoOfMesh", "LogInfoOfSpool"]
@@ -77,7 +75,7 @@ class LogInfoOfMesh:
 
 
 def _streams_table(forms: Sequence[Mapping[str, Any]]) -> str:
-    table = Table(box=box.SIMPLE_HEAD)
+    table = new_table()
     table.add_column("stream", no_wrap=True)
     table.add_column("writer", no_wrap=True)
     table.add_column("records written", justify="right", no_wrap=True)

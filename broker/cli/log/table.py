@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
 import broker
-from broker.cli.events.table import fitted
 from broker.cli.jsonform import dumps, to_json
 from broker.cli.log.form import Shown, fields_of
 from broker.cli.standard import printable
+from broker.cli.tables import fitted, terminal
 
 __all__ = ["RecordTable"]
 
@@ -32,7 +30,7 @@ class RecordTable:
     """Rows of records: a cell a column where the terminal is wide enough, else all columns in one, with their names."""
 
     def __init__(self) -> None:
-        self._console = Console(file=sys.stdout, highlight=False)
+        self._console = terminal()
         self._layout: tuple[Any, ...] = ()
         self._widths: dict[str, int] = {}
 

@@ -16,6 +16,7 @@ from broker.cli.standard import printable
 
 __all__ = [
     "Words",
+    "duration",
     "events_of",
     "fit",
     "is_interrupted",
@@ -53,7 +54,7 @@ def values_of_alike(alike: Sequence[Branch]) -> dict[str, Words]:
     values["subscriptions"] = (f"{sum(len(branch.endpoint.subscriptions) for branch in alike):,}", "")
     times = [branch.link.rtt_s for branch in alike if branch.link and branch.link.rtt_s is not None]
     if times and not is_interrupted(alike[0].link):
-        values["link"] = (f"≤ {_duration(max(times))}", "")
+        values["link"] = (f"≤ {duration(max(times))}", "")
     return values
 
 
@@ -66,10 +67,11 @@ def link_words(link: MeshLink) -> Words:
     """The state of a link: how fast it is, or that it is interrupted."""
     if link.interrupted:
         return "interrupted", "bold red"
-    return ("", "") if link.rtt_s is None else (_duration(link.rtt_s), "")
+    return ("", "") if link.rtt_s is None else (duration(link.rtt_s), "")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in seconds or milliseconds."""
     if seconds >= 1:
         return f"{seconds:.1f} s"
     milliseconds = seconds * 1000

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 import broker
@@ -16,7 +14,7 @@ from broker.cli.mesh.cells import link_words, values_of_endpoint
 from broker.cli.mesh.form import form_of, json_line
 from broker.cli.running import counted
 from broker.cli.standard import Output, printable
-from broker.cli.store.tables import drawn
+from broker.cli.tables import drawn, new_table
 
 __all__ = ["Peers"]
 
@@ -77,7 +75,7 @@ def _table(
     title = f"{printable(asked.name)} ({printable(address)}), a {kind}: {counted(len(links), 'link')} besides ours"
     if not links:
         return title + "\n"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table = new_table()
     table.add_column("peer", no_wrap=True)
     for heading in ("kind", "subscriptions", "link"):
         table.add_column(heading, no_wrap=True, justify="left" if heading == "kind" else "right")
@@ -85,4 +83,4 @@ def _table(
         values = values_of_endpoint(far)
         cells = [Text(*values["kind"]), Text(*values["subscriptions"]), Text(*link_words(link))]
         table.add_row(Text(printable(far.name), style="cyan"), *cells)
-    return drawn(table)
+    return f"{title}\n\n{drawn(table)}"

@@ -9,7 +9,6 @@ from typing import Final
 
 import attrs
 import trio
-from rich.console import Console
 from rich.live import Live
 
 import broker
@@ -18,6 +17,7 @@ from broker.cli.mesh.draw import drawing
 from broker.cli.mesh.form import lines_of, snapshot_of, without_ourselves, without_times
 from broker.cli.running import follow_status
 from broker.cli.standard import Output
+from broker.cli.tables import terminal
 
 __all__ = ["Mesh"]
 
@@ -54,7 +54,7 @@ class Mesh:
         return mesh if self.everything else without_ourselves(mesh)
 
     def _drawn(self, mesh: broker.Mesh) -> str:
-        console = _console()
+        console = terminal()
         with console.capture() as capture:
             console.print(drawing(mesh, console.width, everything=self.everything))
         return capture.get()
@@ -75,7 +75,7 @@ class Mesh:
 
     async def _draw(self, endpoint: broker.Endpoint, output: Output) -> None:
         """Draw the mesh in its place whenever it or the terminal's width has changed."""
-        console = _console()
+        console = terminal()
         if console.is_dumb_terminal:  # it cannot move its cursor: one drawing below the other
             async for mesh in self._changes(endpoint):
                 await output.write(self._drawn(mesh) + "\n")
@@ -86,10 +86,6 @@ class Mesh:
                 if (mesh, console.width) != drawn:
                     drawn = mesh, console.width
                     live.update(drawing(*drawn, everything=self.everything), refresh=True)
-
-
-def _console() -> Console:
-    return Console(file=sys.stdout, highlight=False)
 
 
 async def _looks(endpoint: broker.Endpoint) -> AsyncIterator[broker.Mesh]:

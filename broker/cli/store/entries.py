@@ -14,10 +14,12 @@ import trio
 import broker
 from broker.cli.identity import Identity
 from broker.cli.jsonform import dumps, to_json
+from broker.cli.progress import progress
 from broker.cli.running import InputError
 from broker.cli.standard import Output, printable
 from broker.cli.store.form import entry_line, shown, typed
-from broker.cli.store.tables import entries_table, fields_table, stores_table
+from broker.cli.store.tables import entries_table, stores_table
+from broker.cli.tables import fields_table
 
 __all__ = ["Erase", "Get", "Info", "List", "Put", "Reach", "write_entries", "unlink"]
 
@@ -62,14 +64,15 @@ class Reach:
         except ValueError as error:
             raise InputError(str(error)) from None
         async with clone:
-            while clone.staleness == math.inf:
-                if clone.master is None:
-                    raise self._no_master(endpoint, store)
-                problem = clone.info().problem
-                if problem:
-                    raise broker.StoreError(store, f"{clone.master} does not let us follow it: {problem}")
-                with trio.move_on_after(self.timeout_s):
-                    await clone.synced()
+            with progress(f"copying {store!r}", counts=False):
+                while clone.staleness == math.inf:
+                    if clone.master is None:
+                        raise self._no_master(endpoint, store)
+                    problem = clone.info().problem
+                    if problem:
+                        raise broker.StoreError(store, f"{clone.master} does not let us follow it: {problem}")
+                    with trio.move_on_after(self.timeout_s):
+                        await clone.synced()
             yield clone
 
     def _no_master(self, endpoint: broker.Endpoint, store: str) -> broker.BrokerError:
@@ -218,6 +221,8 @@ class Info:
             "position": str(info.position),
             "followers": [msgspec.structs.asdict(follower) for follower in info.followers],
         }
-        drawn = output.is_terminal and not self.as_json
-        await output.write(fields_table(form) if drawn else dumps(form) + "\n")
+        if output.is_terminal and not self.as_json:
+            await output.write(fields_table(form | {"staleness": f"{info.staleness:.3f} s"}))
+        else:
+            await output.write(dumps(form) + "\n")
         return 0

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from rich import box
 from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 import broker
-from broker.cli.events.table import fitted
 from broker.cli.running import counted
 from broker.cli.standard import printable
 from broker.cli.store.form import shown
+from broker.cli.tables import drawn, fitted, new_table, terminal
 
-__all__ = ["ChangeTable", "drawn", "entries_table", "fields_table", "stores_table"]
+__all__ = ["ChangeTable", "entries_table", "stores_table"]
 
 _CAUSE_STYLES: Final = {"put": "green", "erase": "red", "expire": "yellow", "clear": "bold red"}
 _TIME_CELLS: Final = 12  # 12:34:56.789
@@ -30,21 +26,9 @@ _COLUMNS_FOR_TIME: Final = 50
 _COLUMNS_FOR_WRITER: Final = 80
 
 
-def drawn(table: Table) -> str:
-    """The text of a table, as wide as the terminal."""
-    console = _console()
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
-
-
-def _console() -> Console:
-    return Console(file=sys.stdout, highlight=False)
-
-
 def stores_table(rows: Sequence[tuple[str, Sequence[str], int | None]]) -> str:
     """The stores of a mesh, who is their master, and how many entries they have."""
-    table = Table(box=box.SIMPLE_HEAD)
+    table = new_table()
     table.add_column("store", no_wrap=True)
     table.add_column("master", no_wrap=True)
     table.add_column("entries", justify="right", no_wrap=True)
@@ -58,11 +42,11 @@ def stores_table(rows: Sequence[tuple[str, Sequence[str], int | None]]) -> str:
 def entries_table(store: str, rows: Sequence[tuple[str, str, broker.Timestamp | None]]) -> str:
     """Entries, each on a line."""
     entries = counted(len(rows), "entry", "entries")
-    table = Table(box=box.SIMPLE_HEAD, title=f"{printable(store)}: {entries}", title_justify="left")
+    table = new_table(f"{printable(store)}: {entries}")
     expiring = any(expires for _, _, expires in rows)
     # What a value leaves of its place is nobody's, so that a long one takes none from the key beside it.
     key_cells = min(_KEY_CELLS_MAX, max([len("key"), *(cell_len(key) for key, _, _ in rows)]))
-    rest = _console().width - key_cells - (_EXPIRES_CELLS + 8 if expiring else 5)
+    rest = terminal().width - key_cells - (_EXPIRES_CELLS + 8 if expiring else 5)
     table.add_column("key", no_wrap=True, width=key_cells)
     table.add_column("value", no_wrap=True, max_width=max(8, rest))
     if expiring:
@@ -76,21 +60,11 @@ def entries_table(store: str, rows: Sequence[tuple[str, str, broker.Timestamp | 
     return drawn(table)
 
 
-def fields_table(form: Mapping[str, Any]) -> str:
-    """Names and what they stand for; what is empty is left out."""
-    table = Table(box=None, show_header=False)
-    for name, value in form.items():
-        if value not in (None, "", []):
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            table.add_row(Text(name.replace("_", " "), style="cyan"), Text(printable(text)))
-    return drawn(table)
-
-
 class ChangeTable:
     """Rows of changes, as wide as the terminal is at that moment; each stands by itself, so it can go on for ever."""
 
     def __init__(self) -> None:
-        self._console = _console()
+        self._console = terminal()
         self._widths: dict[str, int] = {}
 
     def rows(self, changes: Sequence[broker.Change]) -> str:

@@ -219,18 +219,26 @@ def test_a_writer_tells_how_far_its_collectors_are() -> None:
     assert [(s.writer, s.acknowledged, s.last, s.behind) for s in collected.sources] == [("one", 1, 3, 2)]
 
 
-async def test_an_endpoint_adds_what_its_files_tell(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
-    path = tmp_path / "hosts.db"
+async def test_an_endpoint_knows_how_long_it_is_there(autojump_clock: trio.testing.MockClock) -> None:
+    await trio.sleep(3)
     async with broker.Endpoint("one", network=SimulatedNetwork()) as endpoint:
         await trio.sleep(5)
         assert endpoint.figures().endpoint.uptime_s == 5
-        async with endpoint.master("hosts", path=path) as hosts, endpoint.master("cache") as cache:
-            await hosts.put(1, 2)
-            await cache.put(1, 2)
-            in_memory, on_disk = endpoint.figures().stores
-            assert (on_disk.file_bytes, in_memory.file_bytes) == (path.stat().st_size, 0)
-            assert on_disk.commit_s > 0
-            assert in_memory.commit_s == 0
-            async with endpoint.log("logins", FiguresLogin, path=tmp_path / "logins") as log:
-                await log.write(FiguresLogin("ada"))
-                assert endpoint.figures().logs[0].commit_s > 0
+
+
+async def test_an_endpoint_adds_what_its_files_tell(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.db"
+    async with (
+        broker.Endpoint("one", network=SimulatedNetwork()) as endpoint,
+        endpoint.master("hosts", path=path) as hosts,
+        endpoint.master("cache") as cache,
+        endpoint.log("logins", FiguresLogin, path=tmp_path / "logins") as log,
+    ):
+        await hosts.put(1, 2)
+        await cache.put(1, 2)
+        await log.write(FiguresLogin("ada"))
+        in_memory, on_disk = endpoint.figures().stores
+        assert (on_disk.file_bytes, in_memory.file_bytes) == (path.stat().st_size, 0)
+        assert on_disk.commit_s > 0
+        assert in_memory.commit_s == 0
+        assert endpoint.figures().logs[0].commit_s > 0

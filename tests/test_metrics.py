@@ -219,6 +219,8 @@ def test_prometheus_asks_a_blocking_endpoint() -> None:
         metrics = Metrics(endpoint)
         with metrics.serving("127.0.0.1:0") as address:
             assert _scraped(address)["broker_uptime_seconds"][_labels()] > 0
+        with pytest.raises(OSError, match="refused"):
+            _scraped(address)
     assert not _values(generate_latest(metrics.registry).decode())["broker_uptime_seconds"]  # it is closed
 
 

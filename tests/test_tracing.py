@@ -39,7 +39,10 @@ def _span(state: TraceState | None = None, span_id: int = SPAN_ID) -> trace.Span
 
 @pytest.fixture
 async def chain(autojump_clock: trio.testing.MockClock) -> AsyncIterator[tuple[Endpoint, Endpoint]]:
-    """One that tells of traces, and one that knows nothing of them, with a relay between them."""
+    """One that tells of traces, and one that knows nothing of them, with a relay between them.
+
+    Tests ask for the clock, too: it jumps for those alone.
+    """
     network = SimulatedNetwork()
     async with (
         Endpoint("one", network=network, tracing=True) as one,
@@ -51,7 +54,9 @@ async def chain(autojump_clock: trio.testing.MockClock) -> AsyncIterator[tuple[E
         yield one, two
 
 
-async def test_an_event_takes_its_span_along_over_a_relay(chain: tuple[Endpoint, Endpoint]) -> None:
+async def test_an_event_takes_its_span_along_over_a_relay(
+    chain: tuple[Endpoint, Endpoint], autojump_clock: trio.testing.MockClock
+) -> None:
     one, two = chain
     async with two.subscribe("x") as messages, one.subscribe("x") as own:
         with TRACER.start_as_current_span("measure") as span:
@@ -68,7 +73,9 @@ async def test_an_event_takes_its_span_along_over_a_relay(chain: tuple[Endpoint,
             assert handling.get_span_context().trace_id == span.get_span_context().trace_id
 
 
-async def test_each_event_has_its_own_and_they_stay_in_order(chain: tuple[Endpoint, Endpoint]) -> None:
+async def test_each_event_has_its_own_and_they_stay_in_order(
+    chain: tuple[Endpoint, Endpoint], autojump_clock: trio.testing.MockClock
+) -> None:
     one, two = chain
     expected: list[tuple[int, str, str | None]] = []
     async with two.subscribe("x") as messages:
@@ -86,7 +93,24 @@ async def test_each_event_has_its_own_and_they_stay_in_order(chain: tuple[Endpoi
     assert [(m.event.number, m.topic, m.trace and m.trace.parent) for m in got] == expected
 
 
-async def test_who_does_not_tell_of_traces_has_none(chain: tuple[Endpoint, Endpoint]) -> None:
+async def test_events_that_join_an_open_run_are_looked_at_one_by_one(
+    chain: tuple[Endpoint, Endpoint], autojump_clock: trio.testing.MockClock
+) -> None:
+    one, _ = chain
+    async with one.subscribe("x") as messages:
+        await one.publish("x", Tick(0))
+        for number in range(1, 7):  # of one topic, and close to each other
+            with trace.use_span(_span(span_id=number // 2 + 1)):
+                await one.publish("x", Tick(number))
+        await one.publish("x", Tick(7))
+        got = [await messages.receive() for _ in range(8)]
+    spans = [message.trace and int(message.trace.parent[36:52], 16) for message in got]
+    assert spans == [None, 1, 2, 2, 3, 3, 4, None]
+
+
+async def test_who_does_not_tell_of_traces_has_none(
+    chain: tuple[Endpoint, Endpoint], autojump_clock: trio.testing.MockClock
+) -> None:
     one, two = chain
     async with one.subscribe("x") as messages:
         with trace.use_span(_span()):

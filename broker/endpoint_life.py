@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import trio
 
 from broker.errors import EndpointClosed
+from broker.handles.entering import EnteredAsync, check_world
 from broker.handles.log_driver import LogDriver
 from broker.handles.status_log import log_status
 from broker.handles.status_reader import StatusReader
@@ -97,7 +98,7 @@ def _zmq_network(endpoint: EndpointLife, nursery: trio.Nursery) -> NetworkDriver
     return Network(endpoint, nursery, endpoint.security())
 
 
-class EndpointLife:
+class EndpointLife(EnteredAsync):
     """What an endpoint is made of, how it begins and ends, and how what its node wants is carried out."""
 
     def __init__(
@@ -158,6 +159,7 @@ class EndpointLife:
         """Start; nothing is listened on or dialled yet, but by one that was made from a configuration."""
         if self._state != "new":
             raise EndpointClosed("an endpoint is entered once: make a new one")
+        check_world("trio")
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
         nursery = await self._nursery_manager.__aenter__()
         ready = trio.Event()

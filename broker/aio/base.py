@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from broker.errors import EndpointClosed, StoreClosed
+from broker.handles.entering import EnteredAsync, check_world
 from broker.journaling import Position
 from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs
 
@@ -192,7 +193,7 @@ class Handle:
         leaving.result()
 
 
-class BaseEndpoint(Handle):
+class BaseEndpoint(Handle, EnteredAsync):
     """An endpoint's life, and its publishing."""
 
     _opened: Portal | None = None
@@ -215,6 +216,7 @@ class BaseEndpoint(Handle):
         """Start; nothing is listened on or dialled yet."""
         if self._opened is not None:
             raise EndpointClosed("an endpoint is entered once: make a new one")
+        check_world("asyncio")
         portal = self._opened = Portal.opened()
         try:
             self._outbox.open(portal)

@@ -1,0 +1,36 @@
+"""Who takes the endpoint of another world is told which one is meant."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import trio
+
+import broker
+import broker.aio
+import broker.blocking
+
+
+async def _enter(endpoint: Any) -> None:
+    async with endpoint:
+        pass
+
+
+def test_an_endpoint_for_trio_in_a_program_of_asyncio_names_the_one_for_asyncio() -> None:
+    with pytest.raises(RuntimeError, match=r"programs of trio's, and asyncio runs this program: broker\.aio\.Endpoint"):
+        asyncio.run(_enter(broker.Endpoint("one")))
+
+
+def test_an_endpoint_for_asyncio_in_a_program_of_trio_names_the_one_for_trio() -> None:
+    with pytest.raises(RuntimeError, match=r"programs of asyncio's, and trio runs this program: broker\.Endpoint"):
+        trio.run(_enter, broker.aio.Endpoint("one"))
+
+
+@pytest.mark.parametrize("endpoint", [broker.Endpoint("one"), broker.aio.Endpoint("one")], ids=["trio", "asyncio"])
+def test_with_in_place_of_async_with_names_the_endpoint_for_plain_programs(endpoint: Any) -> None:
+    with pytest.raises(TypeError, match=r"'async with', not 'with'; broker\.blocking\.Endpoint"), endpoint:
+        pass
+    with pytest.raises(RuntimeError, match=r"neither trio nor asyncio runs this program: broker\.blocking\.Endpoint"):
+        _enter(endpoint).send(None)

@@ -253,7 +253,7 @@ class EndpointLife(EnteredAsync):
 
     def _check_started(self) -> None:
         if self._state == "new":
-            raise EndpointClosed("not started: use it inside 'async with Endpoint(...) as endpoint:'")
+            raise EndpointClosed("not started: use it inside its 'with' or 'async with' block")
 
     def _check_open(self) -> None:
         self._check_started()

@@ -291,7 +291,7 @@ async def test_what_cannot_be_published_raises_and_disturbs_nothing(
             with pytest.raises(broker.TopicError):
                 await publish(topic, Tick(2))
         for event in (None, 3, "text", {}, object()):
-            with pytest.raises(broker.EventDefinitionError):
+            with pytest.raises(broker.EventDefinitionError, match=r"or publish broker\.Event\(name, args\)"):
                 await publish("x", event)
         with pytest.raises(broker.EventMisfit, match=r"endpoint\.Tick\.number"):
             await publish("x", Tick("three"))  # type: ignore[arg-type]

@@ -114,9 +114,7 @@ class Collector:
 
     def _open_machine(self) -> Machine:
         if self._machine is None:
-            raise LogClosed(
-                self.stream, "not entered yet: use it inside 'async with endpoint.collect(...) as records:'"
-            )
+            raise LogClosed(self.stream, "not entered yet: use it inside its 'with' or 'async with' block")
         if self._left:
             raise LogClosed(self.stream, "this collector was left")
         return self._machine

@@ -214,7 +214,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
     def _open(self) -> Master | Clone:
         machine = self._machine
         if machine is None:
-            what = "was left: make a new one" if self._entered else "is used inside 'async with ... as store:'"
+            what = "was left: make a new one" if self._entered else "is used inside its 'with' or 'async with' block"
             raise StoreClosed(self.name, f"its handle {what}")
         return machine
 

@@ -125,7 +125,7 @@ class StoreProxy(StoreWriting):
     def _open(self) -> Proxy | BareClone:
         machine = self._machine
         if machine is None:
-            what = "was left: make a new one" if self._entered else "is used inside 'async with ... as store:'"
+            what = "was left: make a new one" if self._entered else "is used inside its 'with' or 'async with' block"
             raise StoreClosed(self.name, f"its handle {what}")
         return machine
 

@@ -153,7 +153,7 @@ class Subscriber:
     def _take(self) -> list[Message] | None:
         subscription = self._subscription
         if subscription is None:
-            raise EndpointClosed("not subscribed yet: use it inside 'async with endpoint.subscribe(...) as messages:'")
+            raise EndpointClosed("not subscribed yet: use it inside its 'with' or 'async with' block")
         if subscription not in self._endpoint._readers:
             raise EndpointClosed("this subscription has ended")
         messages = subscription.take()

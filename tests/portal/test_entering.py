@@ -34,3 +34,18 @@ def test_with_in_place_of_async_with_names_the_endpoint_for_plain_programs(endpo
         pass
     with pytest.raises(RuntimeError, match=r"neither trio nor asyncio runs this program: broker\.blocking\.Endpoint"):
         _enter(endpoint).send(None)
+
+
+def test_a_handle_that_was_not_entered_says_how_in_words_for_each_world() -> None:
+    endpoint = broker.blocking.Endpoint("one")
+    with pytest.raises(broker.EndpointClosed, match=r"inside its 'with' or 'async with' block"):
+        endpoint.publish("x", broker.Event("Up"))
+    with endpoint:
+        for use in (
+            endpoint.subscribe("x").receive,
+            endpoint.master("hosts").clear,
+            endpoint.proxy("hosts").clear,
+            endpoint.collect("logins").receive,
+        ):
+            with pytest.raises(broker.BrokerError, match=r"inside its 'with' or 'async with' block"):
+                use()

@@ -155,6 +155,9 @@ class EndpointLife(EnteredAsync):
         return self._node.name
 
     @trio.lowlevel.enable_ki_protection
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name!r}>"
+
     async def __aenter__(self) -> Self:
         """Start; nothing is listened on or dialled yet, but by one that was made from a configuration."""
         if self._state != "new":

@@ -56,6 +56,9 @@ class Collector:
         self._left = False
         self.on_wake: Callable[[], None] = _nothing  # for who waits elsewhere than in a task of ours
 
+    def __repr__(self) -> str:
+        return f"<Collector of {self.stream!r}>"
+
     # -- life ------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:

@@ -107,6 +107,9 @@ class Store(StoreWriting, Mapping[Any, Any]):
         self._plain: dict[str, Any] = {}  # what can be read without a look at anything else
         self._entered = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection

@@ -54,6 +54,9 @@ class StoreProxy(StoreWriting):
         self._machine: Proxy | BareClone | None = None
         self._entered = False
 
+    def __repr__(self) -> str:
+        return f"<StoreProxy {self.name!r}>"
+
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
         """Look for the master, at most ``timeout`` seconds; raises ChangesLost."""

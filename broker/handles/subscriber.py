@@ -42,6 +42,9 @@ class Subscriber:
         self._budget = _MESSAGES_PER_TURN
         self.on_wake: Callable[[], None] = _nothing  # for who waits elsewhere than in a task of ours
 
+    def __repr__(self) -> str:
+        return f"<Subscriber to {self._prefix!r}>"
+
     async def __aenter__(self) -> Self:
         """Begin; returns when every endpoint of the mesh has acknowledged the subscription."""
         endpoint = self._endpoint

@@ -49,3 +49,20 @@ def test_a_handle_that_was_not_entered_says_how_in_words_for_each_world() -> Non
         ):
             with pytest.raises(broker.BrokerError, match=r"inside its 'with' or 'async with' block"):
                 use()
+
+
+@pytest.mark.parametrize("world", [broker, broker.blocking, broker.aio], ids=["trio", "blocking", "asyncio"])
+def test_endpoints_and_handles_show_their_names(world: Any) -> None:
+    prefix = {"broker.blocking": "blocking ", "broker.aio": "aio "}.get(world.__name__, "")
+    endpoint = world.Endpoint("one")
+    shown = {
+        endpoint: "Endpoint 'one'",
+        endpoint.subscribe("host/"): "Subscriber to 'host/'",
+        endpoint.status(): "StatusReader of 'one'",
+        endpoint.proxy("hosts"): "StoreProxy 'hosts'",
+        endpoint.collect("logins"): "Collector of 'logins'",
+    }
+    for handle, what in shown.items():
+        assert repr(handle) == f"<{prefix}{what}>"
+    assert repr(endpoint.master("hosts")) == f"<{prefix}StoreMaster 'hosts'>"
+    assert repr(endpoint.clone("hosts")) == f"<{prefix}StoreClone 'hosts'>"

@@ -33,6 +33,7 @@ from broker import Count, EnumValue, Port, Timestamp
 
 __all__ = ["FormError", "dumps", "from_json", "loads", "quoting", "to_json"]
 
+_PYTHON_NAMES: Final = {"True": "true", "False": "false", "None": "null"}
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SECONDS = re.compile(r"(-?)(\d{1,18})(?:\.(\d{1,6}))?")
 _FRACTION = re.compile(r"[.,](\d{1,9})(?!\d)")
@@ -48,7 +49,9 @@ def dumps(form: Any) -> str:
 
 
 def quoting(text: str) -> str:
-    """What to add to the error of an argument that is not JSON: how it is written if it is meant as a text."""
+    """What to add to the error of an argument that is not JSON: how what was probably meant is written."""
+    if text in _PYTHON_NAMES:
+        return f"; JSON has {_PYTHON_NAMES[text]}"
     return f"; a text has quotes: '{dumps(text)}'" if text[:1].isalpha() else ""
 
 

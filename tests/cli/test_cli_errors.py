@@ -30,6 +30,11 @@ LOG_COLLECT = [
         (["sub", "x", "--listen", LISTEN, "--import", "no_such_module"], 2, "no_such_module"),
         (["sub", "x", "--conect", LISTEN], 2, "--conect"),
         (["pub", "t", "E", "{nope", "--connect", NOBODY], 2, "argument 1, '{nope': not JSON"),
+        (
+            ["pub", "t", "E", "True", "--connect", NOBODY],
+            2,
+            "argument 1, 'True': not JSON: Expecting value at column 1; JSON has true",
+        ),
         (["pub", "t", "E", "web-01", "--connect", NOBODY], 2, """a text has quotes: '"web-01"'"""),
         (["pub", "t", "E", "1", "--conect", NOBODY, "--listen", LISTEN], 2, "argument 2, '--conect'"),
         (["nonsense"], 2, "No such command 'nonsense'"),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import trio
 
 from broker.errors import EndpointClosed
-from broker.handles.entering import EnteredAsync, check_world
+from broker.handles.entering import EnteredAsync, check_world, patience
 from broker.handles.log_driver import LogDriver
 from broker.handles.status_log import log_status
 from broker.handles.status_reader import StatusReader
@@ -129,7 +129,7 @@ class EndpointLife(EnteredAsync):
         self._trace_now = _trace_now() if tracing else None
         self._publish = self._exchange.publish if self._trace_now is None else self._publish_traced
         self._make_network = network
-        self._linger_s = linger_s
+        self._linger_s = patience(linger_s)
         self._state = "new"
         self._changed = trio.lowlevel.ParkingLot()
         self._tentative: dict[str, int] = {}  # wishes not fulfilled yet: how many calls of peer() wait for them

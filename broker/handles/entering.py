@@ -1,4 +1,4 @@
-"""What is said to who enters an endpoint as another world's: each has an endpoint of its own."""
+"""What is checked of an endpoint's block: that it is entered in the right world, and can be left in time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import trio
 
-__all__ = ["EnteredAsync", "check_world"]
+__all__ = ["EnteredAsync", "check_world", "patience"]
 
 _ENDPOINTS: Final = {
     "trio": "broker.Endpoint, entered with 'async with', is for programs of trio's",
@@ -38,6 +38,13 @@ def _runs(world: str) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def patience(linger_s: float) -> float:
+    """Return how long leaving may wait; raises ValueError for what is no time, while the mistake can be seen."""
+    if type(linger_s) not in {int, float} or not linger_s >= 0:
+        raise ValueError(f"linger_s is a number of seconds, at least 0: {linger_s!r:.100}")
+    return linger_s
 
 
 class EnteredAsync:

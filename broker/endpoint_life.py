@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import trio
 
 from broker.errors import EndpointClosed
+from broker.handles.entering import EnteredAsync, check_world, patience
 from broker.handles.log_driver import LogDriver
 from broker.handles.status_log import log_status
 from broker.handles.status_reader import StatusReader
@@ -97,7 +98,7 @@ def _zmq_network(endpoint: EndpointLife, nursery: trio.Nursery) -> NetworkDriver
     return Network(endpoint, nursery, endpoint.security())
 
 
-class EndpointLife:
+class EndpointLife(EnteredAsync):
     """What an endpoint is made of, how it begins and ends, and how what its node wants is carried out."""
 
     def __init__(
@@ -128,7 +129,7 @@ class EndpointLife:
         self._trace_now = _trace_now() if tracing else None
         self._publish = self._exchange.publish if self._trace_now is None else self._publish_traced
         self._make_network = network
-        self._linger_s = linger_s
+        self._linger_s = patience(linger_s)
         self._state = "new"
         self._changed = trio.lowlevel.ParkingLot()
         self._tentative: dict[str, int] = {}  # wishes not fulfilled yet: how many calls of peer() wait for them
@@ -154,10 +155,14 @@ class EndpointLife:
         return self._node.name
 
     @trio.lowlevel.enable_ki_protection
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name!r}>"
+
     async def __aenter__(self) -> Self:
         """Start; nothing is listened on or dialled yet, but by one that was made from a configuration."""
         if self._state != "new":
             raise EndpointClosed("an endpoint is entered once: make a new one")
+        check_world("trio")
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
         nursery = await self._nursery_manager.__aenter__()
         ready = trio.Event()
@@ -249,7 +254,7 @@ class EndpointLife:
 
     def _check_started(self) -> None:
         if self._state == "new":
-            raise EndpointClosed("not started: use it inside 'async with Endpoint(...) as endpoint:'")
+            raise EndpointClosed("not started: use it inside its 'with' or 'async with' block")
 
     def _check_open(self) -> None:
         self._check_started()

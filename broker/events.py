@@ -173,7 +173,10 @@ def name_of(cls: type) -> str:
     name = getattr(cls, "__dict__", {}).get(_NAME)
     if name is None:
         found = getattr(cls, "__qualname__", cls)
-        raise EventDefinitionError(f"{found} is not an event class: decorate it with @broker.event")
+        raise EventDefinitionError(
+            f"{found} is not an event class: decorate a class with @broker.event (of log records: @broker.log_record), "
+            "or publish broker.Event(name, args)"
+        )
     return str(name)
 
 

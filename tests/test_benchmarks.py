@@ -300,6 +300,13 @@ def test_the_table_of_attacks_has_what_is_kept_and_what_is_left_behind() -> None
     assert row["files after"] == 0
 
 
+def test_the_table_of_programs_of_each_kind_has_all_figures_that_have_a_limit() -> None:
+    found = _run("facades", "2000")
+    assert [row["program"] for row in found["rows"]] == ["trio", "blocking", "asyncio"]
+    assert all(figure > 0 for row in found["rows"] for figure in row.values() if not isinstance(figure, str))
+    assert found["figures"].keys() == found["limits"].keys()
+
+
 def test_a_directory_on_disk_is_not_in_memory() -> None:
     with directory_on_disk() as directory:
         assert directory.is_dir()
@@ -307,7 +314,7 @@ def test_a_directory_on_disk_is_not_in_memory() -> None:
     assert not directory.exists()
 
 
-TABLES = {"scale", "hostile", "store-snapshot", "store-container", "log-lag"}
+TABLES = {"facades", "help", "scale", "hostile", "store-snapshot", "store-container", "log-lag"}
 COMPARISONS = [name for name in MODULES if name not in TABLES]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import trio
@@ -45,6 +46,12 @@ def test_a_name_is_printable_text_of_at_most_255_bytes(name: str) -> None:
 
 def test_without_a_name_it_is_called_by_host_and_process() -> None:
     assert Endpoint().name != ""
+
+
+@pytest.mark.parametrize("linger_s", ["2", -1, math.nan, None])
+def test_how_long_leaving_may_wait_is_a_number_of_seconds(linger_s: Any) -> None:
+    with pytest.raises(ValueError, match="linger_s is a number of seconds, at least 0"):
+        Endpoint("one", linger_s=linger_s)
 
 
 async def test_it_is_used_inside_async_with_once() -> None:
@@ -291,7 +298,7 @@ async def test_what_cannot_be_published_raises_and_disturbs_nothing(
             with pytest.raises(broker.TopicError):
                 await publish(topic, Tick(2))
         for event in (None, 3, "text", {}, object()):
-            with pytest.raises(broker.EventDefinitionError):
+            with pytest.raises(broker.EventDefinitionError, match=r"or publish broker\.Event\(name, args\)"):
                 await publish("x", event)
         with pytest.raises(broker.EventMisfit, match=r"endpoint\.Tick\.number"):
             await publish("x", Tick("three"))  # type: ignore[arg-type]

@@ -76,7 +76,7 @@ def test_a_message_is_frozen_and_shows_all_it_holds() -> None:
     message = Message("t", DiskUsage("a", "/", 1), 5, "agent")
     assert repr(message) == (
         "Message(topic='t', event=DiskUsage(host='a', mount='/', used=1, inodes=0), time_ns=5, origin='agent', "
-        "lost_before=0)"
+        "lost_before=0, trace=None)"
     )
     with pytest.raises(AttributeError):
         message.topic = "u"  # type: ignore[misc]

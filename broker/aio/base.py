@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from broker.errors import BrokerError, EndpointClosed, LogClosed, StoreClosed
+from broker.handles.entering import EnteredAsync, check_world
 from broker.journaling import Position
 from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs
 
@@ -89,7 +90,7 @@ class Handle:
         self._holder: Holder | None = None
 
     def __repr__(self) -> str:
-        return f"<aio {type(self).__name__} of {self._core!r}>"
+        return f"<aio {repr(self._core).removeprefix('<')}"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self!r} cannot be pickled or copied: another process opens an endpoint of its own")
@@ -198,7 +199,7 @@ class Handle:
         leaving.result()
 
 
-class BaseEndpoint(Handle):
+class BaseEndpoint(Handle, EnteredAsync):
     """An endpoint's life, and its publishing."""
 
     _opened: Portal | None = None
@@ -214,13 +215,11 @@ class BaseEndpoint(Handle):
         made._begin(core)
         return made
 
-    def __repr__(self) -> str:
-        return f"<aio Endpoint {self._core.name!r}>"
-
     async def __aenter__(self) -> Self:
         """Start; nothing is listened on or dialled yet."""
         if self._opened is not None:
             raise EndpointClosed("an endpoint is entered once: make a new one")
+        check_world("asyncio")
         portal = self._opened = Portal.opened()
         try:
             self._outbox.open(portal)

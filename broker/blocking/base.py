@@ -87,7 +87,7 @@ class Handle:
         self._holder: Holder | None = None
 
     def __repr__(self) -> str:
-        return f"<blocking {type(self).__name__} of {self._core!r}>"
+        return f"<blocking {repr(self._core).removeprefix('<')}"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self!r} cannot be pickled or copied: another process opens an endpoint of its own")
@@ -208,9 +208,6 @@ class BaseEndpoint(Handle):
         made = cls.__new__(cls)
         made._begin(core)
         return made
-
-    def __repr__(self) -> str:
-        return f"<blocking Endpoint {self._core.name!r}>"
 
     def __enter__(self) -> Self:
         """Start; nothing is listened on or dialled yet."""

@@ -31,8 +31,9 @@ from uuid import UUID
 
 from broker import Count, EnumValue, Port, Timestamp
 
-__all__ = ["FormError", "dumps", "from_json", "loads", "to_json"]
+__all__ = ["FormError", "dumps", "from_json", "loads", "quoting", "to_json"]
 
+_PYTHON_NAMES: Final = {"True": "true", "False": "false", "None": "null"}
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SECONDS = re.compile(r"(-?)(\d{1,18})(?:\.(\d{1,6}))?")
 _FRACTION = re.compile(r"[.,](\d{1,9})(?!\d)")
@@ -45,6 +46,13 @@ class FormError(ValueError):
 def dumps(form: Any) -> str:
     """The form as JSON text on one line."""
     return json.dumps(form, ensure_ascii=False, allow_nan=False)
+
+
+def quoting(text: str) -> str:
+    """What to add to the error of an argument that is not JSON: how what was probably meant is written."""
+    if text in _PYTHON_NAMES:
+        return f"; JSON has {_PYTHON_NAMES[text]}"
+    return f"; a text has quotes: '{dumps(text)}'" if text[:1].isalpha() else ""
 
 
 def loads(text: str) -> Any:

@@ -56,6 +56,9 @@ class Collector:
         self._left = False
         self.on_wake: Callable[[], None] = _nothing  # for who waits elsewhere than in a task of ours
 
+    def __repr__(self) -> str:
+        return f"<Collector of {self.stream!r}>"
+
     # -- life ------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -114,9 +117,7 @@ class Collector:
 
     def _open_machine(self) -> Machine:
         if self._machine is None:
-            raise LogClosed(
-                self.stream, "not entered yet: use it inside 'async with endpoint.collect(...) as records:'"
-            )
+            raise LogClosed(self.stream, "not entered yet: use it inside its 'with' or 'async with' block")
         if self._left:
             raise LogClosed(self.stream, "this collector was left")
         return self._machine

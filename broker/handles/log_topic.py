@@ -46,6 +46,9 @@ class LogTopic:
         self._endpoint = endpoint
         self._count = 0
 
+    def __repr__(self) -> str:
+        return f"<LogTopic {self.name!r}>"
+
     async def __aenter__(self) -> Self:
         """Begin."""
         self._endpoint._check_open()

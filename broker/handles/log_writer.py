@@ -204,7 +204,7 @@ class LogWriter:
     def _open_machine(self) -> Writer:
         machine = self._machine
         if machine is None:
-            raise LogClosed(self.name, "not entered yet: use it inside 'async with endpoint.log(...) as log:'")
+            raise LogClosed(self.name, "not entered yet: use it inside its 'with' or 'async with' block")
         if self._left:
             raise LogClosed(self.name, "this writer was left")
         return machine

@@ -28,6 +28,9 @@ class StatusReader:
         self._lost = 0
         self._waiting = trio.lowlevel.ParkingLot()
 
+    def __repr__(self) -> str:
+        return f"<StatusReader of {self._endpoint.name!r}>"
+
     async def __aenter__(self) -> Self:
         """Begin to take note of status events."""
         await trio.lowlevel.checkpoint()  # first: cancelled here, it is not entered

@@ -107,6 +107,9 @@ class Store(StoreWriting, Mapping[Any, Any]):
         self._plain: dict[str, Any] = {}  # what can be read without a look at anything else
         self._entered = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     @trio.lowlevel.enable_ki_protection
@@ -214,7 +217,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
     def _open(self) -> Master | Clone:
         machine = self._machine
         if machine is None:
-            what = "was left: make a new one" if self._entered else "is used inside 'async with ... as store:'"
+            what = "was left: make a new one" if self._entered else "is used inside its 'with' or 'async with' block"
             raise StoreClosed(self.name, f"its handle {what}")
         return machine
 

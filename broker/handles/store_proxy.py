@@ -54,6 +54,9 @@ class StoreProxy(StoreWriting):
         self._machine: Proxy | BareClone | None = None
         self._entered = False
 
+    def __repr__(self) -> str:
+        return f"<StoreProxy {self.name!r}>"
+
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
         """Look for the master, at most ``timeout`` seconds; raises ChangesLost."""
@@ -125,7 +128,7 @@ class StoreProxy(StoreWriting):
     def _open(self) -> Proxy | BareClone:
         machine = self._machine
         if machine is None:
-            what = "was left: make a new one" if self._entered else "is used inside 'async with ... as store:'"
+            what = "was left: make a new one" if self._entered else "is used inside its 'with' or 'async with' block"
             raise StoreClosed(self.name, f"its handle {what}")
         return machine
 

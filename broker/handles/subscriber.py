@@ -42,6 +42,9 @@ class Subscriber:
         self._budget = _MESSAGES_PER_TURN
         self.on_wake: Callable[[], None] = _nothing  # for who waits elsewhere than in a task of ours
 
+    def __repr__(self) -> str:
+        return f"<Subscriber to {self._prefix!r}>"
+
     async def __aenter__(self) -> Self:
         """Begin; returns when every endpoint of the mesh has acknowledged the subscription."""
         endpoint = self._endpoint
@@ -153,7 +156,7 @@ class Subscriber:
     def _take(self) -> list[Message] | None:
         subscription = self._subscription
         if subscription is None:
-            raise EndpointClosed("not subscribed yet: use it inside 'async with endpoint.subscribe(...) as messages:'")
+            raise EndpointClosed("not subscribed yet: use it inside its 'with' or 'async with' block")
         if subscription not in self._endpoint._readers:
             raise EndpointClosed("this subscription has ended")
         messages = subscription.take()

@@ -57,6 +57,9 @@ class Watch:
         self._given = self._read
         self._pending: deque[Change] = deque()
 
+    def __repr__(self) -> str:
+        return f"<Watch of {self._store.name!r}>"
+
     @property
     def position(self) -> Position:
         """Behind the last record of which all that is wanted was given; it moves also when nothing was wanted.

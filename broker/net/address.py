@@ -60,7 +60,8 @@ def parse_address(text: str, *, to_dial: bool) -> Address:
         raise AddressError(f"{text!r:.100} holds characters that cannot be printed: {_HOW}")
     transport, separator, rest = text.partition("://")
     if not separator:
-        raise AddressError(f"{text!r} does not name a transport: {_HOW}")
+        meant = f": did you mean 'tcp://{text}'?; " if _TCP.fullmatch(text) else ": "
+        raise AddressError(f"{text!r} does not name a transport{meant}{_HOW}")
     if transport == "tcp":
         return _parse_tcp(text, rest, to_dial)
     if transport not in ("ipc", "inproc"):

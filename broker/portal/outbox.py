@@ -110,7 +110,7 @@ class Outbox:
 
     def _check_open(self) -> None:
         if self._portal is None:
-            raise EndpointClosed("not started: use it inside 'with Endpoint(...) as endpoint:'")
+            raise EndpointClosed("not started: use it inside its 'with' or 'async with' block")
         self._portal.check_open()
         if self._closed:
             raise EndpointClosed(f"endpoint {self._endpoint.name!r} is closed")

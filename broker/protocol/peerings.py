@@ -396,7 +396,7 @@ class Peerings:
         timing = self._timing
         link = wire.link
         if link is None:
-            reason = f"connected, but did not answer the handshake within {timing.handshake_s:g} s"
+            reason = f"connected, but did not answer the handshake within {timing.handshake_s:g} s: is it an endpoint?"
             self._lose_wire(wire, "silent", reason, now)
         elif now >= wire.heard + timing.silence_s or (wire.probe_until is not None and now >= wire.probe_until):
             self._lose_wire(wire, "silent", f"nothing came for {now - wire.heard:.1f} s", now)

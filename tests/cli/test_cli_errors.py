@@ -18,7 +18,7 @@ LOG_COLLECT = [
     [
         (["sub", "x", "--connect", NOBODY, "--timeout", "0.2"], 1, f"{NOBODY}: nothing listens there"),
         (["pub", "t", "E", "1", "--connect", NOBODY, "--timeout", "0.2"], 1, f"{NOBODY}: nothing listens there"),
-        (["sub", "x", "--connect", "127.0.0.1:1"], 2, "does not name a transport"),
+        (["sub", "x", "--connect", "127.0.0.1:1"], 2, "does not name a transport: did you mean 'tcp://127.0.0.1:1'?"),
         (["sub", "x", "--listen", "tcp://127.0.0.1:99999"], 2, "a port is at most 65535"),
         (["sub", "x", "--connect", LISTEN], 2, "can be listened on, but not dialled"),
         (["listen", "nowhere"], 2, "does not name a transport"),
@@ -30,6 +30,12 @@ LOG_COLLECT = [
         (["sub", "x", "--listen", LISTEN, "--import", "no_such_module"], 2, "no_such_module"),
         (["sub", "x", "--conect", LISTEN], 2, "--conect"),
         (["pub", "t", "E", "{nope", "--connect", NOBODY], 2, "argument 1, '{nope': not JSON"),
+        (
+            ["pub", "t", "E", "True", "--connect", NOBODY],
+            2,
+            "argument 1, 'True': not JSON: Expecting value at column 1; JSON has true",
+        ),
+        (["pub", "t", "E", "web-01", "--connect", NOBODY], 2, """a text has quotes: '"web-01"'"""),
         (["pub", "t", "E", "1", "--conect", NOBODY, "--listen", LISTEN], 2, "argument 2, '--conect'"),
         (["nonsense"], 2, "No such command 'nonsense'"),
         (["mesh"], 2, "say the ADDRESS of an endpoint"),

@@ -270,7 +270,7 @@ async def test_a_handle_is_used_inside_its_block(
 ) -> None:
     one, _ = ends
     master = one.master("hosts")
-    with pytest.raises(broker.StoreClosed, match="is used inside 'async with"):
+    with pytest.raises(broker.StoreClosed, match="is used inside its 'with' or 'async with' block"):
         master["k"]
     async with master:
         watch = master.watch()

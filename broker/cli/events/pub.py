@@ -13,7 +13,7 @@ import broker
 from broker.cli.events.records import to_publish
 from broker.cli.exits import FAILED
 from broker.cli.identity import Identity
-from broker.cli.jsonform import FormError, dumps, from_json, loads
+from broker.cli.jsonform import FormError, dumps, from_json, loads, quoting
 from broker.cli.running import InputError, counted, follow_status
 from broker.cli.standard import Lines, LineTooLong, Output, note
 
@@ -81,7 +81,7 @@ class Pub:
             try:
                 values.append(from_json(loads(text)))
             except FormError as error:
-                raise InputError(f"argument {number}, {text!r:.60}: {error}") from None
+                raise InputError(f"argument {number}, {text!r:.60}: {error}{quoting(text)}") from None
         assert self.topic is not None  # arguments come behind the topic and the event
         assert self.event is not None
         return self.topic, broker.Event(self.event, tuple(values))

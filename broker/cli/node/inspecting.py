@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,7 +54,7 @@ def preflight(config: Config) -> Iterator[ConfigProblem]:
             yield _problem(config, f"collect[{index}]", str(error))
     if config.metrics.listen is not None:
         try:
-            importlib.import_module("broker.metrics")
+            import broker.metrics
         except ImportError as error:
             yield _problem(config, "metrics.listen", str(error))
 

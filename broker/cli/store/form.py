@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import broker
-from broker.cli.jsonform import FormError, dumps, from_json, loads, to_json
+from broker.cli.jsonform import FormError, dumps, from_json, loads, quoting, to_json
 from broker.cli.running import InputError
 
 __all__ = ["change_line", "entry_line", "entry_of", "level_of", "shown", "typed"]
@@ -29,8 +29,7 @@ def typed(text: str, what: str) -> Any:
     try:
         return from_json(loads(text))
     except FormError as error:
-        hint = f"; a text has quotes: '{dumps(text)}'" if text[:1].isalpha() else ""
-        raise InputError(f"{what} {text!r:.60}: {error}{hint}") from None
+        raise InputError(f"{what} {text!r:.60}: {error}{quoting(text)}") from None
 
 
 def level_of(text: str) -> broker.Level:

@@ -54,7 +54,7 @@ def preflight(config: Config) -> Iterator[ConfigProblem]:
             yield _problem(config, f"collect[{index}]", str(error))
     if config.metrics.listen is not None:
         try:
-            import broker.metrics
+            import broker.metrics  # noqa: F401 - it tells what it lacks
         except ImportError as error:
             yield _problem(config, "metrics.listen", str(error))
 

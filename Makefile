@@ -49,17 +49,18 @@ SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
 PURE := $(addprefix tests/,fuzz logs protocol schema simulation sinks stores testing trust values)
 PURE += $(patsubst %,tests/test_%.py,endpoint events extras facades journaling log_records mesh readers store_proxy topics)
-# these for programs that start, more than for anything else;
+# these for programs that start, more than for anything else: three at a time keep two cores busy;
 PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_docs.py test_examples.py test_installed.py \
   test_public.py test_readme.py test_release.py test_stores_disk.py test_supply_chain.py)
+SEVERAL := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 # and the others for real connections: two at a time, however many cores there are (tests/conftest.py halves them).
 IN_HALVES := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test: $(READY)
 	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PURE)
-	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) $(PROGRAMS)
+	PYTHONHASHSEED=0 $(SEVERAL) $(PROGRAMS)
 	PYTHONHASHSEED=0 $(IN_HALVES) $(addprefix --ignore=,$(PURE) $(PROGRAMS))
-	PYTHONHASHSEED=0 $(SIDE_BY_SIDE) --through blocking
+	PYTHONHASHSEED=0 $(SEVERAL) --through blocking
 
 simulation soak: $(READY)
 	$(BIN)/python tests/simulation/simulated_runs.py $(SEEDS) $(if $(ONLY),--only $(ONLY))

@@ -333,7 +333,7 @@ class EndpointLife(EnteredAsync):
             case Hangup(number):
                 self._network.hangup(number)
             case Tell(status):
-                log_status(self.name, status)
+                log_status(self.name, status, self._tentative)
                 for reader in self._status_readers:
                     reader.put(status)
                 if self._reporting is not None and self._state == "open":

@@ -91,6 +91,12 @@ def test_what_is_lost_or_fails_is_a_warning(
     assert (record.name, record.levelname, record.getMessage()) == (logger, level, f"one: {told}")
 
 
+def test_a_refusal_that_somebody_gets_as_an_exception_is_no_warning_besides(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "broker"):
+        log_status("one", broker.PeeringFailed("sim://two", "version", "no", final=True), {"sim://two"})
+    assert caplog.records[0].levelname == "DEBUG"
+
+
 def test_a_status_event_s_fields_stand_beside_its_words(caplog: pytest.LogCaptureFixture) -> None:
     log_status("one", LOST)
     assert vars(caplog.records[0])["broker"] == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from typing import Final
 
 from broker import status
@@ -51,12 +52,12 @@ _LOGGERS: Final = {
 _OTHER: Final = (logging.getLogger("broker"), _INFO)
 
 
-def log_status(endpoint: str, told: Status) -> None:
-    """Write a status event of an endpoint to the log."""
+def log_status(endpoint: str, told: Status, raised: Container[str] = ()) -> None:
+    """Write a status event of an endpoint to the log; of addresses that are ``raised`` somebody gets an exception."""
     logger, level = _LOGGERS.get(type(told), _OTHER)
     if isinstance(told, status.AccessRules) and told.accepted:
         level = _INFO
-    elif isinstance(told, status.PeeringFailed) and told.final:
+    elif isinstance(told, status.PeeringFailed) and told.final and told.address not in raised:
         level = _WARNING
     if logger.isEnabledFor(level):
         fields = {name: getattr(told, name) for name in told.__struct_fields__}

@@ -43,4 +43,4 @@ _INSIDE: Final = {
     ),
 }
 NOT_THROUGH: Final[dict[str, dict[str, str]]] = {"blocking": {**_INSIDE}, "aio": {**_INSIDE}}
-TESTS: Final = {"blocking": 411, "aio": 411}
+TESTS: Final = {"blocking": 415, "aio": 415}

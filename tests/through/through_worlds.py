@@ -60,7 +60,7 @@ class BlockingWorld:
     enter, leave, step = "__enter__", "__exit__", "__next__"
 
     def __init__(self) -> None:
-        vars(broker.blocking.base)["threading"] = SimpleNamespace(Lock=Lock)
+        vars(broker.blocking.base)["threading"] = SimpleNamespace(Lock=Lock, TIMEOUT_MAX=threading.TIMEOUT_MAX)
 
     async def call(self, function: Callable[..., Any], *args: Any, shielded: bool = False, **options: Any) -> Any:
         """Have it called in a thread."""
@@ -94,7 +94,7 @@ class AioWorld:
     enter, leave, step = "__aenter__", "__aexit__", "__anext__"
 
     def __init__(self) -> None:
-        vars(broker.aio.base)["threading"] = SimpleNamespace(Lock=Lock)
+        vars(broker.aio.base)["threading"] = SimpleNamespace(Lock=Lock, TIMEOUT_MAX=threading.TIMEOUT_MAX)
         self._loop = WatchedLoop()
         at_work.begin()  # until it waits for the first time
         threading.Thread(target=self._loop.run_forever, name="asyncio", daemon=True).start()

@@ -239,10 +239,10 @@ class BaseEndpoint(Handle):
     def publish(self, topic: str, event: object, *, timeout: float | None = None) -> None:
         """Send an event to every subscription in the mesh that wants it; any thread may.
 
-        Waits while a reader's queue is full; raises TimeoutError when that takes longer than ``timeout`` seconds.
-        Raises TopicError, EventDefinitionError (not an event), EventMisfit (a field that does not fit its annotation),
-        NotCarried (a value that can't be carried) and NotPermitted; then nothing was sent.  See
-        :meth:`broker.Endpoint.publish`.
+        Waits while a slow reader holds up 10,000 events, or 16 MiB, that were published before; raises TimeoutError
+        when that takes longer than ``timeout`` seconds. Raises TopicError, EventDefinitionError (not an event),
+        EventMisfit (a field that does not fit its annotation), NotCarried (a value that can't be carried) and
+        NotPermitted; then nothing was sent. See :meth:`broker.Endpoint.publish`.
         """
         outbox = self._outbox
         entry = outbox.encode(topic, event)

@@ -7,22 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from itertools import islice
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from broker.errors import BrokerError, EndpointClosed, LogClosed, StoreClosed
+from broker.errors import EndpointClosed, StoreClosed
 from broker.handles.entering import EnteredAsync, check_world
-from broker.journaling import Position
-from broker.portal import Holder, Job, Outbox, Portal, Reader, Runs
+from broker.portal import Holder, Job, Portal
+from broker.portal.parts import (
+    CHUNK,
+    Batching,
+    Collecting,
+    Elsewhere,
+    Opened,
+    Part,
+    Publishing,
+    Reading,
+    ReadingStore,
+    RunReading,
+    Spooling,
+    Watching,
+    WritingTopic,
+)
 
 if TYPE_CHECKING:
-    from broker.stores.changes import Change
+    pass
 
 __all__ = [
     "BaseBatch",
@@ -39,8 +52,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-# Records are given to the portal so many at a time: however long an iterable is, little of it is in memory.
-_CHUNK: Final = 1000
 # A task that publishes or reads without ever having to wait lets others run this often.
 _TURN_S: Final = 0.002
 _LONE_S: Final = 0.000_1
@@ -82,39 +93,10 @@ class _Waiter:
                 await self._future
 
 
-class Handle:
-    """Something of the core's, with the endpoint by whose portal it is asked."""
+class Handle(Part):
+    """A handle, and how it waits."""
 
-    def __init__(self, core: Any, endpoint: BaseEndpoint) -> None:
-        self._core = core
-        self._endpoint = endpoint
-        self._holder: Holder | None = None
-
-    def __repr__(self) -> str:
-        return f"<aio {repr(self._core).removeprefix('<')}"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{self!r} cannot be pickled or copied: another process opens an endpoint of its own")
-
-    def _portal(self) -> Portal:
-        portal = self._endpoint._opened
-        if portal is None:
-            raise EndpointClosed("not started: use it inside 'async with Endpoint(...) as endpoint:'")
-        if portal.ended:
-            raise self._closed()
-        return portal
-
-    def _ready(self) -> Portal:
-        """Return the portal, which does first what was published before."""
-        portal, outbox = self._portal(), self._endpoint._outbox
-        portal.check()
-        if outbox.waiting:
-            portal.soon(outbox.catch_up)
-        return portal
-
-    def _closed(self) -> BrokerError:
-        """Return what the core raises where the endpoint is closed."""
-        return EndpointClosed(f"endpoint {self._endpoint._core.name!r} is closed")
+    _world, _with = "aio", "async with"
 
     async def _call(
         self, function: Callable[..., Any], /, *args: Any, _timeout: float | None = None, **options: Any
@@ -130,20 +112,6 @@ class Handle:
                 await waiter.wait_on(error)
             raise
         return job.result()
-
-    def _ask(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
-        """Have something done that needs no waiting: the event loop waits for the moment that it takes."""
-        done = threading.Lock()
-        done.acquire()
-        job = Job(partial(function, *args, **options), done.release)
-        job.is_sync = True
-        self._ready().submit(job)
-        done.acquire()
-        return job.result()
-
-    def _get(self, name: str) -> Any:
-        """Return a property of the core's."""
-        return self._ask(getattr, self._core, name)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -200,21 +168,10 @@ class Handle:
         leaving.result()
 
 
-class BaseEndpoint(Handle, EnteredAsync):
+class BaseEndpoint(Handle, Publishing, EnteredAsync):
     """An endpoint's life, and its publishing."""
 
-    _opened: Portal | None = None
     _turn_at = _published_at = 0.0
-
-    def _begin(self, core: Any) -> None:
-        super().__init__(core, self)
-        self._outbox = Outbox(core)
-
-    @classmethod
-    def _of(cls, core: Any) -> Self:
-        made = cls.__new__(cls)
-        made._begin(core)
-        return made
 
     async def __aenter__(self) -> Self:
         """Start; nothing is listened on or dialled yet."""
@@ -270,13 +227,6 @@ class BaseEndpoint(Handle, EnteredAsync):
             finally:
                 outbox.forget(wake)
 
-    def publish_nowait(self, topic: str, event: object) -> None:
-        """Send an event like :meth:`publish`, or raise BlockingIOError when that would have to wait."""
-        outbox = self._outbox
-        entry = outbox.encode(topic, event)
-        if outbox.blocked or not outbox.put(entry):
-            raise BlockingIOError(f"a reader of {topic!r} is slow: this would have to wait")
-
     async def unpeer(self, address: str) -> None:
         """Withdraw the wish to be linked with ``address`` and end the link; KeyError when there was no such wish.
 
@@ -285,12 +235,8 @@ class BaseEndpoint(Handle, EnteredAsync):
         await self._call(self._outbox.unpeer, address)
 
 
-class BaseSubscriber(Handle):
-    """Reads from the run that the core has taken up; where there is none, the core is asked to."""
-
-    def __init__(self, core: Any, endpoint: BaseEndpoint) -> None:
-        super().__init__(core, endpoint)
-        self._runs = Runs(core)
+class BaseSubscriber(Handle, Reading):
+    """Reads from runs; where there is none, waits for one."""
 
     def __aiter__(self) -> Self:
         """Iterate over the messages, for ever."""
@@ -324,45 +270,19 @@ class BaseSubscriber(Handle):
             raise
         runs.check()
 
-    def receive_nowait(self) -> Any:
-        """Return the next message, or raise BlockingIOError when there is none."""
-        for message in self._core._current:
-            return message
-        while self._ask(self._core.fill):  # it takes none: interrupted, we would lose it
-            for message in self._core._current:
-                return message
-        raise BlockingIOError("there is nothing now: this would have to wait")
-
     async def receive_batch(self) -> list[Any]:
         """Return the next messages, which have arrived together, waiting for them."""
         while not (messages := self._taken()):
             await self._wait()
         return messages
 
-    def _taken(self) -> list[Any]:
-        return list(self._core._current)
+
+class BaseCollector(BaseSubscriber, Collecting):
+    """As a subscriber."""
 
 
-class BaseCollector(BaseSubscriber):
-    """As a subscriber; what was read of a run tells the core what is acknowledged."""
-
-    def _closed(self) -> BrokerError:
-        return LogClosed(self._core.stream, "its endpoint is closed")
-
-    def _taken(self) -> list[Any]:
-        core = self._core
-        core._in_hand = len(core._messages)  # more than these, as long as they are being taken
-        messages = list(core._current)
-        core._in_hand = len(messages)
-        return messages
-
-
-class _RunReader(Handle, Generic[T]):
+class _RunReader(Handle, RunReading[T]):
     """Reads from a run that the portal fills."""
-
-    def __init__(self, core: Any, endpoint: BaseEndpoint) -> None:
-        super().__init__(core, endpoint)
-        self._reader: Reader[T] = Reader(core)
 
     def __aiter__(self) -> Self:
         """Iterate, waiting for what comes."""
@@ -377,19 +297,6 @@ class _RunReader(Handle, Generic[T]):
             except IndexError:
                 await self._call(reader.fill)
 
-    def receive_nowait(self) -> T:
-        """Return the next one, or raise BlockingIOError when there is none."""
-        reader = self._reader
-        if not reader.run:
-            self._ask(reader.fill_nowait)
-        try:
-            return self._taken(reader)
-        except IndexError:
-            raise BlockingIOError("there is nothing now: this would have to wait") from None
-
-    def _taken(self, reader: Reader[T]) -> T:
-        return reader.run.popleft()
-
 
 class BaseStatusReader(_RunReader[Any]):
     """Status events a run at a time."""
@@ -398,15 +305,8 @@ class BaseStatusReader(_RunReader[Any]):
         return await self.receive()
 
 
-class BaseWatch(_RunReader[Any]):
-    """Changes a run at a time; its position is that of what the program was given."""
-
-    def __init__(self, core: Any, endpoint: BaseEndpoint) -> None:
-        super().__init__(core, endpoint)
-        self._given: Position = core.position
-
-    def _closed(self) -> BrokerError:
-        return StoreClosed(self._core._store.name, "its endpoint is closed")
+class BaseWatch(_RunReader[Any], Watching):
+    """Changes a run at a time."""
 
     async def __anext__(self) -> Any:
         try:
@@ -414,89 +314,21 @@ class BaseWatch(_RunReader[Any]):
         except StoreClosed:
             raise StopAsyncIteration from None
 
-    def _taken(self, reader: Reader[Change]) -> Change:
-        change = reader.run.popleft()
-        if change.final:
-            self._given = change.position
-        return change
 
-    @property
-    def position(self) -> Position:
-        """Behind the last record of which all that is wanted was given; it moves also when nothing was wanted."""
-        position: Position = self._ask(self._position)
-        return position
-
-    def _position(self) -> Position:
-        if not self._reader.run:
-            self._given = self._core.position
-        return self._given
+class BaseStore(Handle, ReadingStore):
+    """A master or a clone."""
 
 
-class _OfStore(Handle):
-    def _closed(self) -> BrokerError:
-        return StoreClosed(self._core.name, "its endpoint is closed")
+class BaseStoreProxy(Handle, Elsewhere):
+    """A proxy."""
 
 
-class BaseStore(_OfStore):
-    """What is read of a store without asking the portal: what the core has at hand for whoever reads it again."""
-
-    def __getitem__(self, key: Any) -> Any:
-        try:
-            return self._core._plain[key]
-        except (KeyError, TypeError):
-            return self._ask(self._core.__getitem__, key)
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        """Return a key's value, or ``default`` where there is no entry; raises StaleData."""
-        try:
-            return self._core._plain[key]
-        except (KeyError, TypeError):
-            return self._ask(self._core.get, key, default)
-
-    def __contains__(self, key: object) -> bool:
-        return bool(self._ask(self._core.__contains__, key))
-
-    def __len__(self) -> int:
-        return int(self._ask(self._core.__len__))
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._ask(list, self._core))
-
-    def __bool__(self) -> bool:
-        return True  # a handle, whatever is in it
-
-    __hash__ = object.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def snapshot(self) -> dict[Any, Any]:
-        """Return all entries as they are at one moment."""
-        found: dict[Any, Any] = self._ask(dict, self._core)
-        return found
-
-
-class BaseStoreProxy(_OfStore):
-    """What is read of a store elsewhere says that there is nothing to read here, and what to do."""
-
-    def _nothing_here(self, *_arguments: object, **_options: object) -> NoReturn:
-        """Raise StoreError."""
-        self._core._nothing_here()
-        raise AssertionError("it raises")
-
-    __getitem__ = __contains__ = __len__ = __iter__ = _nothing_here
-    get = get_index = size = expires = _nothing_here
-
-    def __bool__(self) -> bool:
-        return True  # a handle; there is no length
-
-
-class BaseBatch:
+class BaseBatch(Batching):
     """Gathers changes, which needs no portal; having them done does."""
 
-    def __init__(self, core: Any, endpoint: BaseEndpoint) -> None:
+    def __init__(self, core: Any, endpoint: Opened) -> None:
         self._core = core
-        self._handle = _OfStore(core, endpoint)
+        self._handle = BaseStoreProxy(core, endpoint)
 
     async def __aenter__(self) -> Self:
         """Begin to gather."""
@@ -508,19 +340,12 @@ class BaseBatch:
         """Have all of it done; returns when it is acknowledged.  After an exception nothing is done."""
         await self._handle._call(self._core.__aexit__, kind, value, traceback)
 
-    def __len__(self) -> int:
-        """Return how many changes and conditions it has."""
-        return len(self._core)
-
     async def _call(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
         return await self._handle._call(function, *args, **options)
 
 
-class BaseLogWriter(Handle):
+class BaseLogWriter(Handle, Spooling):
     """Many records at once, however they come."""
-
-    def _closed(self) -> BrokerError:
-        return LogClosed(self._core.name, "its endpoint is closed")
 
     async def write_all(self, records: Iterable[object], *, durable: bool | None = None) -> int:
         """Write records one after the other; returns the number of the last (0: there were none), as :meth:`write`.
@@ -529,27 +354,20 @@ class BaseLogWriter(Handle):
         """
         number = 0
         records = iter(records)
-        while chunk := list(islice(records, _CHUNK)):
+        while chunk := list(islice(records, CHUNK)):
             number = await self._call(self._core.write_all, chunk, durable=durable)
         return number
 
 
-class BaseLogTopic(Handle):
+class BaseLogTopic(Handle, WritingTopic):
     """Records that are published as the endpoint's events are, in order with them."""
 
-    _count = 0
+    _endpoint: BaseEndpoint
 
     async def write(self, record: object) -> int:
         """Publish a record; returns how many were, with it.  Waits and raises as :meth:`Endpoint.publish` does."""
         self._core._check(record)
         await self._endpoint.publish(self._core.topic, record)
-        self._count += 1
-        return self._count
-
-    def write_nowait(self, record: object) -> int:
-        """Publish a record, or raise BlockingIOError when that would have to wait."""
-        self._core._check(record)
-        self._endpoint.publish_nowait(self._core.topic, record)
         self._count += 1
         return self._count
 

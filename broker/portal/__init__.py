@@ -14,8 +14,8 @@ Going there and back costs some 50 µs, far too much for each event.  So events 
   what is acknowledged, and how long a queue is.
 
 Modules: ``jobs`` (what is asked), ``thread`` (the portal, fork, the end of the process), ``outbox`` (publishing),
-``reading`` (what is received a run at a time).  Nothing here knows which of the two worlds asks: each brings a
-function that wakes it up.
+``reading`` (what is received a run at a time), ``parts`` (what handles have in common in both worlds). Nothing here
+knows which of the two worlds asks: each brings a function that wakes it up.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ import pytest
 import trio
 import trio.testing
 
-from broker.blocking.base import _Waiter
 from broker.errors import EndpointClosed
 from broker.portal import Holder, Job, Portal, thread
+from broker.portal.parts import Waiter
 
 NO_INFO = (None, None, None)
 
@@ -100,7 +100,7 @@ async def test_what_fails_before_it_is_left_is_raised_where_it_is_left() -> None
 
 
 def test_who_was_woken_and_interrupted_at_once_does_not_wait_for_ever() -> None:
-    waiter = _Waiter()
+    waiter = Waiter()
     waiter.wake()
     waiter.wait()
     threading.Thread(target=waiter.wait_on, daemon=True).start()

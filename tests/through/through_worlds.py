@@ -15,6 +15,7 @@ from through_threads import Call, Interrupted, Lock, WatchedLoop, at_work, curre
 
 import broker.aio.base
 import broker.blocking.base
+import broker.portal.parts
 from broker.portal import Job, Portal
 
 __all__ = ["AioWorld", "BlockingWorld", "LoopPortal", "World", "chosen_portal"]
@@ -60,7 +61,8 @@ class BlockingWorld:
     enter, leave, step = "__enter__", "__exit__", "__next__"
 
     def __init__(self) -> None:
-        vars(broker.blocking.base)["threading"] = SimpleNamespace(Lock=Lock, TIMEOUT_MAX=threading.TIMEOUT_MAX)
+        replacement = SimpleNamespace(Lock=Lock, TIMEOUT_MAX=threading.TIMEOUT_MAX)
+        vars(broker.blocking.base)["threading"] = vars(broker.portal.parts)["threading"] = replacement
 
     async def call(self, function: Callable[..., Any], *args: Any, shielded: bool = False, **options: Any) -> Any:
         """Have it called in a thread."""
@@ -94,7 +96,8 @@ class AioWorld:
     enter, leave, step = "__aenter__", "__aexit__", "__anext__"
 
     def __init__(self) -> None:
-        vars(broker.aio.base)["threading"] = SimpleNamespace(Lock=Lock, TIMEOUT_MAX=threading.TIMEOUT_MAX)
+        replacement = SimpleNamespace(Lock=Lock, TIMEOUT_MAX=threading.TIMEOUT_MAX)
+        vars(broker.portal.parts)["threading"] = replacement
         self._loop = WatchedLoop()
         at_work.begin()  # until it waits for the first time
         threading.Thread(target=self._loop.run_forever, name="asyncio", daemon=True).start()

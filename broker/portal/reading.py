@@ -58,7 +58,7 @@ class Runs:
         self._waiting.append(wake)
         # The rest of a run that others have begun counts, too: it may have come after we looked.
         if length_hint(self._core._current) or not self._core.idle:
-            portal.soon(self._look)
+            portal.soon(self._take_up)
 
     def forget(self, portal: Portal, wake: Callable[[], object]) -> None:
         """Wait no longer; if it was woken already, somebody else may have what is there."""
@@ -74,6 +74,15 @@ class Runs:
             raise self._errors.popleft()
 
     # -- in the portal's thread ------------------------------------------------------------------------------------
+
+    def _take_up(self) -> None:
+        """Do what was asked for, even where who asked has given up: asking a collector acknowledges what came before."""
+        if not self._waiting:
+            try:
+                self._fill()
+            except BaseException as error:  # noqa: BLE001 - raised by check(), where it is waited for next
+                self._errors.append(error)
+        self._look()
 
     def _look(self) -> None:
         """Take up what there is, and wake as many as can have one."""

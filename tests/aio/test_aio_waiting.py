@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,11 @@ from broker.aio import Endpoint
 
 @broker.event(name="aio.Tick")
 class Tick:
+    number: int
+
+
+@broker.log_record(name="aio.Flow")
+class Flow:
     number: int
 
 
@@ -73,3 +79,20 @@ def test_an_exception_passes_and_a_cancelled_block_is_left() -> None:
                 raise ZeroDivisionError
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_who_gives_up_at_once_has_asked_for_the_next_record_and_acknowledged_the_one_before(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Endpoint("here") as here:
+            path = tmp_path / "flows.spool"
+            async with here.log("flows", Flow, path=path) as log, here.collect("flows", name="x") as records:
+                await log.write(Flow(1))
+                await records.receive()
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0):
+                        await records.receive()
+                async with asyncio.timeout(5):
+                    await log.collected("x")
+                assert log.info().collectors[0].acknowledged == 1
+
+    asyncio.run(main())

@@ -16,7 +16,7 @@ class Tick:
     number: int
 
 
-@broker.log_record(name="aio.Flow")
+@broker.log_record
 class Flow:
     number: int
 

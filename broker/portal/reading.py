@@ -76,7 +76,7 @@ class Runs:
     # -- in the portal's thread ------------------------------------------------------------------------------------
 
     def _take_up(self) -> None:
-        """Do what was asked for, also where who asked has given up: asking a collector acknowledges what came before."""
+        """Do what was asked for, also where who asked has given up: asking acknowledges what came before."""
         if not self._waiting:
             try:
                 self._fill()

@@ -101,9 +101,11 @@ class Pub:
     async def _publish(self, endpoint: broker.Endpoint, topic: str, event: broker.Event) -> None:
         if not self.sent and self.wait:
             await self._wait(endpoint, topic)
+        # Asked before: who got what it was waiting for may have left once the event is published.
+        unwanted = not endpoint.subscriber_count(topic)
         await endpoint.publish(topic, event)
         self.sent += 1
-        self.unwanted += not endpoint.subscriber_count(topic)
+        self.unwanted += unwanted
 
     async def _wait(self, endpoint: broker.Endpoint, topic: str) -> None:
         with trio.move_on_after(self.timeout_s):

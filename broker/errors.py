@@ -3,7 +3,7 @@
 An error blames precisely: your value (:class:`NotCarried`, :class:`EventMisfit`), your argument
 (:class:`TopicError`, :class:`AddressError`), the machine (:class:`ListenError`), the remote end
 (:class:`PeeringError` and its children; a linked peer that breaks the protocol is a status event).  Its text names the
-value, the topic or the peer, and says what to do.
+value, the topic or the peer, and says what to do.  The file is long because it is a list, and is read as one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ __all__ = [
     "AuthenticationFailed",
     "AuthorizationFailed",
     "BadKey",
+    "BadRegex",
     "BrokerError",
     "ConfigError",
     "ConfigProblem",
@@ -33,6 +34,8 @@ __all__ = [
     "NotPermitted",
     "PeerUnavailable",
     "PeeringError",
+    "RuleError",
+    "RuleProblem",
     "TopicError",
     "VersionMismatch",
 ]
@@ -352,3 +355,52 @@ class LogInUse(LogError):
 
 class LogClosed(LogError, RuntimeError):
     """The handle was used before it was entered or after it was left."""
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
+
+
+class RuleProblem(NamedTuple):
+    """One thing that is wrong in rules.
+
+    ``source`` is the file it stands in, or empty; ``line`` and ``column`` are where in the file, from 1, or 0; ``path``
+    leads to the place inside what was given, such as ``nodes[1].rules[0].constraint.WHERE.regex``, or is empty;
+    ``excerpt`` is the line with a caret below the place, or empty.
+    """
+
+    source: str
+    line: int
+    column: int
+    path: str
+    what: str
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        where = f"line {self.line}" if self.line else ""
+        if self.line and self.column:
+            where += f", column {self.column}"
+        told = ": ".join(part for part in (self.source, where, self.path, self.what) if part)
+        return f"{told}\n{self.excerpt}" if self.excerpt else told
+
+
+class RuleError(BrokerError, ValueError):
+    """Rules that make no sense, or cannot be read; ``problems`` is all that is wrong with them."""
+
+    def __init__(self, problems: Iterable[RuleProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    @classmethod
+    def at(cls, path: str, what: str) -> RuleError:
+        """One problem in a value: ``path`` leads to it."""
+        return cls([RuleProblem("", 0, 0, path, what)])
+
+
+class BadRegex(BrokerError, ValueError):
+    """A text that is no regular expression, or one that cannot be run in linear time; ``reason`` says why."""
+
+    def __init__(self, pattern: str, reason: str) -> None:
+        shown = pattern if len(pattern) <= 80 else f"{pattern[:77]}..."
+        super().__init__(f"{shown!r} is no regular expression: {reason}")
+        self.pattern = pattern
+        self.reason = reason

@@ -27,6 +27,7 @@ EXTRAS: Final = {
     "prometheus_client": "metrics",
     "opentelemetry": "tracing",
     "pyarrow": "parquet",
+    "re2": "rules",
 }
 """The extra that brings a package, by the name that the package is imported by."""
 

@@ -12,7 +12,7 @@ import broker
 from broker.extras import EXTRAS, needed_for
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-FOR_USERS = {"cli", "demo", "metrics", "parquet", "testing", "tracing"}
+FOR_USERS = {"cli", "demo", "metrics", "parquet", "rules", "testing", "tracing"}
 
 
 def test_a_missing_package_is_named_with_what_needs_it_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

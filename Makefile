@@ -47,7 +47,7 @@ demo: $(READY)
 # A fixed hash seed gives tests the same names in each worker; a file's tests stay in one.
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 # These wait for no real clock, socket or process;
-PURE := $(addprefix tests/,fuzz logs protocol schema simulation sinks stores testing trust values)
+PURE := $(addprefix tests/,fuzz logs protocol rules schema simulation sinks stores testing trust values)
 PURE += $(patsubst %,tests/test_%.py,endpoint events extras facades journaling log_records mesh readers store_proxy topics)
 # these for programs that start, more than for anything else: three at a time keep two cores busy;
 PROGRAMS := $(addprefix tests/,cli journal test_benchmarks.py test_docs.py test_examples.py test_installed.py \

@@ -36,7 +36,7 @@ MODULES = {
     "log-replay": "benchmarks.log_replay",
     "log-lag": "benchmarks.log_lag",
     "curve": "benchmarks.curve",
-    "rules": "benchmarks.rules",
+    "access": "benchmarks.access",
     "seals": "benchmarks.seals",
     "secrecy": "benchmarks.secrecy",
 }

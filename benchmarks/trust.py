@@ -1,7 +1,7 @@
 """What trust costs: the events benchmark with keys against without, and with access rules against without being asked.
 
 ``curve``   events between two processes: CURVE against plain TCP
-``rules``   the same over 1,000 topics, all with keys: 10 and 10,000 prefixes for each right against no question at all
+``access``  the same over 1,000 topics, all with keys: 10 and 10,000 prefixes for each right against no question at all
 ``seals``   events through a relay, which has to be kept from speaking in the publisher's name, with keys and without
 ``secrecy`` the round trip of one event, straight: CURVE against plain TCP
 """
@@ -17,7 +17,7 @@ from benchmarks.peers import OURS
 from benchmarks.rtt import pair
 from benchmarks.streams import Stream, stream
 
-__all__ = ["curve", "rules", "seals", "secrecy"]
+__all__ = ["access", "curve", "seals", "secrecy"]
 
 COUNT = 200_000
 TOPICS = 1_000
@@ -35,10 +35,10 @@ def curve(options: Options) -> Result:
     )
 
 
-def rules(options: Options) -> Result:
+def access(options: Options) -> Result:
     """Measure events under access rules against ones with keys alone."""
     return _streams(
-        "rules",
+        "access",
         options,
         {"ours": "10000", "ten": "10", "unasked": "unasked"},
         topics=TOPICS,

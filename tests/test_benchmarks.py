@@ -362,7 +362,7 @@ EXPECTED_PEERS = {
     "log-volatile": {"nats", "redis", "events"},
     "log-replay": {"jetstream", "jetstream, push", "redis"},
     "curve": {"plain"},
-    "rules": {"ten", "unasked"},
+    "access": {"ten", "unasked"},
     "seals": {"plain"},
     "secrecy": {"plain"},
 }

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.trust import rules as run
+from benchmarks.trust import access as run
 
 __all__ = ["run"]

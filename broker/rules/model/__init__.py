@@ -1,0 +1,76 @@
+"""The rule model: what every spelling lowers to and the engine runs, as plain frozen values.
+
+- ``types``: the names of types, and event types with their members;
+- ``operators``: the table of operators, with the types of their operands;
+- ``expressions``: what is computed from events;
+- ``rules``: functions, patterns, windows, rules, and programs of them;
+- ``data``: to plain data (carried and stored like any value) and back, and content hashes.
+"""
+
+from __future__ import annotations
+
+from broker.rules.model.data import ModelError, from_data, identity, register, to_data
+from broker.rules.model.expressions import (
+    Aggregate,
+    Apply,
+    Call,
+    Constant,
+    Expression,
+    Make,
+    Member,
+    Meta,
+    Name,
+    children,
+    names_in,
+    walk,
+)
+from broker.rules.model.operators import OPERATORS, Operator
+from broker.rules.model.rules import (
+    Clause,
+    Function,
+    Limit,
+    Parameter,
+    Program,
+    Rule,
+    Select,
+    Step,
+    Where,
+    Window,
+)
+from broker.rules.model.types import EventType, MemberType, Type
+
+__all__ = [
+    "OPERATORS",
+    "Aggregate",
+    "Apply",
+    "Call",
+    "Clause",
+    "Constant",
+    "EventType",
+    "Expression",
+    "Function",
+    "Limit",
+    "Make",
+    "Member",
+    "MemberType",
+    "Meta",
+    "ModelError",
+    "Name",
+    "Operator",
+    "Parameter",
+    "Program",
+    "Rule",
+    "Select",
+    "Step",
+    "Type",
+    "Where",
+    "Window",
+    "children",
+    "from_data",
+    "identity",
+    "names_in",
+    "to_data",
+    "walk",
+]
+
+register(EventType, MemberType, Parameter, Function, Step, Clause, Window, Limit, Rule, Program, Where)

@@ -9,7 +9,10 @@ import pytest
 
 from broker.errors import RuleError
 from broker.rules import tornado
+from broker.rules.tornado.files import Files
 
+OPERATORS = "AND, OR, NOT, contains, containsIgnoreCase, equals, equalsIgnoreCase, ge, gt, le, lt, ne, regex"
+UNCLOSED = "'(' is no regular expression: a ( that is not closed (at character 1)"
 EVENT = {"type": "email", "created_ms": 0, "payload": {"l": [1, 2]}}
 
 
@@ -38,13 +41,13 @@ def names(result: dict[str, Any]) -> Any:
     return {result["name"]: [names(each) for each in inner]}
 
 
-def told(files: dict[str, Any]) -> list[str]:
+def told(files: Files) -> list[str]:
     with pytest.raises(RuleError) as caught:
         tornado.from_files(files)
     return [str(problem) for problem in caught.value.problems]
 
 
-OLDER = {
+OLDER: Files = {
     "filter.json": node(filter={"type": "equals", "first": "${event.type}", "second": "email"}),
     "README.md": "ignored",
     "b/0010_first.json": rule(),
@@ -53,7 +56,7 @@ OLDER = {
     "a/inner/2_two.json": rule(),
     "a/inner/1_one.json": rule(),
 }
-NEWER = {
+NEWER: Files = {
     "version.json": '{"version": "2.0"}',
     "z/filter.json": node(type="filter", name="master", filter={}),
     "z/it/iterator.json": node(type="iterator", name="each", target="${event.payload.l}"),
@@ -98,7 +101,7 @@ def test_problems_of_all_files_are_told_each_with_its_file() -> None:
     bad = {"WHERE": {"type": "AND", "operators": [{"type": "regex", "regex": "(", "target": ""}]}, "WITH": {}}
 
     assert told(
-        OLDER
+        dict(OLDER)
         | {
             "filter.json": node(filter={"type": "nope"}),
             "b/0030.json": rule(),
@@ -110,18 +113,16 @@ def test_problems_of_all_files_are_told_each_with_its_file() -> None:
         "b/0040_x.json: line 2, column 6: is no JSON: Expecting ':' delimiter",
         "b/0060_x.json: is no text in UTF-8: byte 18",
         "b/0030.json: its name has no _ before the rule's name: 0010_disk_full.json is the rule disk_full",
-        "filter.json: filter.type: there is no operator 'nope': expected one of AND, OR, NOT, contains, "
-        "containsIgnoreCase, equals, equalsIgnoreCase, ge, gt, le, lt, ne, regex",
+        "filter.json: filter.type: there is no operator 'nope': expected one of " + OPERATORS,
         "b/0050_first.json: unknown field 'extra': expected actions, active, constraint, continue, description, name",
-        "b/0050_first.json: constraint.WHERE.operators[0].regex: '(' is no regular expression: "
-        "a ( that is not closed (at character 1)",
+        "b/0050_first.json: constraint.WHERE.operators[0].regex: " + UNCLOSED,
         "b/0050_first.json: name: another rule before it has the name 'first', too",
     ]
 
 
 def test_problems_of_the_newer_layout_are_told_with_paths_inside_the_files() -> None:
     assert told(
-        NEWER
+        dict(NEWER)
         | {
             "z/filter.json": node(type="filter", name="a b", filter={"type": "AND", "operators": [1]}),
             "z/it/iterator.json": node(type="iterator", name="each", target="x"),
@@ -149,11 +150,11 @@ def test_problems_of_the_newer_layout_are_told_with_paths_inside_the_files() -> 
         ({"a": b"", "a/b": b""}, "a/b: is no path of a file in a folder"),
         ({"": b""}, ": is no path of a file in a folder"),
         ({"version.json": '{"version": "3"}'}, 'version.json: expected {"version": "2.0"}'),
-        (NEWER | {"x.json": "{}"}, "x.json: does not belong here: beside version.json are folders"),
-        (NEWER | {"x/y.txt": ""}, "x/: is no node: it has none of filter.json, iterator.json, ruleset.json"),
-        (NEWER | {"y/ruleset.json": "[]"}, "y/ruleset.json: expected a map"),
+        (dict(NEWER) | {"x.json": "{}"}, "x.json: does not belong here: beside version.json are folders"),
+        (dict(NEWER) | {"x/y.txt": ""}, "x/: is no node: it has none of filter.json, iterator.json, ruleset.json"),
+        (dict(NEWER) | {"y/ruleset.json": "[]"}, "y/ruleset.json: expected a map"),
         ({"f/" * 200 + "1_x.json": rule()}, "f/" * 96 + ": folders within folders, more than 95 deep"),
     ],
 )
-def test_what_stands_where_nothing_is_read_is_told(files: dict[str, Any], problem: str) -> None:
+def test_what_stands_where_nothing_is_read_is_told(files: Files, problem: str) -> None:
     assert told(files)[0].removeprefix(": ").startswith(problem.removeprefix(": "))

@@ -45,8 +45,7 @@ def same(one: Any, other: Any) -> bool:
 def outcome(case: dict[str, Any], tree: tornado.Tree | None = None) -> Any:
     try:
         return (tree or tornado.load(case["config"])).process(case["event"])
-    except RuleError as error:
-        assert error.problems
+    except RuleError:
         return None
 
 
@@ -73,12 +72,12 @@ def test_types_and_signs_are_told_apart() -> None:
 
 
 def test_trees_are_the_same_after_they_were_carried_as_plain_data() -> None:
-    kinds = {"Filter": FilterNode, "Iterator": IteratorNode, "Ruleset": RulesetNode}
+    kinds: dict[str, type] = {"Filter": FilterNode, "Iterator": IteratorNode, "Ruleset": RulesetNode}
     for case in CASES["tree"][::4] + CASES["with:mods"][::2] + CASES["interp:action"]:
         if REFUSED & case["expected"].keys():
             continue
         model = tornado.read(case["config"])
-        carried = from_data(unpack(pack(to_data(model))), kinds[next(iter(case["config"]))])
+        carried: Any = from_data(unpack(pack(to_data(model))), kinds[next(iter(case["config"]))])
         assert identity(carried) == identity(model)
         assert hash(carried) == hash(model)
         assert is_as_recorded(case, outcome(case, tornado.Tree(carried)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
 from broker.errors import TopicError
 from broker.rules.language import tree
 from broker.rules.language.circles import order
+from broker.rules.language.constants import plain
 from broker.rules.language.declarations import declare_types, define
 from broker.rules.language.elaboration import Elaboration
 from broker.rules.language.patterns import Pattern, apply, clauses, modifiers, pattern
@@ -29,6 +31,11 @@ class Checked:
     unit: tree.Unit
     program: Program
     constants: Mapping[str, Expression]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the constants are worth by their names; an instance is a map of its members."""
+        return {name: plain(expression) for name, expression in self.constants.items()}
 
 
 def check(unit: tree.Unit, find: Find | None = None) -> Checked:

@@ -100,7 +100,7 @@ def _apply(value: Apply) -> tuple[str, int]:
     if sign == "[]":
         return f"[{', '.join(show(operand) for operand in operands)}]", _ATOM
     if sign == "not" and len(operands) == 1:
-        return f"not {_within(operands[0], _LEVELS['not'])}", _LEVELS["not"]
+        return f"not {_within(operands[0], _ATOM)}", _LEVELS["not"]
     if sign == "-" and len(operands) == 1:
         return f"-{_within(operands[0], _NEGATIVE)}", _NEGATIVE
     if sign in ("and", "or") and len(operands) > 1:

@@ -18,8 +18,37 @@ R: [Disk d, Disk+ e, !Disk f : big(d), e.used > limit, f.host == d.host] within 
 W: [Disk d : big, count(d) > 3] last 5m every 1m limit 1 per 1h -> alarms do page;
 """
 PROGRAMS = [SLIDES, DECLARED + RULES]
-PIECES = ["event", "predicate", "Disk", "d", ";", ":", "->", "[", "]", "{", "}", "(", ")", "+", "!", "1", '"', "/*",
-          "\\u", "within", "5s", "1e999", "^", ".", ",", "\x00", "\ud800", "\u2028", "é", "not", "=", ":=", "\n"]  # fmt: skip
+PIECES = [
+    *[
+        ";",
+        ":",
+        "->",
+        "[",
+        "]",
+        "{",
+        "}",
+        "(",
+        ")",
+        "+",
+        "!",
+        "1",
+        "^",
+        ".",
+        ",",
+        "=",
+        ":=",
+        "/*",
+        "event",
+        "predicate",
+        "Disk",
+        "d",
+        "within",
+        "5s",
+        "1e999",
+        "not",
+    ],
+    *('"', "\\u", "\x00", "\ud800", "\u2028", "é", "\n"),
+]
 
 
 def told(text: str) -> None:

@@ -202,8 +202,7 @@ def test_constants_stand_in_rules_as_their_values() -> None:
 
 def test_constants_may_stand_for_texts_that_are_read() -> None:
     found = loaded(
-        'net = "10." + "0.0.0/8"; pattern = "^a" + "b";'
-        "predicate p(Disk d) := d.ip in net and d.host matches pattern;"
+        'net = "10." + "0.0.0/8"; pattern = "^a" + "b";predicate p(Disk d) := d.ip in net and d.host matches pattern;'
     )
     body = found.functions[-1].body
     assert [part.value for part in walk(body) if isinstance(part, Constant)] == [ip_network("10.0.0.0/8"), "^ab"]
@@ -219,19 +218,17 @@ def test_a_constant_without_a_value_is_told() -> None:
 
 
 def test_the_first_instance_declares_a_type_that_is_declared_nowhere() -> None:
-    text = (
+    program = load(
         'event Place { name = "x", at = 1.5, open = true, pos = [1], wait = 5s } a;'
-    text += 'event Sub extends Place { %s } b;'
+        'event Sub extends Place { name = "y", at = 2, open = false, pos = [2], wait = 1s, more = [1] } b;'
     )
-    given = 'name = "y", at = 2, open = false, pos = [2], wait = 1s, more = [1]'
-    program = load(text % given)
-    members = [(member.name, member.type) for member in program.types[0].members]
-    assert members == [
+    place, sub = program.types
+    assert [(member.name, member.type) for member in place.members] == [
         ("name", "string"),
         ("at", "number"),
         ("open", "boolean"),
         ("pos", "vector"),
         ("wait", "duration"),
     ]
-    assert program.types[1].parent == "Place"
-    assert program.types[1].members == (*program.types[0].members, MemberType("more", "vector"))
+    assert sub.parent == "Place"
+    assert sub.members == (*place.members, MemberType("more", "vector"))

@@ -148,44 +148,56 @@ def _refuse_chains(
     rules: list[Rule], functions: tuple[Function, ...], declared: dict[str, tree.RuleDecl], environment: Environment
 ) -> None:
     """Tell rules that see, alone or over others, what they make themselves."""
-    made = {rule.name: _made_types(rule.make, functions, environment.types) for rule in rules}
-    seen_by: dict[Type, list[str]] = {}
+    by_name = {function.name: function for function in functions}
+    extended = _extended(environment.types)
+    # From a rule to the types that it makes, from a type to the rules that see it: a type's key begins with a space.
+    uses: dict[str, list[str]] = {}
     for rule in rules:
+        uses[rule.name] = [f" {kind}" for kind in _made_types(rule.make, by_name, environment.types, extended)]
         for kind in dict.fromkeys(step.type for step in rule.steps):
-            seen_by.setdefault(kind, []).append(rule.name)
-    uses = {
-        name: list(dict.fromkeys(other for kind in kinds for other in seen_by.get(kind, ())))
-        for name, kinds in made.items()
-    }
+            uses.setdefault(f" {kind}", []).append(rule.name)
     for circle in order(uses)[1]:
-        at = declared[circle[0]].name.at
-        chain = " -> ".join(circle)
-        if len(circle) == 2:
-            what = f"the rule '{circle[0]}' sees the events that it makes, and would go on for ever: {chain}"
+        found = [name for name in circle if not name.startswith(" ")]
+        if found[0] != found[-1] or len(found) == 1:
+            found.append(found[0])  # The circle was entered at a type.
+        chain = " -> ".join(found)
+        if len(found) == 2:
+            what = f"the rule '{found[0]}' sees the events that it makes, and would go on for ever: {chain}"
         else:
             what = f"these rules see each other's events, and would go on for ever: {chain}"
-        environment.problems.add(at, what)
+        environment.problems.add(declared[found[0]].name.at, what)
 
 
-def _made_types(expression: Expression | None, functions: tuple[Function, ...], types: Types) -> set[Type]:
+def _extended(types: Types) -> dict[Type, list[Type]]:
+    """Of each type all that extend it."""
+    found: dict[Type, list[Type]] = {}
+    for kind in types.used():
+        for ancestor in types.lineage(kind.name):
+            found.setdefault(ancestor, []).append(kind.name)
+    return found
+
+
+def _made_types(
+    expression: Expression | None,
+    functions: Mapping[str, Function],
+    types: Types,
+    extended: Mapping[Type, list[Type]],
+) -> list[Type]:
     """The types as which the events that an expression makes are seen: its own, and what that extends.
 
     An event that is handed on may also be of a type that extends its variable's.
     """
-    by_name = {function.name: function for function in functions}
     exact = True
     kind: Type = UNKNOWN
     while isinstance(expression, Call):
-        function = by_name[expression.function]
+        function = functions[expression.function]
         expression, kind = function.body, function.result
         for parameter in function.parameters:
             if isinstance(expression, Name) and expression.name == parameter.name:
-                kind, exact = parameter.type, False
+                kind = parameter.type
     if isinstance(expression, Make):
         kind = expression.type
     elif expression is not None:
         exact = False
-    found = set(types.lineage(kind))
-    if not exact:
-        found |= {name for name in types.names() if kind in types.lineage(name)}
-    return found
+    lineage = types.lineage(kind)
+    return list(dict.fromkeys((*lineage, *([] if exact else extended.get(kind, ())))))

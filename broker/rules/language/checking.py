@@ -16,9 +16,8 @@ from broker.rules.language.elaboration import Elaboration
 from broker.rules.language.patterns import Pattern, apply, clauses, modifiers, pattern
 from broker.rules.language.problems import Problems, suggestion
 from broker.rules.language.scope import UNKNOWN, Find, Scope, Types
-from broker.rules.language.sizes import Sizes
 from broker.rules.language.usage import Environment
-from broker.rules.model import Call, Constant, Expression, Function, Make, Name, Program, Rule, Type, walk
+from broker.rules.model import Call, Constant, Expression, Function, Make, Name, Program, Rule, Type
 from broker.topics import normalize_topic
 
 __all__ = ["Checked", "check"]
@@ -48,9 +47,6 @@ def check(unit: tree.Unit, find: Find | None = None) -> Checked:
     environment = Environment(Types(find), problems)
     declare_types(unit, environment)
     functions = define(unit, environment)
-    sizes = Sizes()
-    for function in _callees_first(functions):
-        sizes.add(function.name, function.body)
     declared: dict[str, tree.RuleDecl] = {}
     rules = []
     for declaration in unit.declarations:
@@ -60,7 +56,7 @@ def check(unit: tree.Unit, find: Find | None = None) -> Checked:
         if former is not declaration:
             what = f"the rule '{former.name.name}' is declared already, in line {former.at.line}"
             problems.add(declaration.name.at, what)
-        rules.append(_rule(declaration, environment, sizes))
+        rules.append(_rule(declaration, environment))
     if not problems:
         _refuse_chains(rules, functions, declared, environment)
     problems.check()
@@ -68,19 +64,10 @@ def check(unit: tree.Unit, find: Find | None = None) -> Checked:
     return Checked(unit, Program(environment.types.used(), functions, tuple(rules)), constants)
 
 
-def _callees_first(functions: tuple[Function, ...]) -> list[Function]:
-    by_name = {function.name: function for function in functions}
-    uses = {
-        function.name: [part.function for part in walk(function.body) if isinstance(part, Call)]
-        for function in functions
-    }
-    return [by_name[name] for name in order(uses)[0]]
-
-
 # -- one rule ----------------------------------------------------------------------------------------------------------
 
 
-def _rule(declaration: tree.RuleDecl, environment: Environment, sizes: Sizes) -> Rule:
+def _rule(declaration: tree.RuleDecl, environment: Environment) -> Rule:
     found = pattern(declaration, environment)
     asked = clauses(declaration, found, environment)
     modified = modifiers(declaration, found, environment)
@@ -91,7 +78,7 @@ def _rule(declaration: tree.RuleDecl, environment: Environment, sizes: Sizes) ->
         if word.name in actions[:place]:
             environment.problems.add(word.at, f"the action '{word.name}' stands here twice")
     for expression in (*(clause.expression for clause in asked), made, *([topic] if topic else [])):
-        if problem := sizes.problem(expression):
+        if problem := environment.sizes.problem(expression):
             environment.problems.add(declaration.name.at, f"the rule '{declaration.name.name}' {problem}")
     return Rule(
         name=declaration.name.name,

@@ -15,7 +15,6 @@ from broker.rules.language.constants import evaluated
 from broker.rules.language.elaboration import Elaboration
 from broker.rules.language.problems import suggestion
 from broker.rules.language.scope import NOTHING, UNKNOWN, Known, Scope, Signature, Value, Variable, in_words
-from broker.rules.language.sizes import Sizes
 from broker.rules.language.usage import Environment
 from broker.rules.model import EventType, Function, MemberType, Parameter, Type
 from broker.rules.model.types import PLAIN
@@ -145,7 +144,7 @@ def define(unit: tree.Unit, environment: Environment) -> tuple[Function, ...]:
         for name in circle:
             if name not in environment.signatures:
                 environment.constants[name] = NOTHING
-    sizes = Sizes()
+    sizes = environment.sizes
     functions: dict[str, Function] = {}
     for name in ordered:
         declaration = defined[name]

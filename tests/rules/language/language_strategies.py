@@ -132,8 +132,9 @@ _MADE = {
     "boolean": ["{number} == {number}", "{vector} < {vector}", "{string} >= {string}", "{timestamp} != {timestamp}",
                 "{duration} > {duration}", "{boolean} == {boolean}", "{any} != {number}", "{boolean} and {boolean}",
                 "{boolean} or {boolean} or {boolean}", "not {boolean}", "{number} in {vector}",
-                "{any} contains {string}", "{string} in {string}", '{string} in ["a", "b"]', "{vector} contains {number}",
-                "big(d)", '{address} in "10.0.0.0/8"', '{address} == "::1"', "{string} contains {string}"],
+                "{any} contains {string}", "{string} in {string}", '{string} in ["a", "b"]',
+                "{vector} contains {number}", "big(d)", '{address} in "10.0.0.0/8"',
+                '{address} == "::1"', "{string} contains {string}"],
 }  # fmt: skip
 
 

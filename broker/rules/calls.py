@@ -45,7 +45,7 @@ class Call(Struct, frozen=True, array_like=True):
 class Output(Struct, array_like=True):
     """One thing that rules want done: publish ``event`` on ``topic`` (``action`` is empty), or do ``action`` with it.
 
-    ``because`` are the messages that it was made of.
+    Without a topic, too, it is only to be shown.  ``because`` are the messages that it was made of.
     """
 
     call: int
@@ -71,7 +71,7 @@ class _KeptOutput(Struct, frozen=True, array_like=True):
     action: str
     topic: str
     time_ns: int
-    event: Run
+    event: Run | None
     because: list[Run]
 
 
@@ -91,14 +91,16 @@ class Head(Struct, array_like=True):
     def undone(self) -> Iterator[Output]:
         """Give its outputs again; raises Malformed."""
         for kept in self.outputs:
-            event = messages_of([kept.event])[0].event
+            event = None if kept.event is None else messages_of([kept.event])[0].event
             because = tuple(messages_of(kept.because))
             yield Output(kept.call, kept.place, kept.rule, kept.action, kept.topic, kept.time_ns, event, because)
 
 
 def _kept(output: Output) -> _KeptOutput:
-    name, data = events.encode(output.event, output.time_ns)
-    run = Run(output.topic, "", name, [data])
+    run = None
+    if output.event is not None:
+        name, data = events.encode(output.event, output.time_ns)
+        run = Run(output.topic, "", name, [data])
     return _KeptOutput(
         output.call,
         output.place,

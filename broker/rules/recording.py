@@ -68,7 +68,7 @@ class Driven(Protocol):
         """Everything that it knows, as plain data."""
 
     def restore(self, data: Any) -> Any:
-        """Take up a state; returns what could not be, and why."""
+        """Take up a state; returns what became of it: ``dropped`` are the problems."""
 
 
 class _Pending(Struct):
@@ -83,7 +83,7 @@ class Recorder:
     """One engine, with its journal if it has one.
 
     ``publish`` and ``act`` are called with each output that may be carried out, in order; :meth:`done` is to be called
-    when that was done.
+    when that was done.  With ``show_all`` events that are neither published nor given to an action are outputs, too.
     """
 
     def __init__(
@@ -93,6 +93,8 @@ class Recorder:
         publish: Callable[[Output], None],
         act: Callable[[Output], None],
         tell: Callable[[Sequence[Any]], None],
+        *,
+        show_all: bool = False,
     ) -> None:
         self.engine = engine
         self.program = program  # as it is kept: see recover()
@@ -102,6 +104,7 @@ class Recorder:
         self._publish = publish
         self._act = act
         self._tell = tell
+        self._show_all = show_all
         self._journal: Journal | None = None
         self._position: Position | None = None
         self._pending: list[_Pending] = []
@@ -132,11 +135,11 @@ class Recorder:
             self._tell(outcome.problems)
         if self._position is None:
             self._calls += 1
-            self._release(_outputs(self._calls, outcome))
+            self._release(self._outputs(self._calls, outcome))
             return
         body = calls.pack(Call(now_ns, None if messages is None else calls.runs_of(messages)))
         self._position = _behind(self._position, body)
-        outputs = _outputs(self._position.sequence, outcome)
+        outputs = self._outputs(self._position.sequence, outcome)
         self._pending.append(_Pending(body, outputs, lazy=messages is None and not outputs))
         self.pending_bytes += len(body)
 
@@ -150,6 +153,22 @@ class Recorder:
     def took(self, stream: str, checkpoint: bytes) -> None:
         """Take note, together with the calls up to here, of how far the records of a log stream were taken."""
         self._inputs[stream] = checkpoint
+
+    def _outputs(self, call: int, outcome: Any) -> list[Output]:
+        """Return what is to be done of an outcome, named.
+
+        What is not published has its place all the same, shown or not: names do not depend on that.
+        """
+        found: list[Output] = []
+        place = 0
+        for made in outcome.made:
+            for action in ("", *made.actions):
+                place += 1
+                if action or made.topic is not None or (self._show_all and made.event is not None):
+                    topic = made.topic or ""
+                    because = tuple(made.because)
+                    found.append(Output(call, place, made.rule, action, topic, made.time_ns, made.event, because))
+        return found
 
     def _release(self, outputs: Iterable[Output]) -> None:
         for output in outputs:
@@ -298,7 +317,7 @@ class Recorder:
                     outcome = self.engine.tick(call.now_ns)
                 else:
                     outcome = self.engine.receive(calls.messages_of(call.runs), call.now_ns)
-                self._release(_outputs(record.sequence, outcome))
+                self._release(self._outputs(record.sequence, outcome))
                 after = record.sequence
 
 
@@ -306,7 +325,8 @@ def _restored(engine: Driven, journal: Journal, head: Head) -> list[str]:
     parts = [journal.get(_STATE, number.to_bytes(4, "big")) for number in range(head.parts)]
     if None in parts:
         raise Malformed("a part of the rules' state is missing")
-    return list(map(str, engine.restore(joined(part for part in parts if part is not None)) or ()))
+    found = engine.restore(joined(part for part in parts if part is not None))
+    return [f"{problem.rule}: {problem.text}" for problem in found.dropped]
 
 
 def _behind(position: Position, body: bytes) -> Position:
@@ -318,16 +338,3 @@ def _mark(data: bytes) -> Mark:
     if not isinstance(found, list) or [type(part) for part in found] != [int, int]:
         raise Malformed("a mark that is not what was written")
     return found[0], found[1]
-
-
-def _outputs(call: int, outcome: Any) -> list[Output]:
-    """What is to be done of an outcome, named."""
-    found: list[Output] = []
-    for made in outcome.made:
-        wanted = [*([""] if made.topic is not None else []), *made.actions]
-        for action in wanted:
-            place = len(found) + 1
-            found.append(
-                Output(call, place, made.rule, action, made.topic or "", made.time_ns, made.event, tuple(made.because))
-            )
-    return found

@@ -26,6 +26,11 @@ class Outcome:
     problems: list[Any] = attrs.Factory(list)
 
 
+@attrs.frozen
+class Restored:
+    dropped: tuple[Any, ...] = ()
+
+
 class Counting:
     """Makes an event at every second message of a topic, and at every tick at which something had come."""
 
@@ -59,6 +64,6 @@ class Counting:
     def state(self) -> Any:
         return {"counts": dict(self.counts), "fresh": self.fresh}
 
-    def restore(self, data: Any) -> list[str]:
+    def restore(self, data: Any) -> Restored:
         self.counts, self.fresh = dict(data["counts"]), data["fresh"]
-        return []
+        return Restored()

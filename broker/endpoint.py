@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from time import time_ns
-from typing import TYPE_CHECKING, Final, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 import trio
 
@@ -44,7 +44,6 @@ from broker.trust.keys import PublicKey, SecretKey
 
 if TYPE_CHECKING:
     from broker.handles.rules import Rules
-    from broker.rules.model import Program
 
 __all__ = ["Endpoint"]
 
@@ -550,7 +549,7 @@ class Endpoint(EndpointLife):
 
     def rules(
         self,
-        source: Program | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        source: Any,
         *,
         name: str | None = None,
         path: str | os.PathLike[str] | None = None,
@@ -572,8 +571,9 @@ class Endpoint(EndpointLife):
     ) -> Rules:
         """Run rules on the events of the mesh: enter it with ``async with``, iterate over it for the actions.
 
-        ``source`` are files of the Event Language, a directory of them, or a program
-        (:class:`broker.rules.model.Program`).  What rules listen to is subscribed to, of the topics that begin with one
+        ``source`` is the name of a file of the Event Language, or of a directory of them, several names, the directory
+        of a configuration of Tornado's, or rules themselves: a program (:class:`broker.rules.model.Program`), a tree
+        (:class:`broker.rules.tornado.Tree`).  What rules listen to is subscribed to, of the topics that begin with one
         of ``topics``; what they make for a topic is published, and what they do not publish their other rules see all
         the same.  An event that they have published themselves is not looked at again when it comes back.  With
         ``watch`` files are read again when they change: rules that are as they were keep their state, and files that

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
-from broker.errors import BrokerError, NotCarried, RuleError
+from broker.errors import BrokerError, NotCarried
 from broker.rule_files import RuleFiles, Stamp
 from broker.rules.interests import Interest, interests
 from broker.rules.model import Program, from_data, to_data
@@ -126,7 +126,3 @@ def kept_engine(kept: bytes, options: EngineOptions, now_ns: int) -> Driven | No
     except (BrokerError, ValueError, TypeError, LookupError):
         return None
 
-
-RULES_BROKEN: Final = (RuleError, OSError)
-"""What reading rules again may raise, which leaves the former ones in force."""
-LoadedBy = Callable[[], Loaded]

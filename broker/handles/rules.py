@@ -1,4 +1,7 @@
-"""The handle of rules that run at an endpoint."""
+"""The handle of rules that run at an endpoint.
+
+What it stands on is imported when it is entered: a program without rules does not wait for them to be loaded.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,10 @@ import attrs
 import trio
 from msgspec import Struct
 
-from broker.errors import EndpointClosed, JournalDamaged, Malformed
+from broker.errors import EndpointClosed, JournalDamaged, Malformed, RuleError
 from broker.handles.collector import collector_name
-from broker.handles.rule_sources import RULES_BROKEN, EngineOptions, Loaded, RuleSource, kept_engine
-from broker.handles.rules_driver import RulesDriver
 from broker.messages import Message
 from broker.protocol.subscriptions import Overflow
-from broker.rules.calls import Output
-from broker.rules.interests import Interest
-from broker.rules.recording import TABLES, Recorder
 from broker.status import RulesBroken, RulesRecovered, RulesReloaded
 from broker.topics import normalize_prefix
 from broker.values import Timestamp
@@ -29,8 +27,12 @@ from broker.values import Timestamp
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
     from broker.handles.collector import Collector
+    from broker.handles.rule_sources import EngineOptions, Loaded
+    from broker.handles.rules_driver import RulesDriver
     from broker.handles.subscriber import Subscriber
     from broker.journal import DiskJournal
+    from broker.rules.calls import Output
+    from broker.rules.interests import Interest
 
 __all__ = ["Action", "Rules", "RulesFigures", "RulesOptions", "rules_options"]
 
@@ -116,6 +118,8 @@ class Rules:
     """
 
     def __init__(self, endpoint: Endpoint, source: Any, options: RulesOptions) -> None:
+        from broker.handles.rule_sources import RuleSource
+
         self.name = options.name or _name_of(source)
         self._endpoint = endpoint
         self._source = RuleSource(source)
@@ -142,6 +146,9 @@ class Rules:
 
         Raises RuleError with all that is wrong with them, and JournalError for a file that cannot be used.
         """
+        from broker.handles.rules_driver import RulesDriver
+        from broker.rules.recording import Recorder
+
         endpoint, options = self._endpoint, self._options
         endpoint._check_open()
         if self._entered:
@@ -189,6 +196,8 @@ class Rules:
             self._ended.set()
 
     async def _recover(self, driver: RulesDriver, loaded: Loaded) -> None:
+        from broker.handles.rule_sources import kept_engine
+
         journal = self._journal = await trio.to_thread.run_sync(self._open_journal)
         engine_options, now_ns = self._options.engine, driver.clock()
 
@@ -208,6 +217,7 @@ class Rules:
 
     def _open_journal(self) -> DiskJournal:
         from broker.journal import open_journal  # it brings LMDB with it
+        from broker.rules.recording import TABLES
 
         path = self._options.path
         assert path is not None
@@ -347,6 +357,8 @@ class Rules:
         All of it changes at one time.  Raises RuleError, and OSError, when they make no sense or cannot be read: then
         the former ones stay in force.
         """
+        from broker.handles.rule_sources import RuleSource
+
         driver = self._driver()
         async with self._reloading:
             wanted = self._source if source is None else RuleSource(source)
@@ -372,7 +384,7 @@ class Rules:
                 continue
             try:
                 await self.reload()
-            except RULES_BROKEN as error:
+            except (RuleError, OSError) as error:
                 self._driver().tell(RulesBroken(self.name, str(self._source), str(error)))
             except EndpointClosed:
                 return
@@ -424,6 +436,8 @@ def rules_options(
     watch: bool,
 ) -> RulesOptions:
     """Return the options of :meth:`Endpoint.rules`, if they make sense; raises ValueError, TopicError."""
+    from broker.handles.rule_sources import EngineOptions
+
     if isinstance(topics, str) or isinstance(collect, str):
         raise ValueError("topics and collect are several texts: give a list or a tuple")
     streams = tuple(collect)

@@ -5,6 +5,7 @@ What is wrong is told with file and line, all of it at once.  What is read is bo
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -146,10 +147,30 @@ class _Reading:
         if self._problems:
             raise RuleError(self._problems)
         if self._trees:
-            from broker.rules import tornado  # it brings the regular expressions with it
-
-            return tornado.from_files(self._trees[0][1])
+            return _tree_of(*self._trees[0])
         return load_texts(self._texts, known_type)
+
+
+def _tree_of(path: Path, files: dict[str, str]) -> Any:
+    """A tree of a file that has all of it, or of a directory; raises RuleError, which names files as they are here."""
+    from broker.rules import tornado  # it brings the regular expressions with it
+
+    if path.is_dir():
+        try:
+            return tornado.from_files(files)
+        except RuleError as error:
+            raise RuleError(
+                [problem._replace(source=str(path / problem.source)) for problem in error.problems]
+            ) from None
+    (text,) = files.values()
+    try:
+        return tornado.load(json.loads(text))
+    except RuleError as error:
+        raise RuleError([problem._replace(source=str(path)) for problem in error.problems]) from None
+    except json.JSONDecodeError as error:
+        raise RuleError([RuleProblem(str(path), error.lineno, error.colno, "", f"not JSON: {error.msg}")]) from None
+    except (RecursionError, ValueError) as error:  # nested too deep; an integer of thousands of digits
+        raise RuleError([RuleProblem(str(path), 0, 0, "", f"not JSON: {error}")]) from None
 
 
 def read_text(file: AnyPath | int) -> str:

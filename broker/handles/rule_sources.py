@@ -9,11 +9,14 @@ from typing import Any
 
 import attrs
 
-from broker.errors import BrokerError, NotCarried
+from broker.errors import BrokerError, NotCarried, RuleError
 from broker.rule_files import RuleFiles, Stamp
-from broker.rules.interests import Interest, interests
-from broker.rules.model import Program, from_data, to_data
+from broker.rules.interests import Interest, interests, least
+from broker.rules.model import EventType, Program, from_data, to_data
+from broker.rules.model.checking import check
+from broker.rules.model.trees import FilterNode, IteratorNode, RulesetNode, TreeNode
 from broker.rules.recording import Driven
+from broker.topics import normalize_prefix
 from broker.values import pack, unpack
 
 __all__ = ["EngineOptions", "Loaded", "RuleSource"]
@@ -53,7 +56,7 @@ class EngineOptions:
 
 @attrs.frozen
 class Loaded:
-    """Rules as they were read."""
+    """Rules as they were read: a program, or a tree of Tornado's."""
 
     program: Any
     kept: bytes  # as a journal keeps them; empty: they are too large for that
@@ -61,21 +64,45 @@ class Loaded:
     @classmethod
     def of(cls, program: Any) -> Loaded:
         """Look at what was read; raises TypeError for what are no rules."""
-        if not isinstance(program, Program):
-            raise TypeError(f"rules are a Program, or files of them, not {type(program).__name__}")
+        if isinstance(program, Program):
+            problems = check(program)
+            if problems:
+                raise RuleError(problems)
+        elif not _is_tree(program):
+            what = type(program).__name__
+            raise TypeError(f"rules are files, a Program or a Tree of broker.rules.tornado, not {what}")
         try:
-            return cls(program, pack(to_data(program)))
+            return cls(program, pack(to_data(program if isinstance(program, Program) else program.node)))
         except NotCarried:
             return cls(program, b"")
 
     def interests(self, topics: Sequence[str]) -> tuple[Interest, ...]:
-        """Return what they have to be given."""
-        return interests(self.program, topics)
+        """Return what they have to be given: a tree looks at everything."""
+        if isinstance(self.program, Program):
+            return interests(self.program, topics)
+        return tuple(Interest(prefix) for prefix in least(map(normalize_prefix, topics)))
 
     @property
-    def actions(self) -> bool:
-        """Whether any of them calls actions."""
-        return any(rule.actions for rule in self.program.rules)
+    def types(self) -> dict[str, EventType]:
+        """The event types that they declare, or know, by their names."""
+        return {one.name: one for one in self.program.types} if isinstance(self.program, Program) else {}
+
+    def engine(self, options: EngineOptions, now_ns: int) -> Any:
+        """Return an engine that runs them."""
+        if isinstance(self.program, Program):
+            return options.engine(self.program, now_ns)
+        from broker.rules.tree_engine import TreeEngine
+
+        return TreeEngine(self.program)
+
+    def goes_on(self, former: Loaded) -> bool:
+        """Whether an engine of others can go on with these: if they are of the same kind."""
+        return isinstance(self.program, Program) == isinstance(former.program, Program)
+
+
+def _is_tree(program: object) -> bool:
+    # Who has no tree does not load what reads them.
+    return type(program).__module__ == "broker.rules.tornado" and type(program).__name__ == "Tree"
 
 
 class RuleSource:
@@ -121,8 +148,16 @@ class RuleSource:
 def kept_engine(kept: bytes, options: EngineOptions, now_ns: int) -> Driven | None:
     """Return an engine of a program as a journal has it; None: it makes no sense any more."""
     try:
-        program = from_data(unpack(kept), Program)
-        return options.engine(program, now_ns)
-    except (BrokerError, ValueError, TypeError, LookupError):
-        return None
+        data = unpack(kept)
+        if type(data) is dict and data.get("is") == "Program":
+            return options.engine(from_data(data, Program), now_ns)
+        from broker.rules.tornado import Tree
+        from broker.rules.tree_engine import TreeEngine
 
+        kinds: tuple[type[TreeNode], ...] = (FilterNode, RulesetNode, IteratorNode)
+        for kind in kinds:
+            if type(data) is dict and data.get("is") == kind.__name__:
+                return TreeEngine(Tree(from_data(data, kind)))
+    except (BrokerError, ValueError, TypeError, LookupError):
+        pass
+    return None

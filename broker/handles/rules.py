@@ -50,7 +50,7 @@ class Action(Struct, frozen=True, kw_only=True, gc=False):
     ``time_ns`` is the event time at which the rule was fulfilled, in nanoseconds since 1970-01-01T00:00Z, ``because``
     the messages that did it, in the order of the rule's steps.  ``lost_before`` counts the actions that were dropped
     just before this one as nobody took them.  With an empty ``name`` it is no action, but an event that was published
-    on ``topic`` (``give="all"``), or would have been (``dry_run=True``); without a topic, one for the other rules alone.
+    on ``topic`` (``give="all"``), or would have been (``dry_run=True``); without a topic, one for other rules alone.
     """
 
     name: str
@@ -162,7 +162,7 @@ class Rules:
             give_all=options.give_all,
             dry_run=options.dry_run,
         )
-        engine = options.engine.engine(loaded.program, driver.clock())
+        engine = loaded.engine(options.engine, driver.clock())
         driver.recorder = Recorder(
             engine, loaded.kept, driver.publish, driver.act, driver.tell_problems, show_all=options.give_all
         )
@@ -363,6 +363,8 @@ class Rules:
         async with self._reloading:
             wanted = self._source if source is None else RuleSource(source)
             loaded = await trio.to_thread.run_sync(wanted.load)
+            if self._loaded is not None and not loaded.goes_on(self._loaded):
+                raise RuleError.at("", "the Event Language and Tornado's trees do not follow each other: attach anew")
             interests = loaded.interests(self._options.topics)
             subscribers = await self._subscribe(interests)
             self._driver()

@@ -403,7 +403,7 @@ class RulesDriver:
 def _covered(message: Message, subscribers: Sequence[Subscriber]) -> bool:
     """Whether one of the subscriptions brings that message."""
     name = _event_name(message.event)
-    return any(message.topic.startswith(one._prefix) and name in one._names for one in subscribers)
+    return any(message.topic.startswith(one._prefix) and (not one._names or name in one._names) for one in subscribers)
 
 
 def _event_name(event: object) -> str:

@@ -18,7 +18,7 @@ from broker import events
 from broker.errors import Malformed
 from broker.messages import Message
 
-__all__ = ["Call", "Head", "Mark", "Output", "Run", "messages_of", "pack", "runs_of", "unpack"]
+__all__ = ["Call", "Head", "Mark", "Output", "Run", "carried", "messages_of", "pack", "runs_of", "unpack"]
 
 T = TypeVar("T")
 
@@ -111,6 +111,15 @@ def _kept(output: Output) -> _KeptOutput:
         run,
         runs_of(output.because),
     )
+
+
+def carried(message: Message) -> Message:
+    """Return a message as an engine has it, as one that can be sent: events of types that rules declare have a name."""
+    event = message.event
+    if isinstance(event, Struct):  # the engine's own class
+        values = [list(value) if type(value) is tuple else value for value in msgspec.structs.astuple(event)]
+        event = events.Event(type(event).__name__, tuple(values))
+    return Message(message.topic, event, message.time_ns, message.origin)
 
 
 def runs_of(messages: Iterable[Message]) -> list[Run]:

@@ -166,7 +166,7 @@ class Recorder:
                 place += 1
                 if action or made.topic is not None or (self._show_all and made.event is not None):
                     topic = made.topic or ""
-                    because = tuple(made.because)
+                    because = tuple(map(calls.carried, made.because))
                     found.append(Output(call, place, made.rule, action, topic, made.time_ns, made.event, because))
         return found
 

@@ -14,8 +14,8 @@ from broker.cli.rules.lines import made_line
 from broker.cli.rules.summary import summary
 from broker.cli.running import follow_status
 from broker.cli.standard import Output, note
+from broker.handles.rule_sources import Loaded
 from broker.rule_files import RuleFiles
-from broker.rules.model import Program
 
 __all__ = ["Attached"]
 
@@ -36,8 +36,7 @@ class Attached:
 
     async def __call__(self, output: Output) -> int:
         """Run the rules, and show what they make; says at the end what came of them."""
-        program = await trio.to_thread.run_sync(RuleFiles(*self.files).load, abandon_on_cancel=True)
-        types = {one.name: one for one in program.types} if isinstance(program, Program) else {}
+        loaded = await trio.to_thread.run_sync(lambda: Loaded.of(RuleFiles(*self.files).load()), abandon_on_cancel=True)
         async with self.identity.endpoint(linger_s=self.timeout_s) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             rules = await stack.enter_async_context(
@@ -58,7 +57,7 @@ class Attached:
                 async for action in rules:
                     await output.write(
                         made_line(
-                            types,
+                            loaded.types,
                             rule=action.rule,
                             action=action.name,
                             topic=action.topic,

@@ -10,7 +10,7 @@ from broker import events
 from broker.cli.events.records import event_name, named_args, to_publish
 from broker.cli.jsonform import FormError, dumps, from_json, loads, to_json
 from broker.cli.standard import LineTooLong
-from broker.rules.model import EventType, Program
+from broker.rules.model import EventType
 
 __all__ = ["LINE_ERRORS", "Reader", "made_line"]
 
@@ -28,9 +28,10 @@ LINE_ERRORS = (
 class Reader:
     """Makes messages of lines: members may have names, where rules or this program know the event."""
 
-    def __init__(self, program: Any, topic: str | None, event: str | None, clock: Callable[[], int]) -> None:
-        types = program.types if isinstance(program, Program) else ()
-        self._types: Mapping[str, EventType] = {one.name: one for one in types}
+    def __init__(
+        self, types: Mapping[str, EventType], topic: str | None, event: str | None, clock: Callable[[], int]
+    ) -> None:
+        self._types = types
         self._topic = "input" if topic is None else topic
         self._event = event
         self._clock = clock

@@ -57,10 +57,12 @@ class Recorded:
                 nursery.cancel_scope.cancel()
             await run.settle(round(self.settle_s * _SECOND_NS))
         finally:
-            wrong = f", {self.wrong:,} lines passed over" if self.wrong else ""
+            wrong = f", {counted(self.wrong, 'line')} passed over" if self.wrong else ""
             note(f"{counted(self.read, 'event')} read{wrong}, {self.made:,} made")
             if run.engine is not None:
-                for told in summary(run.engine.figures()):
+                figures = run.engine.figures()
+                self.wrong += figures.misfits
+                for told in summary(figures):
                     note(told)
         return FAILED if self.wrong else 0
 
@@ -72,8 +74,8 @@ class _Run:
         self._command = command
         self._output = output
         self._loaded = loaded
-        self._reader = Reader(loaded.program, command.topic, command.event, time_ns)
-        self._types = {one.name: one for one in loaded.program.types}
+        self._types = loaded.types
+        self._reader = Reader(self._types, command.topic, command.event, time_ns)
         self._last_ns = 0  # the latest event's time
         self._line = 0
         self.engine: Any = None
@@ -95,7 +97,7 @@ class _Run:
         if self.engine is None:
             command.by_events = timed
             command.now_ns = message.time_ns
-            self.engine = EngineOptions(lateness_s=command.lateness_s).engine(self._loaded.program, message.time_ns)
+            self.engine = self._loaded.engine(EngineOptions(lateness_s=command.lateness_s), message.time_ns)
         self._last_ns = max(self._last_ns, message.time_ns)
         command.now_ns = max(command.now_ns, message.time_ns) if command.by_events else time_ns()
         await self._give(self.engine.receive([message], command.now_ns))
@@ -110,11 +112,8 @@ class _Run:
 
     async def _give(self, outcome: Any) -> None:
         for problem in outcome.problems:
-            if problem.rule:
-                note(f"rule {problem.rule}: {problem.text}")
-            else:
-                self._command.read -= 1
-                self._wrong(problem.text)
+            rule = f"rule {problem.rule}: " if problem.rule else ""
+            note(f"line {self._line}: {rule}{problem.text}")
         for made in outcome.made:
             self._command.made += 1
             for action in made.actions or ("",):

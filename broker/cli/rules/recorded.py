@@ -36,6 +36,7 @@ class Recorded:
     event: str | None
     lateness_s: float
     settle_s: float
+    descriptor: int = 0  # where lines come from
     read: int = 0
     wrong: int = 0  # lines that were passed over
     made: int = 0
@@ -45,9 +46,9 @@ class Recorded:
     async def __call__(self, output: Output) -> int:
         """Give the rules every line; says at the end what came of them."""
         loaded = await trio.to_thread.run_sync(lambda: Loaded.of(RuleFiles(*self.files).load()), abandon_on_cancel=True)
-        if os.isatty(0):
+        if os.isatty(self.descriptor):
             note("events are read from standard input, one a line, until Ctrl-D")
-        lines = Lines()
+        lines = Lines(self.descriptor)
         run = _Run(self, output, loaded)
         try:
             async with trio.open_nursery() as nursery:

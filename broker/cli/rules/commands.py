@@ -130,29 +130,9 @@ def run_(
     return run(Recorded(files, topic, event, lateness_s, settle_s), as_json=as_json)
 
 
-@click.command()
-@click.argument("file", metavar="FILE")
-@click.argument("rule")
-@click.option("--event", metavar="NAME", help="The event of lines that do not name theirs.")
-@click.option("--topic", metavar="TOPIC", help="The topic of lines that do not name theirs.")
-@import_option("event")
-@json_option
-def explain(file: str, rule: str, event: str | None, topic: str | None, modules: Sequence[str], as_json: bool) -> int:
-    """Tell, for events of standard input, which clauses of RULE hold, with their values, and why others do not.
-
-    A line of input is as for 'broker rules run'.  Of a rule with several steps so many events are looked at together.
-    With --json, or in a pipe, each explanation is an object.
-    """
-    from broker.cli.rules.explaining import Explain
-    from broker.cli.running import run
-
-    import_all(modules)
-    return run(Explain(file, rule, topic, event), as_json=as_json)
-
-
-COMMANDS: Final[dict[str, click.Command]] = {"check": check, "format": format_, "run": run_, "explain": explain}
+COMMANDS: Final[dict[str, click.Command]] = {"check": check, "format": format_, "run": run_}
 
 
 @click.group(cls=LazyGroup, module=__name__)
 def rules() -> None:
-    """Check rules, format them, run them on events, and tell why they do not fire."""
+    """Check rules, format them, run them on events."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import broker
 from broker.rules.event_types import event_type
-from broker.rules.model import OPERATORS, Apply, Constant, Expression, Member, Name
+from broker.rules.model import OPERATORS, Aggregate, Apply, Constant, Expression, Member, Meta, Name
 from broker.values import Timestamp
 
 
@@ -88,19 +88,43 @@ _BY_RESULT = {
 _PLAIN = ["number", "string", "boolean", "any"]
 
 
+_AGGREGATES: list[Any] = ["count", "sum", "mean", "min", "max", "percentile", "distinct", "slope"]
+
+
 @st.composite
-def expressions(draw: st.DrawFn, kind: str, variables: list[str], depth: int = 3) -> Expression:
+def aggregates(draw: st.DrawFn, kind: str, groups: list[str], depth: int) -> Expression:
+    """Aggregates of a type, over one of these groups."""
+    group = draw(st.sampled_from(groups))
+    function = draw(st.sampled_from(["first", "last", *(_AGGREGATES if kind == "number" else [])]))
+    of = draw(st.sampled_from(_PLAIN)) if function in ("count", "distinct") else kind
+    item = Name(group) if function == "count" and depth == 0 else draw(expressions(of, [group], depth))
+    return Aggregate(
+        function, group, item, draw(st.sampled_from([0, 50, 99.9, 100])) if function == "percentile" else None
+    )
+
+
+@st.composite
+def expressions(
+    draw: st.DrawFn, kind: str, variables: list[str], depth: int = 3, groups: tuple[str, ...] = (), meta: bool = False
+) -> Expression:
     """Well-typed expressions of a type, over these variables."""
     operators = _BY_RESULT[kind] if depth else []
     named = members(kind)
-    choice = draw(st.integers(0, 5))
+    choice = draw(st.integers(0, 7 if groups or meta else 5))
+    if choice == 6 and groups and depth and kind not in ("strings", "network"):
+        return draw(aggregates(kind, list(groups), depth - 1))
+    if choice == 7 and meta and kind in ("string", "timestamp"):
+        field: Any = draw(st.sampled_from(["topic", "origin"])) if kind == "string" else "time"
+        return Meta(draw(st.sampled_from(variables)), field)
     if operators and choice > 1:
         operator = draw(st.sampled_from(operators))
         kinds = operator.operands
         if operator.variadic:
             kinds += kinds[-1:] * draw(st.integers(-1, 1))
         kinds = tuple(draw(st.sampled_from(_PLAIN)) if each == "any" else each for each in kinds)
-        return Apply(operator.name, tuple(draw(expressions(each, variables, depth - 1)) for each in kinds))
+        return Apply(
+            operator.name, tuple(draw(expressions(each, variables, depth - 1, groups, meta)) for each in kinds)
+        )
     if named and (choice or kind == "any"):
         return Member(Name(draw(st.sampled_from(variables))), draw(st.sampled_from(named)))
     # An empty tuple is both a vector and a list of texts.

@@ -110,6 +110,15 @@ def make_plain(name: str, members: dict[str, Any]) -> Any:
     return {"is": name, **members}
 
 
+@attrs.frozen
+class _Made:
+    """An event on its way: one of which only a member is wanted is never made, nor are its other members computed."""
+
+    type: str
+    members: dict[str, Expression]
+    bindings: Bindings
+
+
 class _Evaluation:
     def __init__(
         self, program: Program, make: MakeEvent, tell: Callable[[Expression, Any], None] | None = None
@@ -119,9 +128,16 @@ class _Evaluation:
         self._tell = tell
         self._calls = 0
 
+    def result(self, expression: Expression, bindings: Bindings) -> Any:
+        """The value; an event that is it is made now."""
+        value = self.value(expression, bindings)
+        if not isinstance(value, _Made):
+            return value
+        return self._make(value.type, {name: self.value(item, value.bindings) for name, item in value.members.items()})
+
     def value(self, expression: Expression, bindings: Bindings) -> Any:
         value = self._value(expression, bindings)
-        if self._tell is not None:
+        if self._tell is not None and not isinstance(value, _Made):
             self._tell(expression, value)
         return value
 
@@ -132,8 +148,10 @@ class _Evaluation:
             case Name(name=name):
                 return _one(bindings, name).event
             case Member(of=of, name=name):
-                event = self.value(of, bindings)
-                return event[name] if type(event) is dict else getattr(event, name)
+                event = self._value(of, bindings)
+                if not isinstance(event, _Made):
+                    return getattr(event, name)
+                return self.value(event.members[name], event.bindings)
             case Meta(of=of, field=field):
                 return _meta(_one(bindings, of), of, field)
             case Apply(operator="bool.and", operands=operands):
@@ -145,7 +163,7 @@ class _Evaluation:
             case Call():
                 return self._call(expression, bindings)
             case Make(type=type_name, members=members):
-                return self._make(type_name, {name: self.value(item, bindings) for name, item in members})
+                return _Made(type_name, dict(members), bindings)
             case Aggregate():
                 return self._aggregate(expression, bindings)
 
@@ -156,7 +174,7 @@ class _Evaluation:
             if isinstance(argument, Name):
                 inner[parameter.name] = bindings[argument.name]
             else:
-                inner[parameter.name] = One(self.value(argument, bindings))
+                inner[parameter.name] = One(self._value(argument, bindings))
         self._calls += 1
         if self._calls > CALLS_MAX:
             raise EvaluationFailed(f"{call.function}: more than {CALLS_MAX} calls inside each other")
@@ -199,7 +217,7 @@ def _meta(bound: One, name: str, field: str) -> Any:
 
 def _guarded(evaluation: _Evaluation, expression: Expression, bindings: Bindings) -> Any:
     try:
-        return evaluation.value(expression, bindings)
+        return evaluation.result(expression, bindings)
     except EvaluationFailed:
         raise
     except Exception as error:

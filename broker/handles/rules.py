@@ -204,14 +204,17 @@ class Rules:
         def take_up() -> Sequence[str]:
             return driver.recorder.recover(journal, lambda kept: kept_engine(kept, engine_options, now_ns))
 
+        driver.recovering = True
         try:
             lost = await trio.to_thread.run_sync(take_up)
         except Malformed as error:
             raise JournalDamaged(journal.path, f"{error}: name another file, or restore it from a backup") from None
+        driver.recovering = False
         driver.recorder.replace(loaded.program, loaded.kept)
         if lost:
             driver.tell(RulesRecovered(self.name, "; ".join(lost[:_TOLD_MAX])))
         driver.begin_disk(journal)
+        driver.shorten()
         assert driver.disk is not None
         self._endpoint._nursery.start_soon(driver.disk.run)
 
@@ -248,7 +251,7 @@ class Rules:
         await collector.__aenter__()
         self._collectors.append(collector)
         assert self._nursery is not None
-        self._nursery.start_soon(driver.collect, collector)
+        self._nursery.start_soon(driver.collect, collector, self._options.engine.idle_s)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 from time import perf_counter, time_ns
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from broker.handles.collector import Collector
     from broker.handles.subscriber import Subscriber
     from broker.journaling import Journal
+    from broker.logs.messages import LogMessage
 
 __all__ = ["RuleClock", "RulesDriver"]
 
@@ -68,6 +69,7 @@ class RulesDriver:
         self.disk: JournalThread | None = None
         self.to_publish: deque[Output] = deque()
         self.to_act: deque[Output] = deque()
+        self.recovering = False  # in another thread: nothing is told, nobody woken
         self.published = self.failed = self.given = self.actions_lost = self.lost = self.echoes = 0
         self.lost_untold = 0  # of actions, to the reader
         self._queue_actions = queue_actions
@@ -85,7 +87,8 @@ class RulesDriver:
         self._arrivals = trio.lowlevel.ParkingLot()  # where the reader waits
         self._echo: dict[tuple[str, int, str], int] = {}
         self._told: dict[tuple[str, str], tuple[float, int]] = {}
-        self._checkpoints: list[tuple[int, Collector, Any]] = []  # behind which commit a record is acknowledged
+        self._checkpoints: list[tuple[int, Collector, LogMessage]] = []  # behind which call a record is acknowledged
+        self.catching: set[Collector] = set()  # those that have not caught up with their writers
 
     # -- telling ---------------------------------------------------------------------------------------------------
 
@@ -190,7 +193,7 @@ class RulesDriver:
     def _due(self) -> float:
         now_ns = self.clock()
         due_ns = self.recorder.engine.next_deadline(now_ns)
-        wait_s = _LOOK_S if due_ns is None else min(_LOOK_S, (due_ns - now_ns) / 1e9)
+        wait_s = _LOOK_S if due_ns is None or self.catching else min(_LOOK_S, (due_ns - now_ns) / 1e9)
         return trio.current_time() + max(wait_s, 1e-3)
 
     async def run_timer(self) -> None:
@@ -200,7 +203,7 @@ class RulesDriver:
                 await trio.sleep_forever()
             now_ns = self.clock()
             due_ns = self.recorder.engine.next_deadline(now_ns)
-            if due_ns is not None and due_ns <= now_ns:
+            if due_ns is not None and due_ns <= now_ns and not self.catching:
                 await self.room()
                 self.recorder.tick(now_ns)
                 self.called()
@@ -213,12 +216,17 @@ class RulesDriver:
 
     def act(self, output: Output) -> None:
         """Have an action given out, in its turn; the oldest goes when there are too many."""
-        if len(self.to_act) >= self._queue_actions:
+        self.to_act.append(output)
+        if not self.recovering:
+            self.shorten()
+
+    def shorten(self) -> None:
+        """Drop actions that nobody takes."""
+        while len(self.to_act) > self._queue_actions:
             self._finish(self.to_act.popleft())
             self.actions_lost += 1
             self.lost_untold += 1
             self._tell_lost()
-        self.to_act.append(output)
 
     def _tell_lost(self) -> None:
         now = trio.current_time()
@@ -378,26 +386,46 @@ class RulesDriver:
 
     # -- log streams -----------------------------------------------------------------------------------------------
 
-    async def collect(self, collector: Collector) -> None:
-        """Give the engine a log stream's records, which are acknowledged when they are written down."""
+    async def collect(self, collector: Collector, patience_s: float) -> None:
+        """Give the engine a log stream's records, which are acknowledged when they are written down.
+
+        Until it has caught up with the writers, time is the records' own: what waited in a spool while nobody was here
+        is not late.  It has when there is no more, or nothing has come for ``patience_s``.
+        """
         topic = f"log/{collector.stream}"
-        while True:
-            try:
-                records = await collector.receive_batch()
-            except BrokerError:
-                return
-            for start in range(0, len(records), _BATCH):
-                batch = records[start : start + _BATCH]
-                await self.room()
-                self.lost += sum(record.lost_before for record in batch)
-                self.recorder.receive(
-                    [Message(topic, record.record, record.time_ns, record.origin) for record in batch], self.clock()
-                )
-                self._checkpoints.append((self.recorder.calls, collector, batch[-1]))
-                through = [message for _, one, message in self._checkpoints if one is collector]
-                self.recorder.took(collector.stream, collector.checkpoint(through))
-                self.called()
-                await trio.lowlevel.checkpoint()
+        got: dict[bytes, int] = {}  # the last number from each spool
+        self.catching.add(collector)
+        try:
+            while True:
+                records: Sequence[LogMessage] = ()
+                with trio.move_on_after(patience_s if collector in self.catching else math.inf):
+                    records = await collector.receive_batch()
+                for start in range(0, len(records), _BATCH):
+                    batch = records[start : start + _BATCH]
+                    await self.room()
+                    self._take_records(topic, collector, batch)
+                    got[batch[-1].epoch.journal] = batch[-1].number
+                    await trio.lowlevel.checkpoint()
+                if not records or _has_all(collector, got):
+                    self.catching.discard(collector)
+        except BrokerError:  # it was left
+            pass
+        finally:
+            self.catching.discard(collector)
+
+    def _take_records(self, topic: str, collector: Collector, batch: Sequence[LogMessage]) -> None:
+        self.lost += sum(record.lost_before for record in batch)
+        messages = [Message(topic, record.record, record.time_ns, record.origin) for record in batch]
+        self.recorder.receive(messages, batch[-1].time_ns if collector in self.catching else self.clock())
+        self._checkpoints.append((self.recorder.calls, collector, batch[-1]))
+        through = [message for _, one, message in self._checkpoints if one is collector]
+        self.recorder.took(collector.stream, collector.checkpoint(through))
+        self.called()
+
+
+def _has_all(collector: Collector, got: Mapping[bytes, int]) -> bool:
+    """Whether no writer that can be reached has more."""
+    return all(got.get(one.journal, one.acknowledged) >= one.last for one in collector.lag() if one.reachable)
 
 
 def _covered(message: Message, subscribers: Sequence[Subscriber]) -> bool:

@@ -332,6 +332,17 @@ def test_rules_that_are_found_in_tables_match_as_those_that_are_tried(
         assert found.actions(event) == tried.actions(event)
 
 
+def test_rules_from_tables_and_others_are_looked_at_in_their_order() -> None:
+    hosts = [{"type": "equals", "first": "${event.payload.host}", "second": f"h{place}"} for place in range(6)]
+    rules = [rule(f"r{place}", constraint={"WHERE": host, "WITH": {}}) for place, host in enumerate(hosts)]
+    rules.insert(3, rule("stops", **{"continue": False}))
+
+    assert [each["status"] for each in process(rules, {"host": "h1"})["rules"]] == [
+        "NotMatched", "Matched", "NotMatched", "Matched",
+    ]  # fmt: skip
+    assert [each["name"] for each in process(rules, {"host": "h4"})["rules"]] == ["r0", "r1", "r2", "stops"]
+
+
 def test_of_many_rules_only_those_are_asked_that_the_event_can_match(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     plain = compiling.condition

@@ -155,8 +155,10 @@ def test_the_dialect_is_that_of_rust(pattern: str, text: str, matches: list[str]
         ("(?-u).", ". matches bytes that are no text where only ASCII is meant, (?-u) (at character 6)"),
         ("(?-u)ä", "'ä' where only ASCII is meant, (?-u) (at character 6)"),
         ("(?-u)[^a]", "a set that matches bytes that are no text where only ASCII is meant, (?-u) (at character 6)"),
-        ("(" * 1_000, "groups within groups, more than 250 deep (at character 252)"),
-        ("[" * 1_000, "sets within sets, more than 250 deep (at character 251)"),
+        ("[a&&b]" * 1_000, "more than 30 sets within sets, intersections and differences (at character 181)"),
+        ("[a[^b]]" * 1_000, "more than 30 sets within sets, intersections and differences (at character 213)"),
+        ("(" * 1_000, "groups within groups, more than 100 deep (at character 102)"),
+        ("[" * 1_000, "sets within sets, more than 100 deep (at character 101)"),
     ],
 )
 def test_what_cannot_be_had_is_refused_with_the_reason(pattern: str, why: str) -> None:

@@ -197,6 +197,21 @@ def test_lists_and_tuples_are_alike() -> None:
     assert given_text("${event.payload.l[1]}", {"l": (1, 2)}) == 2
 
 
+def test_values_nested_too_deep_for_a_look_are_not_what_is_asked_for() -> None:
+    deep: Any = []
+    for _ in range(5_000):
+        deep = [deep]
+    other = [deep[0]]
+    conditions = [
+        {"type": kind, "first": "${event.payload.a}", "second": "${event.payload.b}"} for kind in ("equals", "ge")
+    ]
+    rules = [rule(f"r{place}", constraint={"WHERE": each, "WITH": {}}) for place, each in enumerate(conditions)]
+
+    result = process([*rules, rule("last")], {"a": deep, "b": other})
+
+    assert [each["status"] for each in result["rules"]] == ["NotMatched", "NotMatched", "Matched"]
+
+
 # -- modifiers -------------------------------------------------------------------------------------------------------
 
 

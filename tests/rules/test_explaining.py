@@ -64,7 +64,7 @@ def test_a_rule_is_explained_for_the_events_that_are_there() -> None:
         group.host == first.host, rules.mean(group.used) > 0.5, later.used > group.used, later.used > 0
     )
     program = rules.program(spelt)
-    entries = [message("a", 0.5), message("b", 0.75)]
+    entries = [message("b", 0.5), message("a", 0.75)]
     explained = rules.explain(program, program.rules[0], {"a": message("a", 0.1), "g": entries})
     assert [clause.holds for clause in explained.clauses] == [False, True, None, None]
     assert str(explained.clauses[0]) == dedent("""\

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from broker.errors import TopicError
 from broker.messages import Message
@@ -27,6 +27,9 @@ from broker.rules.engine.windows import WindowPart
 from broker.rules.interpreter import EvaluationFailed
 from broker.rules.model import Program
 from broker.topics import normalize_topic
+
+if TYPE_CHECKING:
+    from broker.rules.explaining import Explanation
 
 __all__ = ["Engine"]
 
@@ -114,6 +117,18 @@ class Engine:
             watermark_ns=self._mark.at,
             rules={name: running.figures(self._book.seen_of(running)) for name, running in self._book.rules.items()},
         )
+
+    def explain(self, rule: str, *events: Any) -> Explanation:
+        """The clauses of a rule for events, or messages: their values, and why one does not hold.
+
+        Raises KeyError for a rule that is not there, and RuleError for an event that it is not about.
+        """
+        # Here: the language, in which it is told, is much to load for who asks for no explanation.
+        from broker.rules.explaining import explain_events
+
+        program = self._book.program
+        found = {each.name: each for each in program.rules}[rule]
+        return explain_events(program, found, events, self._book.classes)
 
     # --- state ---------------------------------------------------------------------------------------------------
 

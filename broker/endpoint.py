@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from time import time_ns
-from typing import Final, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 import trio
 
@@ -41,6 +41,9 @@ from broker.stores.retention import LOG_BYTES
 from broker.topics import normalize_prefix
 from broker.trust.access import Access
 from broker.trust.keys import PublicKey, SecretKey
+
+if TYPE_CHECKING:
+    from broker.handles.rules import Rules
 
 __all__ = ["Endpoint"]
 
@@ -541,3 +544,68 @@ class Endpoint(EndpointLife):
     def streams(self) -> dict[str, tuple[str, ...]]:
         """Return the log streams that have spools in the mesh, each with the endpoints that write it."""
         return {stream: tuple(names) for stream, names in sorted(self._node.logs.survey().items())}
+
+    # -- rules -------------------------------------------------------------------------------------------------------
+
+    def rules(
+        self,
+        source: Any,
+        *,
+        name: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+        topics: Iterable[str] = ("",),
+        collect: Iterable[str] = (),
+        lateness_s: float = 0.0,
+        idle_s: float = 5.0,
+        future_s: float = 60.0,
+        events_max: int = 1000,
+        partitions_max: int = 100_000,
+        overflow: Overflow = "block",
+        queue_messages: int = QUEUE_MESSAGES,
+        queue_bytes: int = QUEUE_BYTES,
+        stall_timeout: float = STALL_S,
+        queue_actions: int = 1000,
+        give: Literal["actions", "all"] = "actions",
+        dry_run: bool = False,
+        watch: bool = True,
+    ) -> Rules:
+        """Run rules on the events of the mesh: enter it with ``async with``, iterate over it for the actions.
+
+        ``source`` is the name of a file of the Event Language, or of a directory of them, several names, the directory
+        of a configuration of Tornado's, or rules themselves: a program (:class:`broker.rules.model.Program`), a tree
+        (:class:`broker.rules.tornado.Tree`).  What rules listen to is subscribed to, of the topics that begin with one
+        of ``topics``; what they make for a topic is published, and what they do not publish their other rules see all
+        the same.  An event that they have published themselves is not looked at again when it comes back.  With
+        ``watch`` files are read again when they change: rules that are as they were keep their state, and files that
+        make no sense leave the former rules in force (RulesReloaded, RulesBroken).
+
+        Time is the events' own.  Rules with state wait until every endpoint that sends has come so far, ``lateness_s``
+        more, and no longer than ``idle_s`` for one that is silent; events more than ``future_s`` ahead of our clock are
+        taken as of now.  A rule keeps at most ``events_max`` events for each of ``partitions_max`` partitions.
+
+        ``path`` is the file of a journal, made if there is none: with it, rules go on after a crash as if there had
+        been none; :class:`Rules` says what is promised.  ``collect`` are log streams whose records are events too, on
+        the topic ``log/STREAM``; ``name`` is then the collector's, and needed, as is ``path``: each record counts once.
+
+        ``overflow`` and what follows it are as for :meth:`subscribe`.  Actions wait in a queue of ``queue_actions``:
+        the oldest are dropped.  ``give="all"``: what is published comes out with the actions; ``dry_run``: and is not
+        published.
+
+        Raises ValueError for arguments that make no sense; entering raises RuleError for rules, and JournalError.
+        """
+        from broker.handles.rules import Rules, rules_options  # who has no rules does not wait for them
+
+        check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
+        options = rules_options(
+            name=name,
+            path=path,
+            topics=topics,
+            collect=map(stream_name, collect),
+            engine=(lateness_s, idle_s, future_s, events_max, partitions_max),
+            limits=(queue_messages, queue_bytes, overflow, stall_timeout),
+            queue_actions=queue_actions,
+            give=give,
+            dry_run=dry_run,
+            watch=watch,
+        )
+        return Rules(self, source, options)

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from broker.config.model import Config
     from broker.handles.credentials import Credentials
     from broker.handles.reporting import Reporting
+    from broker.handles.rules import Rules
     from broker.handles.wiring import Wiring
     from broker.net.security import Security
 
@@ -140,6 +141,7 @@ class EndpointLife(EnteredAsync):
         self._listening: list[str] = []
         self._store_driver = StoreDriver(self)
         self._log_driver = LogDriver(self)
+        self._rules: set[Rules] = set()
         self._published = trio.lowlevel.ParkingLot()  # where the flusher waits
         self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
         self._turn_due = False  # a publisher has to let others run before it goes on
@@ -242,6 +244,8 @@ class EndpointLife(EnteredAsync):
                 writer.end()
             for collector in list(self._log_driver.collectors.values()):
                 collector.end()
+            for rules in list(self._rules):
+                rules.end()
             self._network.close()
 
     def _publish_traced(self, topic: str, event: object, time_ns: int) -> Published:

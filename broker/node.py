@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, NotCarried
 from broker.figures import Figures
 from broker.journaling import Journal
 from broker.logs.collector import Collector
@@ -27,9 +27,7 @@ from broker.logs.writer import Options, Writer
 from broker.mesh import Mesh
 from broker.node_figures import figures_of
 from broker.node_life import NodeLife
-from broker.protocol.frames import (
-    Interest,
-)
+from broker.protocol.frames import WHERE_BYTES_MAX, Interest
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
 from broker.protocol.survey import Peer, peer_of, survey
 from broker.protocol.wires import Peering
@@ -56,12 +54,19 @@ class Node(NodeLife):
         queue_bytes: int = QUEUE_BYTES,
         overflow: Overflow = "block",
         stall_timeout: float = STALL_S,
+        where: bytes | None = None,
     ) -> Subscription:
-        """Begin to want topics that start with ``prefix``, of the events named (none: of any)."""
+        """Begin to want topics that start with ``prefix``, of the events named (none: of any).
+
+        ``where`` is a predicate, packed: of these events, those that it accepts.  Raises NotCarried if it is too large.
+        """
         check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
-        interest = Interest(normalize_prefix(prefix), tuple(sorted(set(names))) or None)
+        if where is not None and len(where) > WHERE_BYTES_MAX:
+            raise NotCarried(f"a predicate has at most {WHERE_BYTES_MAX} bytes, this one has {len(where)}", "where")
+        interest = Interest(normalize_prefix(prefix), tuple(sorted(set(names))) or None, where)
         self.check_right("subscribe", interest.prefix)
-        subscription = Subscription(interest, queue_messages, queue_bytes, overflow, stall_timeout)
+        accepts = None if where is None else self.exchange.routes.predicates.accepts(where)
+        subscription = Subscription(interest, queue_messages, queue_bytes, overflow, stall_timeout, accepts)
         self.exchange.routes.add_local(subscription)
         self.interests.add(subscription)
         self._pump()

@@ -197,9 +197,14 @@ class Delivering:
     def _push(self, subscription: Subscription, delivery: Delivery, wanted: frozenset[int] | None, count: int) -> None:
         if subscription.ended:
             return  # it was there when the batch was gathered
+        accepted = subscription.sift(delivery, wanted)
+        if accepted is not None:
+            count = len(accepted)
+            if not count:
+                return
         was_empty = subscription.empty
         self.delivered += count
-        dropped = subscription.push(delivery, wanted, count)
+        dropped = subscription.push(delivery, wanted, count, accepted)
         if was_empty and not subscription.empty:
             self._act(Wake(subscription))
         if dropped:

@@ -10,6 +10,9 @@ limit it is **full**, and ``overflow`` says what happens:
 - ``drop_newest``: what comes is dropped; ``drop_oldest``: what has waited longest makes room.
 
 Whatever is dropped is counted, and the next message that is taken says how many were lost just before it.
+
+A subscription with a predicate decodes a run when it comes, and has only what it accepts in its queue: what it does not
+want is to take no room there, and to be no loss.
 """
 
 from __future__ import annotations
@@ -90,11 +93,12 @@ class Delivery(Struct, eq=False):
 
 
 class _Entry(Struct, eq=False):
-    """A run in the queue, or the events of it whose topics are ``wanted``."""
+    """A run in the queue, or the events of it whose topics are ``wanted``, or those that a predicate has accepted."""
 
-    delivery: Delivery
+    source: Delivery | list[Message]
     wanted: frozenset[int] | None
     count: int  # messages that are left of it
+    size: int  # the bytes that they are counted for
     lost_before: int = 0
     skip: int = 0  # messages at its beginning that were dropped
     keep: int | None = None  # how many of it were taken up, None: all
@@ -110,8 +114,10 @@ class Subscription:
         queue_bytes: int = QUEUE_BYTES,
         overflow: Overflow = "block",
         stall_timeout: float = STALL_S,
+        accepts: Callable[[object], bool] | None = None,
     ) -> None:
         self.interest = interest
+        self.accepts = accepts
         self.queue_messages = queue_messages
         self.queue_bytes = queue_bytes
         self.overflow = overflow
@@ -167,12 +173,26 @@ class Subscription:
         self._lost_before += count
         self.lost += count
 
-    def push(self, delivery: Delivery, wanted: frozenset[int] | None, count: int) -> int:
+    def sift(self, delivery: Delivery, wanted: frozenset[int] | None) -> list[Message] | None:
+        """Return the messages of a run that the predicate accepts, of the topics ``wanted``; None: there is none."""
+        accepts = self.accepts
+        if accepts is None:
+            return None
+        return [message for message in delivery.messages(wanted) if accepts(message.event)]
+
+    def push(
+        self, delivery: Delivery, wanted: frozenset[int] | None, count: int, accepted: list[Message] | None = None
+    ) -> int:
         """Add a run, or the ``count`` events of it whose topics are ``wanted``; returns how many messages that drops.
 
-        A full queue that blocks takes it all the same, because its sender had room for it.
+        With a predicate they are those ``accepted``.  A full queue that blocks takes it all the same, because its
+        sender had room for it.
         """
-        entry = _Entry(delivery, wanted, count)
+        size = len(delivery.run.body)
+        if accepted is None:
+            entry = _Entry(delivery, wanted, count, size)
+        else:
+            entry = _Entry(accepted, None, count, size * count // delivery.run.count)
         if self.blocks and self._bytes < self.queue_bytes + _EXCESS_BYTES:
             self._append(entry)
             return 0
@@ -191,7 +211,7 @@ class Subscription:
         entry.lost_before, self._lost_before = self._lost_before, 0
         self._queue.append(entry)
         self.delivered += entry.count
-        self._bytes += len(entry.delivery.run.body)
+        self._bytes += entry.size
 
     def _make_room(self) -> int:
         """Drop the oldest until both limits are kept; the last run of all stays, whatever its size."""
@@ -209,7 +229,7 @@ class Subscription:
             dropped += gone
             if not oldest.count:
                 self._queue.popleft()
-                self._bytes -= len(oldest.delivery.run.body)
+                self._bytes -= oldest.size
                 if self._queue:
                     self._queue[0].lost_before += oldest.lost_before
                 else:
@@ -223,10 +243,11 @@ class Subscription:
         while self._queue:
             entry = self._queue.popleft()
             self.taken += entry.count
-            self._bytes -= len(entry.delivery.run.body)
+            self._bytes -= entry.size
             if self.stalled and self.low:
                 self.stalled = False
-            messages = entry.delivery.messages(entry.wanted)
+            source = entry.source
+            messages = source.messages(entry.wanted) if isinstance(source, Delivery) else source
             if entry.skip or entry.keep is not None:
                 end = None if entry.keep is None else entry.keep
                 messages = messages[entry.skip : end]

@@ -8,7 +8,7 @@ gets an event they are asked before it joins the batch, so that a run is of even
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final
 
@@ -117,7 +117,7 @@ class Exchange:
         if len(data) > SMALL_BYTES:
             check_size(data, "an event", outgoing.name)
         if not route.lane.anyone:
-            return self._gather_chosen(route, [data], None if type(event) is events.Event else event)
+            return self._publish_chosen(route, data, event)
         first = not self._outbox.runs
         if route is not self._open_route:
             self._turn_to(route)
@@ -181,40 +181,55 @@ class Exchange:
         first = not self._outbox.runs
         if route is not self._open_route:
             self._turn_to(route)
-        self.open_class = _NoEvent
         self._outbox.runs[-1].chunks.extend(chunks)
         self.batch_bytes += sum(map(len, chunks))
-        if self.batch_bytes >= BATCH_BYTES:
-            self.flush_due()
-            return FULL
-        return FIRST if first else GATHERED
+        return self._joined(first=first)
 
-    def _gather_chosen(self, route: Route, chunks: list[bytes], event: object = None) -> Published:
-        """Let those encoded events join the batch that predicates accept: all or, when one has to wait, none.
-
-        ``event`` is the only one of them, if it is at hand as it was before it was encoded.
-        """
+    def _publish_chosen(self, route: Route, data: bytes, event: object) -> Published:
+        """Let an event join the batch for those who get it, where it may be that predicates say so."""
         fork = route.lane.fork
         if fork is None:
             return GATHERED
-        given: Sequence[object] = (event,) if event is not None else events_of(route.lane.name, chunks)
-        ways = [self.routes.choose(route, fork, one) for one in given]
+        if event.__class__ is events.Event:
+            return self._gather_chosen(route, [data])
+        way = self.routes.choose(route, fork, event)
+        if self._obstacles and self._blocked(way):
+            return BLOCKED
+        self.filtered += way.spared
+        if not way.lane.anyone:
+            return GATHERED
+        first = not self._outbox.runs
+        self._join(way, data)
+        return self._joined(first=first)
+
+    def _gather_chosen(self, route: Route, chunks: list[bytes]) -> Published:
+        """Let encoded events join the batch for those who get them: all or, when one has to wait, none."""
+        fork = route.lane.fork
+        if fork is None:
+            return GATHERED
+        ways = [self.routes.choose(route, fork, event) for event in events_of(route.lane.name, chunks)]
         if self._obstacles and any(map(self._blocked, ways)):
             return BLOCKED
         first = not self._outbox.runs
         for way, data in zip(ways, chunks, strict=True):
             self.filtered += way.spared
-            if not way.lane.anyone:
-                continue
-            if way is not self._open_route:
-                self._turn_to(way)
-            self.append(data)
-            self.batch_bytes += len(data)
+            if way.lane.anyone:
+                self._join(way, data)
+        return self._joined(first=first) if self._outbox.runs else GATHERED
+
+    def _join(self, way: Route, data: bytes) -> None:
+        if way is not self._open_route:
+            self._turn_to(way)
+        self.append(data)
+        self.batch_bytes += len(data)
+
+    def _joined(self, *, first: bool) -> Published:
+        """Say what became of events that have joined the batch."""
         self.open_class = _NoEvent
         if self.batch_bytes >= BATCH_BYTES:
             self.flush_due()
             return FULL
-        return FIRST if first and self._outbox.runs else GATHERED
+        return FIRST if first else GATHERED
 
     def _learn(self, event: object) -> Outgoing:
         """Look an event's class up, once; raises EventDefinitionError for what is not an event."""

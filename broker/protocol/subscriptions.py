@@ -93,9 +93,9 @@ class Delivery(Struct, eq=False):
 
 
 class _Entry(Struct, eq=False):
-    """A run in the queue, or the events of it whose topics are ``wanted``, or those that a predicate has accepted."""
+    """A run in the queue, or the events of it whose topics are ``wanted``."""
 
-    source: Delivery | list[Message]
+    delivery: Delivery
     wanted: frozenset[int] | None
     count: int  # messages that are left of it
     size: int  # the bytes that they are counted for
@@ -173,26 +173,23 @@ class Subscription:
         self._lost_before += count
         self.lost += count
 
-    def sift(self, delivery: Delivery, wanted: frozenset[int] | None) -> list[Message] | None:
-        """Return the messages of a run that the predicate accepts, of the topics ``wanted``; None: there is none."""
+    def sift(self, delivery: Delivery, wanted: frozenset[int] | None) -> Delivery | None:
+        """Return what the predicate accepts of a run, of the topics ``wanted``; None: there is no predicate."""
         accepts = self.accepts
         if accepts is None:
             return None
-        return [message for message in delivery.messages(wanted) if accepts(message.event)]
+        accepted = [message for message in delivery.messages(wanted) if accepts(message.event)]
+        # The messages alone are kept: of a run in which there are few its bytes may be many.
+        run = msgspec.structs.replace(delivery.run, count=len(accepted), body=b"")
+        return Delivery(run, delivery.origin, delivery.source, delivery.report, delivery.condemn, accepted)
 
-    def push(
-        self, delivery: Delivery, wanted: frozenset[int] | None, count: int, accepted: list[Message] | None = None
-    ) -> int:
+    def push(self, delivery: Delivery, wanted: frozenset[int] | None, count: int, size: int | None = None) -> int:
         """Add a run, or the ``count`` events of it whose topics are ``wanted``; returns how many messages that drops.
 
-        With a predicate they are those ``accepted``.  A full queue that blocks takes it all the same, because its
-        sender had room for it.
+        ``size`` is what they count for, if it is not the bytes of the run.  A full queue that blocks takes it all the
+        same, because its sender had room for it.
         """
-        size = len(delivery.run.body)
-        if accepted is None:
-            entry = _Entry(delivery, wanted, count, size)
-        else:
-            entry = _Entry(accepted, None, count, size * count // delivery.run.count)
+        entry = _Entry(delivery, wanted, count, len(delivery.run.body) if size is None else size)
         if self.blocks and self._bytes < self.queue_bytes + _EXCESS_BYTES:
             self._append(entry)
             return 0
@@ -246,8 +243,7 @@ class Subscription:
             self._bytes -= entry.size
             if self.stalled and self.low:
                 self.stalled = False
-            source = entry.source
-            messages = source.messages(entry.wanted) if isinstance(source, Delivery) else source
+            messages = entry.delivery.messages(entry.wanted)
             if entry.skip or entry.keep is not None:
                 end = None if entry.keep is None else entry.keep
                 messages = messages[entry.skip : end]

@@ -143,6 +143,8 @@ def test_a_predicate_is_asked_once_for_an_event_however_many_endpoints_share_it(
     wiring.publish("a", "host/x", 1, 2, 7)
     wiring.publish("a", "host/y", 3)
     assert sorted(asked.asked) == [b"value=2"] * 4 + [b"value>5"] * 4
+    wiring["a"].node.subscribe("host/")
+    wiring.publish("a", "host/z", 3)
     assert sorted(asked.compiled) == [b"value=2", b"value>5"]
     links = wiring["a"].node.peerings.links.values()
     bodies = [frame.body for link in links for frame in link.sent if frame.kind == Kind.EVENTS]
@@ -218,6 +220,18 @@ def test_events_that_were_encoded_elsewhere_are_asked_about_too() -> None:
     wiring.settle()
     assert values(read(subscription)) == [*range(6, 600), 9]
     assert wiring["b"].node.figures(wiring.now).endpoint.received == 595
+    assert wiring["a"].node.figures(wiring.now).endpoint.published == 595
+
+
+def test_predicates_of_one_endpoint_on_several_topics_are_kept_apart() -> None:
+    wiring = joined("a", "b")
+    low, high = subscribe(wiring["b"].node, "host/x", b"value<3"), subscribe(wiring["b"].node, "host/y", b"value>7")
+    wiring.settle()
+    for topic in ("host/x", "host/y"):
+        wiring.publish("a", topic, *range(10))
+    wiring.settle()
+    assert (values(read(low)), values(read(high))) == ([0, 1, 2], [8, 9])
+    assert wiring["b"].node.figures(wiring.now).endpoint.received == 5
 
 
 # -- what cannot be asked ---------------------------------------------------------------------------------------------
@@ -298,7 +312,15 @@ def test_what_a_subscription_does_not_accept_takes_no_room_in_its_queue() -> Non
     node.subscribe("host/")
     few = subscribe(node, "host/", b"value=3", queue_messages=2, overflow="drop_newest")
     wiring.settle()
-    for _ in range(3):
+    blocking = subscribe(node, "host/", b"value=4")
+    wiring.publish("a", "host/x", 1, 2)
+    wiring.settle()
+    assert few.empty
+    assert blocking.empty
+    wiring.publish("a", "host/x", *range(10))
+    wiring.settle()
+    assert 10 < few.pending_bytes < 30
+    for _ in range(2):
         wiring.publish("a", "host/x", *range(10))
     wiring.settle()
     (figures,) = [one for one in node.figures(wiring.now).subscriptions if one.queue_messages == 2]

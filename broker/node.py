@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from broker.errors import BrokerError, NotCarried
+from broker.errors import BrokerError
 from broker.figures import Figures
 from broker.journaling import Journal
 from broker.logs.collector import Collector
@@ -27,7 +27,8 @@ from broker.logs.writer import Options, Writer
 from broker.mesh import Mesh
 from broker.node_figures import figures_of
 from broker.node_life import NodeLife
-from broker.protocol.frames import WHERE_BYTES_MAX, Interest
+from broker.protocol.frames import Interest
+from broker.protocol.predicates import check_size
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
 from broker.protocol.survey import Peer, peer_of, survey
 from broker.protocol.wires import Peering
@@ -58,11 +59,12 @@ class Node(NodeLife):
     ) -> Subscription:
         """Begin to want topics that start with ``prefix``, of the events named (none: of any).
 
-        ``where`` is a predicate, packed: of these events, those that it accepts.  Raises NotCarried if it is too large.
+        ``where`` is a predicate, packed (:func:`~broker.protocol.predicates.pack_where`): only events that it accepts
+        are wanted.  Raises NotCarried if it is too large.
         """
         check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
-        if where is not None and len(where) > WHERE_BYTES_MAX:
-            raise NotCarried(f"a predicate has at most {WHERE_BYTES_MAX} bytes, this one has {len(where)}", "where")
+        if where is not None:
+            check_size(where)
         interest = Interest(normalize_prefix(prefix), tuple(sorted(set(names))) or None, where)
         self.check_right("subscribe", interest.prefix)
         accepts = None if where is None else self.exchange.routes.predicates.accepts(where)

@@ -26,15 +26,35 @@ that an endpoint gets everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct, field
 
+from broker import events
+from broker.errors import NotCarried, RuleError
+from broker.protocol.frames import WHERE_BYTES_MAX
 from broker.protocol.member import Member
 from broker.protocol.subscriptions import Subscription
+from broker.values import pack, unpack
 
-__all__ = ["ASKED_MAX", "ASKED_TOTAL", "Compile", "Fork", "Predicates", "Test"]
+if TYPE_CHECKING:
+    from broker.rules.model import Where
+
+__all__ = [
+    "ASKED_MAX",
+    "ASKED_TOTAL",
+    "Compile",
+    "Fork",
+    "Predicate",
+    "Predicates",
+    "Test",
+    "check_size",
+    "pack_where",
+]
+
+# What programs give.  The rules are imported when there is one: who has none does not wait for them.
+Predicate: TypeAlias = "Where"
 
 Test = Callable[[object], bool]
 Compile = Callable[[bytes, type], Test]
@@ -136,5 +156,42 @@ class Predicates:
         return accepts
 
 
+def pack_where(where: object, kinds: Sequence[type | str]) -> bytes:
+    """Return a predicate as it travels: one for the events of the only class that a subscription is to.
+
+    Of its event type only the members that it mentions are told, so that who has the class in another version makes
+    the same of it.  Raises RuleError for what is no predicate for that class, and NotCarried if it is too large.
+    """
+    from broker.rules.compiling import compile_where
+    from broker.rules.model import EventType, Member, Where, to_data, walk
+
+    if not isinstance(where, Where):
+        raise RuleError.at("where", f"expected a predicate, found {type(where).__name__}")
+    kind = kinds[0] if len(kinds) == 1 else None
+    if not isinstance(kind, type):
+        raise RuleError.at("where", "a subscription with a predicate is to exactly one event class, such as DiskUsage")
+    name = events.name_of(kind)
+    if where.type.name != name:
+        raise RuleError.at("where", f"a predicate on {where.type.name}, and a subscription to {name}")
+    compile_where(where, kind)
+    mentioned = {part.name for part in walk(where.expression) if isinstance(part, Member)}
+    members = tuple([member for member in where.type.members if member.name in mentioned])
+    packed = pack(to_data(Where(EventType(name, members), where.expression)))
+    check_size(packed)
+    return packed
+
+
+def check_size(where: bytes) -> None:
+    """Raise NotCarried for a packed predicate that is too large."""
+    if len(where) > WHERE_BYTES_MAX:
+        raise NotCarried(f"a predicate has at most {WHERE_BYTES_MAX} bytes, this one has {len(where)}", "where")
+
+
 def _compile(where: bytes, kind: type) -> Test:
-    raise NotImplementedError("no rules are compiled yet")
+    from broker.rules.compiling import compile_where
+    from broker.rules.model import Where, from_data
+
+    found, name = from_data(unpack(where), Where), events.name_of(kind)
+    if found.type.name != name:
+        raise RuleError.at("where", f"a predicate on {found.type.name}, and an event {name}")
+    return compile_where(found, kind)

@@ -169,7 +169,10 @@ class Subscription:
         return self.overflow == "block" and not self.stalled
 
     def lose(self, count: int) -> None:
-        """Take note that messages that it wanted were lost before they came here."""
+        """Take note that messages that it wanted were lost before they came here.
+
+        Of those only topics and names are known: whether its predicate would have accepted them is not asked.
+        """
         self._lost_before += count
         self.lost += count
 

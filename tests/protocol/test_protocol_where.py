@@ -30,6 +30,7 @@ from broker.protocol.routes import INTERESTS_MAX, Routes, weight_of
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wishes import Wishes, decode_update, encode_update, parts_of
 from broker.status import MessagesLost, PeerLost
+from broker.trust.judge import NOTHING
 
 NAME = "protocol.Reading"
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, "<": operator.lt, "=": operator.eq}
@@ -232,6 +233,21 @@ def test_predicates_of_one_endpoint_on_several_topics_are_kept_apart() -> None:
     wiring.settle()
     assert (values(read(low)), values(read(high))) == ([0, 1, 2], [8, 9])
     assert wiring["b"].node.figures(wiring.now).endpoint.received == 5
+
+
+def test_access_rules_count_whatever_a_predicate_accepts() -> None:
+    routes, one, two = Routes(), Member(b"1" * 16, "1", 1), Member(b"2" * 16, "2", 1, distance=1)
+    routes.predicates.compile = Asked()
+    refused = []
+    routes.refused = lambda member, right, what, count=1: refused.append((member, right, what))
+    one.grants, one.distance = NOTHING, 1
+    for member in (one, two):
+        routes.change(member, [Interest("x", None, b"value>5")], [])
+    route = routes.route("x", NAME)
+    assert route.lane.fork is not None
+    assert routes.choose(route, route.lane.fork, Reading("a", 6)).lane.members == (two,)
+    assert refused == [(one, "subscribe", "x")]
+    assert routes.count("x") == 1
 
 
 # -- what cannot be asked ---------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from broker.protocol.members import AHEAD_MAX, Members
 from broker.protocol.routes import INTERESTS_MAX, INTERESTS_TOTAL, Routes, weight_of
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit
-from broker.protocol.wishes import Wishes, decode_update, encode_update, parts_of
+from broker.protocol.wishes import Wishes, cost_of, decode_update, encode_update, parts_of
 from broker.topics import normalize_prefix
 from broker.trust.judge import EVERYTHING
 
@@ -169,7 +169,7 @@ class Interests:
         update, taken_bare = decode_update(payload)
         teller = self._members.members.get(update.origin)
         if teller is None or teller.interests_version:  # what it tells first is free
-            link.charge_interests(update.origin, now, len(update.added) + len(update.removed))
+            link.charge_interests(update.origin, now, cost_of(update))
         if update.origin != link.peer_id and not link.grants.relay:
             return  # what an endpoint wants is not signed: it is believed of who relays
         own = self._own

@@ -35,7 +35,7 @@ from broker.logs.writer import Options
 from broker.mesh import Mesh
 from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
-from broker.protocol.predicates import Predicate, pack_where
+from broker.protocol.predicates import Condition, pack_where
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, check_limits
 from broker.protocol.survey import Peer
 from broker.stores.retention import LOG_BYTES
@@ -258,7 +258,7 @@ class Endpoint(EndpointLife):
         queue_messages: int = QUEUE_MESSAGES,
         queue_bytes: int = QUEUE_BYTES,
         stall_timeout: float = STALL_S,
-        where: Predicate | None = None,
+        where: Condition | None = None,
     ) -> Subscriber:
         """Receive the messages whose topic starts with ``prefix``, of the event classes (or names) given; none: of any.
 

@@ -36,7 +36,7 @@ from broker.logs.batches import WriterLag
 from broker.logs.collector import QUEUE_BYTES as COLLECTOR_QUEUE_BYTES
 from broker.logs.messages import LogMessage
 from broker.mesh import Mesh
-from broker.protocol.predicates import Predicate
+from broker.protocol.predicates import Condition
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow
 from broker.protocol.survey import Peer
 from broker.protocol.wires import Timing
@@ -830,7 +830,7 @@ class Endpoint(BaseEndpoint):
         queue_messages: int = QUEUE_MESSAGES,
         queue_bytes: int = QUEUE_BYTES,
         stall_timeout: float = STALL_S,
-        where: Predicate | None = None,
+        where: Condition | None = None,
     ) -> Subscriber:
         """Receive the messages whose topic starts with ``prefix``, of the event classes (or names) given; none: of any.
 

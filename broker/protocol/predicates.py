@@ -40,13 +40,14 @@ from broker.values import pack, unpack
 
 if TYPE_CHECKING:
     from broker.rules.model import Where
+    from broker.rules.spelling import Predicate
 
 __all__ = [
     "ASKED_MAX",
     "ASKED_TOTAL",
     "Compile",
+    "Condition",
     "Fork",
-    "Predicate",
     "Predicates",
     "Test",
     "check_size",
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 # What programs give.  The rules are imported when there is one: who has none does not wait for them.
-Predicate: TypeAlias = "Where"
+Condition: TypeAlias = "Where | Predicate"
 
 Test = Callable[[object], bool]
 Compile = Callable[[bytes, type], Test]
@@ -64,7 +65,7 @@ Compile = Callable[[bytes, type], Test]
 ASKED_MAX: Final = 64
 ASKED_TOTAL: Final = 1024
 # Predicates that are kept compiled, by class; past it they are compiled anew when they are asked next.
-_TESTS_MAX: Final = 4096
+_TESTS_MAX: Final = 16_384
 # Classes of one name for which a fork keeps them: there are more when a program makes its classes anew all the time.
 _KINDS_MAX: Final = 8
 
@@ -164,7 +165,10 @@ def pack_where(where: object, kinds: Sequence[type | str]) -> bytes:
     """
     from broker.rules.compiling import compile_where
     from broker.rules.model import EventType, Member, Where, to_data, walk
+    from broker.rules.spelling import Predicate
 
+    if isinstance(where, Predicate):
+        where = where.where
     if not isinstance(where, Where):
         raise RuleError.at("where", f"expected a predicate, found {type(where).__name__}")
     kind = kinds[0] if len(kinds) == 1 else None

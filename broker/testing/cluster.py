@@ -39,7 +39,7 @@ from broker.protocol.actions import (
     Wake,
 )
 from broker.protocol.exchange import Published
-from broker.protocol.predicates import Predicate, pack_where
+from broker.protocol.predicates import Condition, pack_where
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Timing
 from broker.status import Status
@@ -172,7 +172,7 @@ class SimulatedEndpoint:
         self.round_done()
 
     def subscribe(
-        self, prefix: str, *types: type, where: Predicate | None = None, **options: Any
+        self, prefix: str, *types: type, where: Condition | None = None, **options: Any
     ) -> SimulatedSubscription:
         """Subscribe; messages are read as they come unless the subscription is told to stop reading.
 

@@ -43,6 +43,27 @@ def test_a_predicate_travels_and_is_asked() -> None:
     assert asked(packed, Reading("a", 5)) == (False, 0)
 
 
+def test_the_golden_bytes_of_a_predicate() -> None:
+    """Peers of other versions read them."""
+    told = pack(
+        {
+            "is": "Where",
+            "type": {
+                "is": "EventType",
+                "name": "protocol.Reading",
+                "members": [{"is": "MemberType", "name": "value", "type": "number"}],
+            },
+            "expression": [
+                {"is": "Name", "name": "event"},
+                {"is": "Member", "name": "value"},
+                {"is": "Constant", "value": 5},
+                {"is": "Apply", "operator": "num.gt", "operands": 2},
+            ],
+        }
+    )
+    assert pack_where(where(), [Reading]) == told
+
+
 def test_of_an_event_type_only_what_is_asked_for_travels() -> None:
     other = Where(EventType("protocol.Reading", (MemberType("value", "number"),), known=True), HIGH)
     assert pack_where(where(), [Reading]) == pack_where(other, [Reading])

@@ -63,7 +63,7 @@ class RuleSpelling:
     _topic: Term | None = None
     _made: tuple[str, tuple[tuple[str, Term], ...]] | None = None
 
-    def where(self, *conditions: Predicate | bool) -> RuleSpelling:
+    def where(self, *conditions: Term | bool) -> RuleSpelling:
         """All of these have to hold, beside those that were given before."""
         found = []
         for condition in conditions:

@@ -7,7 +7,7 @@ named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -138,6 +138,23 @@ class Term:
     def __abs__(self) -> Term:
         return _applied("abs", "abs", self)
 
+    # -- conditions --------------------------------------------------------------------------------------------------
+
+    def __and__(self, other: Term | bool) -> Predicate:
+        return _joined("bool.and", self, other)
+
+    def __rand__(self, other: bool) -> Predicate:
+        return _joined("bool.and", other, self)
+
+    def __or__(self, other: Term | bool) -> Predicate:
+        return _joined("bool.or", self, other)
+
+    def __ror__(self, other: bool) -> Predicate:
+        return _joined("bool.or", other, self)
+
+    def __invert__(self) -> Predicate:
+        return Predicate(Apply("bool.not", (_condition(self, "~").expression,)), self.variables)
+
     # -- and what has no operator in Python --------------------------------------------------------------------------
 
     def contains(self, item: Operand) -> Predicate:
@@ -203,7 +220,7 @@ class Term:
 
 
 class Predicate(Term):
-    """A condition: combine it by ``& | ~``, call it on an event, subscribe with it.
+    """A condition: combine it with others by ``& | ~``, call it on an event, subscribe with it.
 
     ``where`` is the predicate as data, if it is about one event of one class.
     """
@@ -213,21 +230,6 @@ class Predicate(Term):
     def __init__(self, expression: Expression, variables: Mapping[str, Variable]) -> None:
         super().__init__(expression, "boolean", variables)
         self._asked: Callable[[Any], bool] | None = None
-
-    def __and__(self, other: Predicate | bool) -> Predicate:
-        return _joined("bool.and", self, other)
-
-    def __rand__(self, other: bool) -> Predicate:
-        return _joined("bool.and", other, self)
-
-    def __or__(self, other: Predicate | bool) -> Predicate:
-        return _joined("bool.or", self, other)
-
-    def __ror__(self, other: bool) -> Predicate:
-        return _joined("bool.or", other, self)
-
-    def __invert__(self) -> Predicate:
-        return Predicate(Apply("bool.not", (self.expression,)), self.variables)
 
     @property
     def where(self) -> Where:
@@ -259,7 +261,7 @@ class Predicate(Term):
         return (cls is None or isinstance(event, cls)) and self._asked(event)
 
 
-Operand = Term | float | bool | str | timedelta | datetime | IPv4Address | IPv6Address | list[float] | tuple[float, ...]
+Operand = Term | float | bool | str | timedelta | datetime | IPv4Address | IPv6Address | Sequence[Any]
 """What can stand beside a term: a term or a constant.  In Python an int is a float, too."""
 
 
@@ -278,6 +280,8 @@ def as_term(value: object) -> Term:
     if isinstance(value, datetime) and not isinstance(value, Timestamp) and value.tzinfo is not None:
         value = Timestamp.from_ns(nanoseconds_of(value))
     if isinstance(value, list | tuple):
+        if any(isinstance(item, Term) for item in value):
+            return _vector(value)
         if not all(isinstance(item, int | float) and not isinstance(item, bool) for item in value):
             raise TypeError(f"{_constant_name(value)} is no vector: expected numbers alone")
         return Term(Constant(tuple(map(to_double, value))), "vector", {})
@@ -286,6 +290,14 @@ def as_term(value: object) -> Term:
         raise TypeError(f"rules have no type for {_constant_name(value)}")
     constant: Any = value
     return term_of(Constant(constant), kind, {})
+
+
+def _vector(items: Iterable[object]) -> Term:
+    terms = [as_term(item) for item in items]
+    for term in terms:
+        if term.type != "number":
+            raise TypeError(f"[{shown_term(term)}]: a vector is of numbers, not of a {term.type}")
+    return Term(Apply("vec.of", tuple(term.expression for term in terms)), "vector", _variables(*terms))
 
 
 def _constant_name(value: object) -> str:
@@ -354,16 +366,20 @@ def _applied(sign: str, what: str, operand: Term) -> Term:
 
 
 def _joined(operator: str, left: object, right: object) -> Predicate:
-    sides = [as_term(left), as_term(right)]
+    sign = {"bool.and": "&", "bool.or": "|"}[operator]
+    sides = [_condition(as_term(each), sign) for each in (left, right)]
     operands: list[Expression] = []
     for side in sides:
-        if not isinstance(side, Predicate):
-            sign = {"bool.and": "&", "bool.or": "|"}[operator]
-            raise TypeError(f"{shown_term(side)} is a {side.type}: {sign} takes conditions; brackets may be missing")
         # One `and` of three rather than two of two: what peers get, and people read, is shorter.
         inner = side.expression
         operands += inner.operands if isinstance(inner, Apply) and inner.operator == operator else (inner,)
     return Predicate(Apply(operator, tuple(operands)), _variables(*sides))
+
+
+def _condition(term: Term, sign: str) -> Predicate:
+    if not isinstance(term, Predicate):
+        raise TypeError(f"{shown_term(term)} is a {term.type}: {sign} takes conditions; brackets may be missing")
+    return term
 
 
 def length(term: Term) -> Term:

@@ -399,10 +399,14 @@ class Rules:
     def explain(self, rule: str, *events: object) -> Any:
         """Return, for a rule and an event or several, each clause with its values, and why it does not hold.
 
-        An event is a message, or an event as it would be published.  Raises KeyError when there is no such rule.
+        An event is a message, or an event as it would be published; a step of the rule is the next one of its type.
+        The ``str`` of what comes back is to be read (:class:`broker.rules.explaining.Explanation`).  Raises KeyError
+        when there is no such rule, and RuleError for an event that is not what its type says.
         """
-        engine: Any = self._driver().recorder.engine
-        return engine.explain(rule, *(event.event if isinstance(event, Message) else event for event in events))
+        self._driver()
+        assert self._loaded is not None
+        messages = [event if isinstance(event, Message) else Message("", event, 0, "") for event in events]
+        return self._loaded.explain(rule, messages)
 
     def figures(self) -> RulesFigures:
         """Return what they have done."""

@@ -7,13 +7,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
-from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from broker.errors import BrokerError, EndpointClosed, JournalError
-from broker.events import Event, name_of
+from broker.events import Event, encode, name_of
 from broker.handles.journal_thread import JournalThread
 from broker.messages import Message
 from broker.protocol.actions import Tell
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from broker.journaling import Journal
     from broker.logs.messages import LogMessage
 
-__all__ = ["RuleClock", "RulesDriver"]
+__all__ = ["RulesDriver"]
 
 # Messages that are given to the engine at once: the loop is held up by no more than some ms.
 _BATCH: Final = 1000
@@ -46,25 +45,13 @@ _ECHOES_MAX: Final = 100_000
 _TIME: Final = attrgetter("time_ns")
 
 
-class RuleClock:
-    """Wall time in nanoseconds; where trio's clock runs ahead of it, as a test's does, so much later."""
-
-    def __init__(self) -> None:
-        self._behind = perf_counter() - trio.current_time()
-
-    def __call__(self) -> int:
-        """Return the time."""
-        ahead = trio.current_time() - perf_counter() + self._behind
-        return time_ns() + (round(ahead * 1e9) if ahead > 1e-3 else 0)
-
-
 class RulesDriver:
     """The trio side of one set of rules."""
 
     def __init__(self, endpoint: Endpoint, name: str, *, queue_actions: int, give_all: bool, dry_run: bool) -> None:
         self._endpoint = endpoint
         self.name = name
-        self.clock = RuleClock()
+        self.clock = endpoint._clock
         self.recorder: Recorder
         self.disk: JournalThread | None = None
         self.to_publish: deque[Output] = deque()
@@ -85,7 +72,7 @@ class RulesDriver:
         self.subscribers: list[Subscriber] = []
         self._backlog: deque[list[Message]] = deque()
         self._arrivals = trio.lowlevel.ParkingLot()  # where the reader waits
-        self._echo: dict[tuple[str, int, str], int] = {}
+        self._echo: dict[tuple[str, str, bytes], int] = {}
         self._told: dict[tuple[str, str], tuple[float, int]] = {}
         self._checkpoints: list[tuple[int, Collector, LogMessage]] = []  # behind which call a record is acknowledged
         self.catching: set[Collector] = set()  # those that have not caught up with their writers
@@ -275,15 +262,15 @@ class RulesDriver:
                 self._room.unpark_all()
 
     async def _publish(self, output: Output) -> None:
-        endpoint, now_ns = self._endpoint, time_ns()
-        code = endpoint._publish(output.topic, output.event, now_ns)
+        endpoint, now_ns = self._endpoint, self.clock()
+        code = endpoint._publish_at(output.topic, output.event, now_ns)
         while code is BLOCKED:
             self._blocked = True
             self._room.unpark_all()
             endpoint._check_open()
             await endpoint._changed.park()
             self._blocked = False
-            code = endpoint._publish(output.topic, output.event, now_ns)
+            code = endpoint._publish_at(output.topic, output.event, now_ns)
         self.published += 1
         self._expect_echo(output, now_ns)
         if endpoint._after_publish(code, now_ns):
@@ -293,18 +280,17 @@ class RulesDriver:
 
     def _expect_echo(self, output: Output, now_ns: int) -> None:
         """Take note of what our own subscriptions will bring, too: the engine has seen it already."""
-        name = _event_name(output.event)
         made = Message(output.topic, output.event, now_ns, self._endpoint.name)
         if _covered(made, self.subscribers):
             if len(self._echo) >= _ECHOES_MAX:  # those were dropped on their way
                 del self._echo[next(iter(self._echo))]
-            key = output.topic, now_ns, name
+            key = _key(made)
             self._echo[key] = self._echo.get(key, 0) + 1
 
     def _is_echo(self, message: Message) -> bool:
         if message.origin != self._endpoint.name:
             return False
-        key = message.topic, message.time_ns, _event_name(message.event)
+        key = _key(message)
         count = self._echo.pop(key, 0)
         if count > 1:
             self._echo[key] = count - 1
@@ -432,6 +418,11 @@ def _covered(message: Message, subscribers: Sequence[Subscriber]) -> bool:
     """Whether one of the subscriptions brings that message."""
     name = _event_name(message.event)
     return any(message.topic.startswith(one._prefix) and (not one._names or name in one._names) for one in subscribers)
+
+
+def _key(message: Message) -> tuple[str, str, bytes]:
+    """What tells a message from all others of its origin: its topic and its bytes, with its time."""
+    return message.topic, *encode(message.event, message.time_ns)
 
 
 def _event_name(event: object) -> str:

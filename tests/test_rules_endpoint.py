@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -332,7 +333,7 @@ async def test_rules_go_by_the_clock_of_a_simulation_so_silence_takes_no_time(
     async with (
         broker.Endpoint("manager", network=network) as manager,
         broker.Endpoint("agent", network=network) as agent,
-        manager.rules(written(text), watch=False) as rules,
+        manager.rules(written(text), lateness_s=0.1, watch=False) as rules,
         manager.subscribe("alerts") as alerts,
     ):
         await manager.listen("sim://manager")
@@ -456,3 +457,41 @@ def test_blocking_programs_have_rules_too(written: Any) -> None:
         with pytest.raises(TimeoutError):
             rules.receive(timeout=0.01)
         assert rules.figures().published == 1
+
+
+async def test_what_had_not_arrived_when_the_program_died_is_published_again_and_what_had_is_not(
+    written: Any, tmp_path: Path
+) -> None:
+    path, journal = written(DISKS + 'DiskFull: [Disk d] -> full to "alerts";'), tmp_path / "alerts.rules"
+    network = SimulatedNetwork(seed=1)
+
+    async def again(name: str) -> int:
+        """How much another program publishes that goes on from the file as it is now."""
+        copy = tmp_path / f"{name}.rules"
+        shutil.copy(journal, copy)
+        async with endpoint(name) as other, other.rules(path, path=copy, give="all") as rules:
+            with trio.move_on_after(0.1):
+                await rules.receive()
+            return rules.figures().published
+
+    with trio.fail_after(20):
+        async with (
+            broker.Endpoint("manager", network=network) as manager,
+            broker.Endpoint("reader", network=network) as reader,
+            reader.subscribe("alerts") as alerts,
+            manager.rules(path, path=journal) as rules,
+        ):
+            await reader.listen("sim://reader")
+            await manager.peer("sim://reader")
+            await manager.publish("host", disk("a", 1))
+            await alerts.receive()
+            while await again("after it arrived"):
+                await trio.lowlevel.checkpoint()
+            network.fabric.partition("manager", "reader")
+            await manager.publish("host", disk("b", 1))
+            while rules.figures().published < 2:
+                await trio.lowlevel.checkpoint()
+            await trio.sleep(0.2)  # four times what the mark waits for where nothing is in the way
+            assert await again("on its way") == 1
+            network.fabric.heal("manager", "reader")
+            assert (await alerts.receive()).event.args == ("b",)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from broker.handles.subscriber import Subscriber
     from broker.journaling import Journal
     from broker.logs.messages import LogMessage
+    from broker.protocol.courier import Fence
 
 __all__ = ["RulesDriver"]
 
@@ -56,6 +57,9 @@ class RulesDriver:
         self.disk: JournalThread | None = None
         self.to_publish: deque[Output] = deque()
         self.to_act: deque[Output] = deque()
+        # With a journal: what was published and is not known to have arrived, and what is waited for, of the first few.
+        self._handed: deque[Output] = deque()
+        self._fence: tuple[Fence, int] | None = None
         self.recovering = False  # in another thread: nothing is told, nobody woken
         self.published = self.failed = self.given = self.actions_lost = self.lost = self.echoes = 0
         self.lost_untold = 0  # of actions, to the reader
@@ -254,7 +258,11 @@ class RulesDriver:
                 except BrokerError as error:  # a topic that is none, a right that we do not have, a value not carried
                     self._tell_failure(output.rule, error)
             self.to_publish.popleft()
-            self._finish(output)
+            if self.disk is None:
+                self.recorder.done(output)
+            else:
+                self._handed.append(output)
+                self._marks.unpark_all()
             if self._give_all:
                 self.act(output)
                 self.acts.unpark()
@@ -338,15 +346,33 @@ class RulesDriver:
     async def run_marks(self) -> None:
         """Write down what may wait a little, and what failed, for ever."""
         while True:
-            if self.recorder.idle:
+            if self.recorder.idle and not self._handed:
                 await self._marks.park()
             failing = bool(self.recorder.failing)
             await trio.sleep(_RETRY_S if failing else MARK_S)
+            self._look_for_arrival()
             self._begin_commit()
 
+    def _look_for_arrival(self) -> None:
+        """Take note of what has arrived of all that was published, and ask about the rest."""
+        endpoint = self._endpoint
+        courier = endpoint._exchange.courier
+        while self._handed and endpoint._state == "open":
+            if self._fence is None:
+                endpoint._node.flush()
+                self._fence = courier.fence(), len(self._handed)
+                endpoint._carry_out()
+            fence, count = self._fence
+            if not courier.has_passed(fence):
+                return
+            self._fence = None
+            for _ in range(count):
+                self.recorder.done(self._handed.popleft())
+            self._settled.unpark_all()
+
     async def settle(self) -> None:
-        """Wait until everything is written down and published."""
-        while self.to_publish or not self.recorder.idle:
+        """Wait until everything is written down, and published, and has arrived where it is wanted."""
+        while self.to_publish or self._handed or not self.recorder.idle:
             self._endpoint._check_open()
             if self.disk is not None and not self.recorder.failing:
                 self._begin_commit()

@@ -564,7 +564,7 @@ class Endpoint(EndpointLife):
         topics: Iterable[str] = ("",),
         collect: Iterable[str] = (),
         lateness_s: float = 0.0,
-        idle_s: float = 5.0,
+        idle_s: float = 2.0,
         future_s: float = 60.0,
         events_max: int = 1000,
         partitions_max: int = 100_000,

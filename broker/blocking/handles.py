@@ -1090,7 +1090,7 @@ class Endpoint(BaseEndpoint):
         topics: Iterable[str] = ("",),
         collect: Iterable[str] = (),
         lateness_s: float = 0.0,
-        idle_s: float = 5.0,
+        idle_s: float = 2.0,
         future_s: float = 60.0,
         events_max: int = 1000,
         partitions_max: int = 100000,

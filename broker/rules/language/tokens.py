@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from broker.rules.language.problems import Place, Problems, shown
+from broker.rules.showing import UNITS_NS
 
 __all__ = ["Kind", "Token", "Tokens", "Comment", "tokenize"]
 
@@ -25,17 +26,6 @@ INTEGER_MAX: Final = 2**64 - 1
 
 DURATION_NS_MAX: Final = 2**63 - 1
 """The longest duration: 292 years."""
-
-UNITS_NS: Final = {
-    "d": 86_400_000_000_000,
-    "h": 3_600_000_000_000,
-    "m": 60_000_000_000,
-    "s": 1_000_000_000,
-    "ms": 1_000_000,
-    "us": 1_000,
-    "ns": 1,
-}
-"""The units of durations in nanoseconds, the longest first."""
 
 RESERVED: Final = frozenset({"event", "extends", "predicate"})
 
@@ -86,7 +76,7 @@ class Comment:
 
 _PIECE: Final = re.compile(
     r"""
-      (?P<space>\s+)
+      (?P<space>[\s\ufeff]+)
     | (?P<comment>//[^\n]*|/\*.*?\*/)
     | (?P<unclosed>/\*)
     | (?P<TYPE>[A-Z][A-Za-z0-9_]*)
@@ -97,7 +87,7 @@ _PIECE: Final = re.compile(
     | (?P<TEXT>"(?:[^"\\\n]|\\[^\n])*")
     | (?P<open>"[^\n]*)
     | (?P<SIGN>:=|->|==|!=|>=|<=|[-+*/^=<>!:;,.(){}\[\]])
-    | (?P<stray>(?:(?![A-Za-z0-9_"\s]|[-+*/^=<>!:;,.(){}\[\]]).)+)
+    | (?P<stray>(?:(?![A-Za-z0-9_"\s\ufeff]|[-+*/^=<>!:;,.(){}\[\]]).)+)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -116,7 +106,7 @@ class _Lexer:
         self.damaged: set[int] = set()
 
     def run(self) -> None:
-        text, position = self._text, int(self._text.startswith("\ufeff"))
+        text, position = self._text, 0
         while position < len(text):
             found = _PIECE.match(text, position)
             assert found is not None, "a stray character is a piece, too"

@@ -93,7 +93,9 @@ OPERANDS = [
     ("d.v * d.v == d.v", 28, "'*' does not go with a vector and a vector: behind a vector it takes a number"),
     ("d.v == 2", 28, "'==' does not go with a vector and a number: behind a vector it takes a vector"),
     ("d.v ^ d.v == 2", 28, "'^' does not go with a vector and a vector: behind a vector it takes a number"),
-    ("d == d", 26, "'==' does not go with an event 'Disk' and an event 'Disk': compare their members"),
+    ("d == d", 26, "'==' does not go with an event 'Disk' and an event 'Disk': compare members"),
+    ("d.what == d", 31, "'==' does not go with a value of any type and an event 'Disk': compare members"),
+    ("d.what contains d", 31, "'contains' does not go with a value of any type and an event 'Disk': compare members"),
     ("d.ok < d.ok", 29, ("'<' does not go with a boolean and a boolean: before it stands a number, a vector, a string, "
      "an address, a timestamp or a duration")),
     ("d.long > 5", 31, "'>' does not go with a duration and a number: behind a duration it takes a duration"),

@@ -142,6 +142,7 @@ GROUPS = [
     ("count(d.used) > 3", 1, "count() takes a group by its name: count(d)"),
     ("distinct(d) > 3", 1, "distinct() takes a member, such as distinct(d.member)"),
     ("mean(mean(d.used)) > 3", 6, "an aggregate cannot stand in another one, of 'd'"),
+    ("mean(max(d.used)) > 3", 6, "an aggregate cannot stand in another one, of 'd'"),
     ("mean(d.used + e.used) > 3", 1,
      "an aggregate is of one group, as in mean(events.member); there are 'd' and 'e' in it"),
     ("mean(d.used - f.used) > 3", 15, "an aggregate is of one group: 'f' cannot be used beside 'd'"),

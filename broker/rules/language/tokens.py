@@ -14,7 +14,6 @@ from typing import Final
 import attrs
 
 from broker.rules.language.problems import Place, Problems, shown
-from broker.rules.showing import UNITS_NS
 
 __all__ = ["Kind", "Token", "Tokens", "Comment", "tokenize"]
 
@@ -26,6 +25,17 @@ INTEGER_MAX: Final = 2**64 - 1
 
 DURATION_NS_MAX: Final = 2**63 - 1
 """The longest duration: 292 years."""
+
+UNITS_NS: Final = {
+    "d": 86_400_000_000_000,
+    "h": 3_600_000_000_000,
+    "m": 60_000_000_000,
+    "s": 1_000_000_000,
+    "ms": 1_000_000,
+    "us": 1_000,
+    "ns": 1,
+}
+"""The units of durations in nanoseconds, the longest first."""
 
 RESERVED: Final = frozenset({"event", "extends", "predicate"})
 

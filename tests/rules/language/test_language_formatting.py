@@ -167,7 +167,7 @@ D = Name("d")
 @pytest.mark.parametrize(
     ("expression", "text"),
     [
-        (Constant(None), "none"),
+        (Constant(None), "None"),
         (Constant(b"\x00"), "b'\\x00'"),
         (Constant(True), "true"),
         (Constant(-1.5), "-1.5"),

@@ -10,9 +10,9 @@ from snippets import ROOT, snippets
 from broker.rules.language import format as formatted
 from broker.rules.language import load, own_functions
 from broker.rules.language.parser import MODIFIERS
+from broker.rules.language.tokens import UNITS_NS
 from broker.rules.model import OPERATORS
 from broker.rules.model.types import PLAIN
-from broker.rules.showing import UNITS_NS
 
 PAGE = "docs/rules-language.md"
 PROGRAMS = [snippet for snippet in snippets(PAGE, "text") if snippet.mark == "ev"]

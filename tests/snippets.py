@@ -14,7 +14,7 @@ A ``python`` fence without one is a whole program.  What a program or a part pri
 behind it, all of it.
 In ``sh`` fences each ``broker`` line is parsed by the command line itself, without being carried out, unless it is::
 
-    <!-- run -->                (sh) run by a shell in a terminal, in the page's directory; what it shows stands behind it
+    <!-- run -->                (sh) a shell runs it in the page's directory; what a terminal shows stands behind it
 
 All of a page runs in one process, and the parts of a program in one loop: they share their names, as in a notebook.
 """

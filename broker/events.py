@@ -37,6 +37,7 @@ __all__ = [
     "Event",
     "Misfit",
     "check_name",
+    "class_named",
     "decoder_for",
     "define",
     "encode",
@@ -178,6 +179,11 @@ def name_of(cls: type) -> str:
             "or publish broker.Event(name, args)"
         )
     return str(name)
+
+
+def class_named(name: str) -> type | None:
+    """The event class of that name, if there is one."""
+    return _classes.get(name)
 
 
 def schema_for(cls: type) -> Schema:

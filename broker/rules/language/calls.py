@@ -53,9 +53,10 @@ class Calls(Usage):
 
     def _is_aggregate(self, node: tree.Call) -> bool:
         """Whether a call is an aggregate: min and max are also functions of numbers."""
-        if self._aggregated is not None:
-            return node.name not in ("min", "max")
-        return node.name not in ("min", "max") or bool(_groups_in(node, self.scope.variables))
+        if node.name not in ("min", "max"):
+            return True
+        one = self._aggregated is None and len(node.arguments) == 1
+        return one and bool(_groups_in(node, self.scope.variables))
 
     def _aggregate(self, node: tree.Call) -> Value:
         environment = self.environment
@@ -67,8 +68,8 @@ class Calls(Usage):
             return environment.misfit(node.at, f"expected {shape}, found {_count(len(node.arguments), 'argument')}")
         groups = _groups_in(node, self.scope.variables)
         if len(groups) != 1:
-            found = f"{len(groups)} groups" if groups else "no group"
-            what = f"an aggregate is of one group, as in {own_functions.AGGREGATES[node.name]}; there is {found} in it"
+            found = f"are '{groups[0]}' and '{groups[1]}'" if groups else "is none"
+            what = f"an aggregate is of one group, as in {own_functions.AGGREGATES[node.name]}; there {found} in it"
             if not groups and _mentions_unknown(node, self.scope.variables):
                 self.check(node.arguments[0])
                 return NOTHING

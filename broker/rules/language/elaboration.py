@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from broker.rules.language import own_functions, tree
 from broker.rules.language.calls import Calls
-from broker.rules.language.operators import Misfit, binary, negative
+from broker.rules.language.operators import Misfit, address, binary, negative
 from broker.rules.language.problems import Place, suggestion
 from broker.rules.language.scope import NOTHING, UNKNOWN, Value, in_words
 from broker.rules.model import Apply, Constant, EventType, Make, Member, Name, Type
@@ -169,7 +169,7 @@ class Elaboration(Calls):
             return self._of_any_type(node, what)
         if kind == "address" and isinstance(node, tree.Text):
             try:
-                return binary("==", Value("address", Constant(None)), self.check(node))
+                return address(self.check(node))
             except Misfit as misfit:
                 return self.environment.misfit(node.at, str(misfit))
         return self.typed(node, kind, what)

@@ -13,7 +13,7 @@ from broker.rules.language.scope import UNKNOWN, Value, in_words
 from broker.rules.model import OPERATORS, Apply, Constant, Operator, Type
 from broker.rules.model.types import PLAIN
 
-__all__ = ["Misfit", "binary", "negative"]
+__all__ = ["Misfit", "address", "binary", "negative"]
 
 
 class Misfit(Exception):
@@ -66,13 +66,14 @@ def _of_any(sign: str, left: Value, right: Value) -> Value:
 def _with_addresses(sign: str, left: Value, right: Value) -> tuple[Value, Value]:
     """The operands, a text beside an address read as one, or behind ``in`` as a network."""
     if left.type == "address" and right.type == "string":
-        return left, _address(right, network=sign == "in")
+        return left, address(right, network=sign == "in")
     if right.type == "address" and left.type == "string" and sign != "in":
-        return _address(left, network=False), right
+        return address(left), right
     return left, right
 
 
-def _address(text: Value, *, network: bool) -> Value:
+def address(text: Value, *, network: bool = False) -> Value:
+    """The address, or the network, that a text stands for.  Raises Misfit if it is no constant, or stands for none."""
     if not isinstance(text.expression, Constant):
         what = "'in' takes a network" if network else "an address is compared with an address"
         raise Misfit(f"{what}: a text that stands for one has to be a constant")

@@ -66,7 +66,7 @@ class _Parser(ExpressionParser):
     def _begins(self) -> bool:
         """Whether a declaration seems to begin here: one of its words, or its shape at the beginning of a line."""
         token, following = self.token, self.ahead()
-        if token.kind is Kind.RESERVED:
+        if token.kind is Kind.RESERVED and following.kind is (Kind.TYPE if token.text == "event" else Kind.NAME):
             return token.text != "extends"
         if self._index and self._tokens[self._index - 1].at.line == token.at.line:
             return False

@@ -4,6 +4,7 @@
 - ``operators``: the table of operators, with the types of their operands;
 - ``expressions``: what is computed from events;
 - ``rules``: functions, patterns, windows, rules, and programs of them;
+- ``trees``: Tornado's trees of filters, iterators and rulesets;
 - ``data``: to plain data (carried and stored like any value) and back, and content hashes.
 """
 
@@ -36,6 +37,32 @@ from broker.rules.model.rules import (
     Step,
     Where,
     Window,
+)
+from broker.rules.model.trees import (
+    AllOf,
+    AnyOf,
+    Compare,
+    DateAndTime,
+    EventPath,
+    Extraction,
+    FilterNode,
+    Fixed,
+    IteratorNode,
+    ListOf,
+    Lowercase,
+    MapOf,
+    Mapped,
+    Matches,
+    NoneOf,
+    Replace,
+    RulesetNode,
+    Template,
+    ToNumber,
+    TreeAction,
+    TreeRule,
+    Trim,
+    Unknown,
+    VariablePath,
 )
 from broker.rules.model.types import EventType, MemberType, Type
 
@@ -74,3 +101,6 @@ __all__ = [
 ]
 
 register(EventType, MemberType, Parameter, Function, Step, Clause, Window, Limit, Rule, Program, Where)
+register(Fixed, ListOf, MapOf, EventPath, VariablePath, Unknown, Template, Compare, Matches, AllOf, AnyOf, NoneOf)
+register(Lowercase, Trim, ToNumber, Mapped, Replace, DateAndTime, Extraction, TreeAction, TreeRule)
+register(RulesetNode, FilterNode, IteratorNode)

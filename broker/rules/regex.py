@@ -1,0 +1,274 @@
+r"""Regular expressions in linear time: no pattern, and no text, can hang whoever uses them.
+
+The dialect is that of Rust's ``regex`` (:mod:`broker.rules.regex_syntax` reads it), the engine is RE2.  Where RE2's
+meaning is that of ASCII alone, boundaries of words (``\b``), a text with other characters goes to a small machine in
+Python (:mod:`broker.rules.regex_words`), which is slower and as linear.
+
+    pattern = regex.compile(r"(?P<user>\w+)@(?P<host>\S+)")
+    pattern.search("root@web-01")              # True
+    pattern.captures("root@web-01")            # ("root@web-01", "root", "web-01")
+    pattern.names                              # (("user", 1), ("host", 2))
+
+Bounds: a pattern has at most :data:`PATTERN_CHARS_MAX` characters, and RE2's program for it at most
+:data:`MEMORY_BYTES_MAX` bytes; what is beyond is refused as :class:`~broker.errors.BadRegex`, which says why in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+from broker.errors import BadRegex
+from broker.extras import needed_for
+from broker.rules.regex_nodes import (
+    Alternatives,
+    Assertion,
+    Group,
+    Node,
+    Parsed,
+    Repeat,
+    Sequence,
+    Set,
+    SyntaxProblem,
+)
+from broker.rules.regex_syntax import parse
+from broker.rules.regex_words import Machine, machine
+
+with needed_for("regular expressions in rules"):
+    import re2
+
+__all__ = ["MEMORY_BYTES_MAX", "PATTERN_CHARS_MAX", "Pattern", "compile"]
+
+PATTERN_CHARS_MAX: Final = 16_384
+"""Characters of a pattern: many times the longest that people write, and read in milliseconds."""
+
+MEMORY_BYTES_MAX: Final = 8 * 2**20
+"""What RE2 may need for one pattern: its own default.  Larger alternatives need rules of their own."""
+
+REPEATS_MAX: Final = 1_000
+"""How often RE2 repeats at most, repetitions of repetitions multiplied."""
+
+_COMPILED_MAX: Final = 1_000
+"""Patterns that are kept for whoever compiles them again."""
+
+_NONE: Final = (-1, -1)
+
+
+class Pattern:
+    """A compiled regular expression; made by :func:`compile`."""
+
+    __slots__ = ("_engine", "_machine", "_parsed", "_words", "groups", "names", "pattern")
+
+    def __init__(self, pattern: str, parsed: Parsed, engine: Any, *, words: bool) -> None:
+        self.pattern: Final = pattern
+        self.names: Final = parsed.names
+        """Of each named group its name and its number."""
+        self.groups: Final = parsed.groups
+        """How many groups there are besides the whole match, which is group 0."""
+        self._engine = engine
+        self._parsed = parsed
+        self._words = words
+        self._machine: Machine | None = None
+
+    def __repr__(self) -> str:
+        return f"<Pattern {self.pattern!r:.80}>"
+
+    def search(self, text: str) -> bool:
+        """It is found somewhere in the text."""
+        if self._words and not text.isascii():
+            return self._in_words().find(text, 0) is not None
+        return self._engine.search(_encoded(text)) is not None
+
+    def captures(self, text: str) -> tuple[str | None, ...] | None:
+        """What the first match takes: the whole and each group, None for a group that took no part; or None."""
+        return next(self.captures_all(text), None)
+
+    def captures_all(self, text: str) -> Iterator[tuple[str | None, ...]]:
+        """What each match takes, from left to right; an empty match does not touch the one before it."""
+        if self._words and not text.isascii():
+            for spans in self._in_words().find_all(text):
+                yield tuple(None if start < 0 else text[start:end] for start, end in spans)
+            return
+        data = _encoded(text)
+        for spans in self._spans(data):
+            yield tuple(None if start < 0 else _decoded(data[start:end]) for start, end in spans)
+
+    def replace_all(self, text: str, replacement: str) -> str:
+        """The text with every match replaced; ``$1``, ``$name`` and ``${name}`` are groups, ``$$`` is a dollar."""
+        parts = _template(replacement)
+        numbers = dict(self.names)
+        spans: Iterator[list[tuple[int, int]]]
+        source: Any
+        if self._words and not text.isascii():
+            source, spans = text, self._in_words().find_all(text)
+        else:
+            source = _encoded(text)
+            spans = self._spans(source)
+        made, done = [], 0
+        for found in spans:
+            made.append(source[done : found[0][0]])
+            made += [_expanded(part, found, source, numbers) for part in parts]
+            done = found[0][1]
+        made.append(source[done:])
+        return (
+            "".join(made)
+            if type(source) is str
+            else _decoded(b"".join(_encoded(p) if type(p) is str else p for p in made))
+        )
+
+    def _spans(self, data: bytes) -> Iterator[list[tuple[int, int]]]:
+        search, place, last = self._engine.search, 0, -1
+        while place <= len(data):
+            match = search(data, place)
+            if match is None:
+                return
+            start, end = match.span()
+            if start == end and (end == last or (end < len(data) and data[end] & 0xC0 == 0x80)):
+                place = _next(data, max(end, place))
+                continue
+            yield [match.span(number) for number in range(self.groups + 1)]
+            place = last = end
+
+    def _in_words(self) -> Machine:
+        if self._machine is None:
+            self._machine = machine(self._parsed)
+        return self._machine
+
+
+def _next(data: bytes, place: int) -> int:
+    """Where the next character begins."""
+    place += 1
+    while place < len(data) and data[place] & 0xC0 == 0x80:
+        place += 1
+    return place
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode(errors="surrogatepass")
+
+
+# -- compiling -------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=_COMPILED_MAX)
+def compile(pattern: str) -> Pattern:  # noqa: A001 - as in re, and regex.compile is what it is called
+    """Read a regular expression; raises :class:`~broker.errors.BadRegex`."""
+    if len(pattern) > PATTERN_CHARS_MAX:
+        raise BadRegex(pattern, f"it has {len(pattern):,} characters, and may have {PATTERN_CHARS_MAX:,}")
+    try:
+        parsed = parse(pattern)
+    except SyntaxProblem as problem:
+        raise BadRegex(pattern, str(problem)) from None
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = MEMORY_BYTES_MAX
+    writer = _Writer(pattern)
+    text = writer.write(parsed.node)
+    try:
+        engine = re2.compile(text.encode(), options)
+    except re2.error as error:
+        raise BadRegex(pattern, _reason(error)) from None
+    return Pattern(pattern, parsed, engine, words=writer.words)
+
+
+def _reason(error: Exception) -> str:
+    told = error.args[0] if error.args else ""
+    told = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+    if "too large" in told:
+        return f"it needs more than {MEMORY_BYTES_MAX:,} bytes"
+    if "repetition" in told:
+        return f"repetitions of repetitions: more than {REPEATS_MAX:,} times in all"
+    return told or "RE2 does not take it"
+
+
+class _Writer:
+    """The tree as RE2 writes it."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self.words = False
+
+    def write(self, node: Node) -> str:
+        match node:
+            case Set(text=text, fold=fold):
+                return f"(?i:[{text}])" if fold else f"[{text}]"
+            case Assertion(kind=kind):
+                self.words = self.words or kind in ("\\b", "\\B")
+                return kind.removeprefix("(?-u)")
+            case Group(node=inner):
+                return f"({self.write(inner)})"
+            case Sequence(nodes=nodes):
+                return "".join(self._one(each) for each in nodes) or "(?:)"
+            case Alternatives(nodes=nodes):
+                return "|".join(map(self.write, nodes))
+            case Repeat():
+                return self._repeat(node)
+
+    def _one(self, node: Node) -> str:
+        return f"(?:{self.write(node)})" if isinstance(node, Alternatives) else self.write(node)
+
+    def _repeat(self, node: Repeat) -> str:
+        one = self.write(node.node)
+        if not isinstance(node.node, Set | Group):
+            one = f"(?:{one})"
+        lazy = "" if node.greedy else "?"
+        least, most = node.least, node.most
+        if max(least, most or 0) <= REPEATS_MAX:
+            sign = {(0, None): "*", (1, None): "+", (0, 1): "?"}.get((least, most))
+            if sign is None:
+                sign = f"{{{least}}}" if least == most else f"{{{least},{'' if most is None else most}}}"
+            return one + sign + lazy
+        if max(least, most or 0) > 100 * REPEATS_MAX or "(" in one.replace("(?", ""):
+            raise BadRegex(self.pattern, f"it repeats something more than {REPEATS_MAX:,} times")
+        required = one + f"{{{REPEATS_MAX}}}"
+        made = required * (least // REPEATS_MAX) + (f"{one}{{{least % REPEATS_MAX}}}" if least % REPEATS_MAX else "")
+        if most is None:
+            return f"(?:{made}{one}*{lazy})"
+        more = most - least
+        chunk = f"{one}{{0,{REPEATS_MAX}}}{lazy}"
+        return f"(?:{made}{chunk * (more // REPEATS_MAX)}{one}{{0,{more % REPEATS_MAX}}}{lazy})"
+
+
+# -- replacing -------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=_COMPILED_MAX)
+def _template(text: str) -> tuple[str | tuple[str], ...]:
+    """The parts of a replacement: texts, and names of groups (each in a tuple)."""
+    parts: list[str | tuple[str]] = []
+    place = 0
+    while True:
+        dollar = text.find("$", place)
+        if dollar < 0:
+            parts.append(text[place:])
+            return tuple(part for part in parts if part)
+        parts.append(text[place:dollar])
+        place, name = _reference(text, dollar)
+        parts.append("$" if name is None else (name,))
+
+
+def _reference(text: str, dollar: int) -> tuple[int, str | None]:
+    """What a dollar begins: where it ends, and the name of a group; None for a dollar itself."""
+    if text.startswith("$$", dollar):
+        return dollar + 2, None
+    if text.startswith("${", dollar):
+        end = text.find("}", dollar)
+        return (dollar + 1, None) if end < 0 else (end + 1, text[dollar + 2 : end])
+    end = dollar + 1
+    while end < len(text) and text[end].isascii() and (text[end].isalnum() or text[end] == "_"):
+        end += 1
+    return (dollar + 1, None) if end == dollar + 1 else (end, text[dollar + 1 : end])
+
+
+def _expanded(part: str | tuple[str], spans: list[tuple[int, int]], source: Any, numbers: dict[str, int]) -> Any:
+    if type(part) is str:
+        return part
+    name = part[0]
+    number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else numbers.get(name, -1)
+    start, end = spans[number] if 0 <= number < len(spans) else _NONE
+    return source[start:end] if start >= 0 else ""

@@ -107,7 +107,8 @@ def test_every_example_is_shown() -> None:
     shown = re.findall(
         r"^```{literalinclude} \.\./examples/(\S+)$", (ROOT / "docs/examples.md").read_text(), re.MULTILINE
     )
-    assert sorted(shown) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+    there = [str(path.relative_to(ROOT / "examples")) for path in (ROOT / "examples").rglob("*") if path.is_file()]
+    assert sorted(shown) == sorted(name for name in there if re.fullmatch(r"\w+\.py|rules/\w+\.ev", name))
 
 
 def test_the_page_of_errors_has_all_errors_and_status_events() -> None:

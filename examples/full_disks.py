@@ -31,7 +31,7 @@ async def main(percent: str = "80", address: str = "tcp://127.0.0.1:4040") -> No
     disk = of(DiskUsage)
     full = (disk.percent > float(percent)) & ~disk.mount.matches("^/(boot|snap)")
     async with (
-        broker.Endpoint("full-disks") as endpoint,
+        broker.Endpoint(f"disks-over-{percent}") as endpoint,
         endpoint.subscribe("host/", DiskUsage, where=full) as messages,
     ):
         await endpoint.peer(address, timeout=math.inf)

@@ -351,8 +351,8 @@ async def test_a_predicate_is_asked_by_agents_and_rules_tell_what_they_find(tmp_
                 await program.out.next_with("linked with")
             async with started(AGENT, "web-01", address) as agent:
                 assert re.fullmatch(r"web-01: / \d+ % full", await some.out.next())
-                assert "First: " in await alerts.out.next()
-                assert "because web-01 published DiskUsage(host='web-01'" in await alerts.out.next()
+                assert await alerts.out.next() == "page: First: Event(name='Seen', args=('web-01',))"
+                assert re.search(r"because of .*DiskUsage.* from web-01$", await alerts.out.next())
                 await some.out.next()
                 for program in (agent, some, none, alerts, manager):
                     program.interrupt()

@@ -1,0 +1,394 @@
+"""The engine: messages and time in, made events and problems out.  Pure: no I/O, no clock, no chance.
+
+Order, as DESIGN.md tells it: rules without state see each message as it arrives, and what they make comes right after
+it; rules with state see all of these when the watermark has reached their time, ordered by time and arrival, and what
+becomes due by time in between; what they make has the time of what completed it and comes before all that follows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from broker.messages import Message
+from broker.rules.compiling import Misfit
+from broker.rules.engine.outcomes import EngineFigures, Limits, Outcome, Problem, Reloaded, Restored, Seen
+from broker.rules.engine.reporting import Follow, Reporter
+from broker.rules.engine.rulebook import Route
+from broker.rules.engine.running import Running
+from broker.rules.engine.saving import VERSION, Lost, Reader, Writer
+from broker.rules.engine.watermark import Watermark
+from broker.rules.model import Program
+
+if TYPE_CHECKING:
+    from broker.rules.explaining import Explanation
+
+__all__ = ["Engine"]
+
+NS: Final = 1_000_000_000
+
+
+_rule = attrgetter("rule")
+
+
+class Engine:
+    """Runs a program over the messages that it is given."""
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        limits: Limits | None = None,
+        lateness_s: float = 0,
+        idle_s: float = 5,
+        future_s: float = 60,
+        now_ns: int,
+        origin: str = "",
+    ) -> None:
+        self._limits = limits or Limits()
+        self._future_ns = int(future_s * NS)
+        self._mark = Watermark(int(lateness_s * NS), max(1, int(idle_s * NS)), now_ns)
+        self._waiting: list[tuple[int, int, Message]] = []
+        self._arrived = 0  # numbers arrivals
+        self._ordered = 0  # numbers what rules with state see
+        self._due: list[tuple[int, int, int, Running]] = []  # time, rank, number
+        self._scheduled = 0
+        self._received = self._late = self._ahead = self._misfits = self._forced = 0
+        self._reporter = Reporter(program, self._limits, self._mark, origin)
+        self._book = self._reporter.book
+
+    # --- in and out ----------------------------------------------------------------------------------------------
+
+    def tick(self, now_ns: int) -> Outcome:
+        """Time has passed."""
+        self._mark.pass_time(now_ns)
+        self._drain()
+        return self._reporter.outcome()
+
+    def next_deadline(self, now_ns: int) -> int | None:
+        """When to call :meth:`tick` at the latest, in terms of ``now_ns``; None: not before the next message."""
+        times = []
+        if self._waiting:
+            times.append(self._waiting[0][0])
+        if self._due:
+            times.append(self._due[0][0] + 1)
+        return self._mark.reaches(min(times), now_ns) if times else None
+
+    def replace(self, program: Program) -> Reloaded:
+        """Run another program: rules that are the same in both keep their state.
+
+        Raises RuleError for a program that cannot run; the former one goes on then.
+        """
+        reloaded = self._book.replace(program)
+        if reloaded.gone or any(self._is_waited_for(name) for name in reloaded.new):
+            ranked = [(due, self._book.rank(rule), number, rule) for due, _, number, rule in self._due if not rule.gone]
+            heapify(ranked)
+            self._due = ranked
+        return reloaded
+
+    def _is_waited_for(self, name: str) -> bool:
+        """Whether rules with state may see what a rule makes."""
+        return bool(self._due) and any(route.later for route in self._book.made_by(self._book.rules[name]))
+
+    def figures(self) -> EngineFigures:
+        """Counters of the engine and of every rule."""
+        return EngineFigures(
+            received=self._received,
+            late=self._late,
+            ahead=self._ahead,
+            misfits=self._misfits,
+            waiting=len(self._waiting),
+            forced=self._forced,
+            watermark_ns=self._mark.at,
+            rules={name: running.figures(self._book.seen_of(running)) for name, running in self._book.rules.items()},
+        )
+
+    def explain(self, rule: str, *events: Any) -> Explanation:
+        """The clauses of a rule for events, or messages: their values, and why one does not hold.
+
+        Raises KeyError for a rule that is not there, and RuleError for an event that it is not about.
+        """
+        # Here: the language, in which it is told, is much to load for who asks for no explanation.
+        from broker.rules.explaining import explain_events
+
+        program = self._book.program
+        found = {each.name: each for each in program.rules}[rule]
+        return explain_events(program, found, events, self._book.classes)
+
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """All that the engine knows, as plain data, for an engine that goes on from here."""
+        writer = Writer(self._book.classes.to_event)
+        rules = {name: running.state(self._book.seen_of(running), writer) for name, running in self._book.rules.items()}
+        return {
+            "version": VERSION,
+            "watermark": self._mark.state(),
+            "counters": [self._received, self._late, self._ahead, self._misfits, self._forced],
+            "told": self._reporter.telling.state(),
+            "numbers": [self._arrived, self._ordered],
+            "waiting": [[arrived, writer.number(message)] for _, arrived, message in sorted(self._waiting)],
+            "seen": {name: route.seen for name, route in self._book.routes.items()},
+            "rules": rules,
+            "events": writer.rows,
+        }
+
+    def restore(self, data: Any) -> Restored:
+        """Go on from a saved state, in an engine that has received nothing yet: tells what of it was dropped, and why.
+
+        Rules that are not what they were when it was saved begin anew.
+        """
+        if not isinstance(data, dict) or data.get("version") != VERSION:
+            return Restored(0, (Problem("", "the saved state is not of this version: all rules begin anew"),))
+        self._mark.restore(data["watermark"])
+        self._received, self._late, self._ahead, self._misfits, self._forced = data["counters"]
+        self._reporter.telling.restore(data["told"])
+        self._arrived, self._ordered = data["numbers"]
+        reader = Reader(data["events"], self._accepted)
+        dropped: list[Problem] = []
+        for arrived, number in data["waiting"]:
+            try:
+                message = reader.message(number)
+            except Lost as lost:
+                dropped.append(Problem("", f"an event that waited is lost: {lost}"))
+                continue
+            heappush(self._waiting, (message.time_ns, arrived, message))
+        for name, route in self._book.routes.items():
+            route.seen = data["seen"].get(name, 0)
+        rules = 0
+        for name, running in self._book.rules.items():
+            seen, saved = self._book.seen_of(running), data["rules"].get(name)
+            running.seen_before = seen
+            if saved is None or saved["identity"] != running.identity:
+                if saved is not None:
+                    dropped.append(Problem(name, "it is not the rule whose state was saved: it begins anew"))
+                continue
+            dropped += [Problem(name, f"a partition is lost: {why}") for why in running.restore(saved, seen, reader)]
+            rules += 1
+            self._schedule(running)
+        gone = (name for name in data["rules"] if name not in self._book.rules)
+        dropped += [Problem(name, "there is no such rule any more") for name in gone]
+        return Restored(rules, tuple(dropped))
+
+    def _accepted(self, event: Any) -> Any:
+        if self._book.route(event) is not None:
+            return event
+        found = self._book.accept(event)
+        if isinstance(found, Misfit):
+            raise Lost(str(found))
+        if found[1] is None:
+            raise Lost(f"no rule is about {type(event).__name__} any more")
+        return found[0]
+
+    # --- messages ------------------------------------------------------------------------------------------------
+
+    def receive(self, messages: Sequence[Message], now_ns: int) -> Outcome:
+        """Messages as they arrived; the same as one call for each of them."""
+        mark, routes, reporter = self._mark, self._book.by_class, self._reporter
+        mark.pass_time(now_ns)
+        self._drain()
+        self._received += len(messages)
+        horizon = mark.highest_ns + self._future_ns
+        # The quick way, as long as nothing looks at the watermark: what it was told last is told later.
+        origin, latest = None, 0
+        quiet = not (self._waiting or self._due)
+        for message in messages:
+            time_ns = message.time_ns
+            route = routes.get(message.event.__class__)
+            if quiet and route is not None and not route.has_later and time_ns <= horizon:
+                route.seen += 1
+                hits = route.now.matching(message) if route.has_now else None
+                if hits:
+                    made: list[Follow] = []
+                    for watcher in hits:
+                        reporter.report(watcher.rule, (message,), time_ns, made)
+                    if made:
+                        if origin is not None:
+                            mark.hear(origin, latest)
+                            origin = None
+                        self._arrive(made, time_ns)
+                        mark.hear(message.origin, time_ns)
+                        self._drain()
+                        quiet = not (self._waiting or self._due)
+                        continue
+                if message.origin == origin:
+                    if time_ns > latest:
+                        latest = time_ns
+                else:
+                    if origin is not None:
+                        mark.hear(origin, latest)
+                    origin, latest = message.origin, time_ns
+                continue
+            if origin is not None:
+                mark.hear(origin, latest)
+                origin = None
+            self._receive(message, route, horizon)
+            quiet = not (self._waiting or self._due)
+        if origin is not None:
+            mark.hear(origin, latest)
+        return reporter.outcome()
+
+    def _receive(self, message: Message, route: Route | None, horizon: int) -> None:
+        mark = self._mark
+        if message.time_ns > horizon:
+            self._ahead += 1
+            text = f"{type(message.event).__name__} from {message.origin} is ahead of the clock"
+            self._reporter.tell(None, text)
+            message = Message(message.topic, message.event, mark.highest_ns, message.origin)
+        if route is None:
+            message, route = self._accept(message)
+        if route is None:
+            pass
+        elif route.has_now or self._waiting or self._due:
+            self._arrive([(message, route)], message.time_ns)
+        else:
+            # The quick way for what only rules with state see, when nothing has to come before it.
+            route.seen += 1
+            if mark.at is not None and message.time_ns < mark.at:
+                self._too_late(message, route)
+            else:
+                mark.hear(message.origin, message.time_ns)
+                if mark.at is not None and message.time_ns <= mark.at:
+                    self._made(self._see(message, route))
+                else:
+                    self._wait(message)
+                self._drain()
+                return
+        mark.hear(message.origin, message.time_ns)
+        self._drain()
+
+    def _accept(self, message: Message) -> tuple[Message, Route | None]:
+        route = self._book.route(message.event)
+        if route is not None:
+            return message, route
+        accepted = self._book.accept(message.event)
+        if isinstance(accepted, Misfit):
+            self._misfits += 1
+            wanted = self._book.routes[accepted.type]
+            concerned = [*wanted.now.all(), *wanted.later.all()]
+            self._reporter.tell(concerned[0].rule if concerned else None, str(accepted))
+            return message, None
+        event, route = accepted
+        return Message(message.topic, event, message.time_ns, message.origin), route
+
+    def _arrive(self, arrived: list[Follow], time_ns: int) -> None:
+        """Rules without state see events of one time and what they make of them; rules with state will."""
+        queue = deque(arrived)
+        behind = 0 if self._mark.at is None else self._mark.at - time_ns
+        for message, route in self._bounded(queue):
+            route.seen += 1
+            if route.has_now:
+                self._now(message, route, queue)
+            if route.has_later:
+                if behind > 0:
+                    self._too_late(message, route)
+                else:
+                    self._wait(message)
+
+    def _too_late(self, message: Message, route: Route) -> None:
+        self._late += 1
+        behind = (self._mark.at or 0) - message.time_ns
+        self._reporter.tell(None, f"{route.type} from {message.origin} is late by {behind:,} ns")
+
+    def _wait(self, message: Message) -> None:
+        self._arrived += 1
+        heappush(self._waiting, (message.time_ns, self._arrived, message))
+        if len(self._waiting) > self._limits.waiting_max:
+            self._forced += 1
+            self._mark.force(self._waiting[0][0])
+
+    def _now(self, message: Message, route: Route, queue: deque[Follow]) -> None:
+        made: list[Follow] = []
+        for watcher in route.now.matching(message):
+            self._reporter.report(watcher.rule, (message,), message.time_ns, made)
+        queue.extend(made)
+
+    def _bounded(self, queue: deque[Follow]) -> Iterator[Follow]:
+        """Take from a queue until it is empty, or rules have made too much of one message."""
+        for _ in range(self._limits.made_max):
+            if not queue:
+                return
+            yield queue.popleft()
+        self._reporter.tell(None, f"rules made {self._limits.made_max:,} events of one: the others are dropped")
+
+    # --- by the watermark ----------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Let rules with state see what the watermark has reached, and what is due, in order."""
+        waiting, due, mark = self._waiting, self._due, self._mark.at
+        while mark is not None and (waiting or due):
+            if due and due[0][0] < mark and not (waiting and waiting[0][0] <= due[0][0]):
+                self._fire(due[0][0])
+            elif waiting and waiting[0][0] <= mark:
+                message = heappop(waiting)[2]
+                route = self._book.route(message.event)
+                if route is not None:
+                    self._made(self._see(message, route))
+            else:
+                return
+
+    def _made(self, made: list[Follow]) -> None:
+        """Let all rules see what a rule with state made."""
+        if not made:
+            return
+        queue = deque(made)
+        for message, route in self._bounded(queue):
+            route.seen += 1
+            if route.has_now:
+                self._now(message, route, queue)
+            if route.has_later:
+                queue.extend(self._see(message, route))
+
+    def _see(self, message: Message, route: Route) -> list[Follow]:
+        """Rules with state see an event, in its order; returns what they make of it."""
+        self._ordered += 1
+        seen = Seen(message.topic, message.event, message.time_ns, message.origin, order=self._ordered)
+        made: list[Follow] = []
+        hits = route.later.matching(seen)
+        if len(hits) == 1:
+            self._feed(hits[0].rule, seen, hits[0].steps, made)
+        elif hits:
+            for _, watchers in groupby(hits, key=_rule):
+                found = list(watchers)
+                self._feed(found[0].rule, seen, [watcher.step for watcher in found], made)
+        return made
+
+    def _feed(self, running: Running, seen: Seen, steps: list[int], made: list[Follow]) -> None:
+        machine: Any = running.machine
+        found = machine.see(seen, steps)
+        if found is None:
+            return
+        part, matches = found
+        if matches:
+            used = self._reporter.matches(running, part, matches, seen.time_ns, made)
+            if seen.order not in used:
+                machine.keep(part, seen, steps)
+        else:
+            machine.keep(part, seen, steps)
+        if machine.timed:
+            self._schedule(running)
+
+    def _schedule(self, running: Running) -> None:
+        machine = running.machine
+        deadline = None if machine is None else machine.deadline
+        if deadline is not None and (running.scheduled is None or deadline < running.scheduled):
+            running.scheduled = deadline
+            self._scheduled += 1
+            heappush(self._due, (deadline, self._book.rank(running), self._scheduled, running))
+
+    def _fire(self, time_ns: int) -> None:
+        """What is complete by time, at a time: of one rule, those first whose events others may wait for."""
+        running = heappop(self._due)[3]
+        machine = running.machine
+        if running.gone or machine is None or running.scheduled != time_ns:
+            return
+        running.scheduled = None
+        made: list[Follow] = []
+        for part, matches in machine.due(time_ns):
+            self._reporter.matches(running, part, matches, time_ns, made)
+        self._schedule(running)
+        self._made(made)

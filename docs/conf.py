@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
     ("py:.*", rf"(?!broker\b|({'|'.join(public.__all__)})\b).*"),
     (
         "py:.*",
-        r"broker\.(endpoint_life|net|node|protocol|stores|logs\.writer|handles\.store_writing|sinks\.\w+|testing\.\w+)\..*",
+        r"broker\.(endpoint_life|net|node|protocol|stores|logs\.writer|handles\.store_writing|rules\.(explaining|language|model)|sinks\.\w+|testing\.\w+)\..*",
     ),
     ("py:.*", r"broker\..*\._?T"),
     ("py:mod", r"broker.*"),

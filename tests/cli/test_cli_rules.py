@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from cli_outputs import Kept
 from processes import broker, finished, started
 
+import broker as broker_module
 from broker.cli.app import run_app
+from broker.cli.identity import Identity
+from broker.cli.rules.attached import Attached
 from broker.cli.rules.checking import Check
+from broker.cli.rules.explaining import Explain
 from broker.cli.rules.formatting import Format
 from broker.cli.rules.recorded import Recorded
 
@@ -190,6 +195,41 @@ async def test_a_line_that_is_wrong_is_told_with_its_member_and_the_stream_goes_
     assert not any(line.startswith(("line 6", "line 7")) for line in told)
 
 
+async def test_explain_tells_each_clause_with_its_values_and_why_it_does_not_hold(files: Any, tmp_path: Path) -> None:
+    types = "event D { used: number }; event F { used: number };"
+    (path,) = files(disk=types + "F f(D d) := { used = d.used }; R: [D d : d.used > 0.9] -> f;")
+    events = tmp_path / "events"
+    events.write_text("0.5\n0.95\n")
+    descriptor = os.open(events, os.O_RDONLY)
+    output = Kept()
+    assert await Explain(path, "R", None, "D", descriptor)(output) == 0
+    os.close(descriptor)
+    assert [form["holds"] for form in output.forms] == [False, True]
+    clause = output.forms[0]["clauses"][0]
+    assert (clause["clause"], clause["parts"], clause["why"]) == (
+        "d.used > 0.9",
+        {"d.used": 0.5},
+        "d.used > 0.9 is false",
+    )
+
+
+async def test_a_directory_of_tornado_s_runs_on_its_own_events(tmp_path: Path) -> None:
+    where = {"type": "equals", "first": "${event.payload.host}", "second": "web-01"}
+    action = {"id": "logger", "payload": {"at": "${event.created_ms}", "by": "${event.metadata.by}"}}
+    rule = {"description": "", "continue": True, "active": True, "constraint": {"WHERE": where, "WITH": {}}}
+    (tmp_path / "0010_disk.json").write_text(json.dumps({**rule, "actions": [action]}))
+    lines = [
+        '{"type": "disk", "created_ms": 1000, "payload": {"host": "web-02"}}',
+        '{"type": "disk", "created_ms": 2000, "payload": {"host": "web-01"}, "metadata": {"by": "hand"}}',
+        '{"type": "disk", "created_ms": "now", "payload": {}}',
+    ]
+    code, made = await recorded(str(tmp_path), lines)
+    assert (code, [(form["rule"], form["action"], form["args"]) for form in made]) == (
+        1,
+        [("root.disk", "logger", [{"at": 2000, "by": "hand"}])],
+    )
+
+
 async def test_rules_run_on_a_mesh_and_show_what_they_publish(files: Any) -> None:
     (path,) = files(
         disk="""
@@ -217,11 +257,44 @@ async def test_rules_run_on_a_mesh_and_show_what_they_publish(files: Any) -> Non
         assert "1 events published, 2 shown" in "\n".join(await rules.err.rest())
 
 
+async def test_records_of_a_log_stream_are_events_and_count_once_from_run_to_run(files: Any, tmp_path: Path) -> None:
+    (path,) = files(
+        pairs="""
+    event CliTick { number: number };
+    event Pair { first: number, second: number };
+    Pair pair(CliTick a, CliTick b) := { first = a.number, second = b.number };
+    Pairs: [CliTick a, CliTick b] on "log/" first consume -> pair(a, b);
+    """
+    )
+    options = {"name": "pairs", "path": tmp_path / "pairs.rules", "collect": ["ticks"]}
+
+    @broker_module.log_record
+    class CliTick:
+        number: int
+
+    shown = []
+    async with broker_module.Endpoint("hub") as hub, hub.log("ticks", CliTick, path=tmp_path / "spool") as log:
+        address = await hub.listen("tcp://127.0.0.1:0")
+        for numbers in ((1, 2, 3), (4, 5)):
+            await log.write_all(map(CliTick, numbers))
+            output = Kept()
+            with trio.fail_after(20):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(Attached([path], [address], [], Identity("rules"), 5.0, options, False), output)
+                    await log.collected("pairs")
+                    while not output.text:
+                        await trio.lowlevel.checkpoint()
+                    nursery.cancel_scope.cancel()
+            shown += [form["fields"] for form in output.forms]
+    assert shown == [{"first": 1, "second": 2}, {"first": 3, "second": 4}]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["rules", "run", "none.ev"], "there is no such file"),
-        (["rules", "run", "none.ev", "--dry-run"], "--dry-run and --journal are for a mesh"),
+        (["rules", "run", "none.ev", "--dry-run"], "--dry-run, --journal and --collect are for a mesh"),
+        (["rules", "run", "none.ev", "--collect", "conn", "--listen", LISTEN], "say --journal PATH and --name NAME"),
         (
             ["rules", "run", "none.ev", "--settle", "5", "--connect", "tcp://127.0.0.1:9"],
             "standard input, not of a mesh",

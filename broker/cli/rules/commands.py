@@ -58,8 +58,9 @@ _RUN_HELP = """Run rules on the events of standard input, or with --connect or -
   broker rules run alerts.ev < events.ndjson
   broker rules run alerts.ev --connect ADDRESS --dry-run
 
-A line of input is as for 'broker pub'; members may have names, and "time" is the event's time.  What rules make comes
-out as an object a line: {"rule", "topic", "time", "event", "fields"}, for actions with "action".
+A line of input is as for 'broker pub'; members may have names, and "time" is the event's time; or it is an event of
+Tornado's, {"type", "created_ms", "payload"}.  What rules make comes out as an object a line: {"rule", "topic", "time",
+"event", "fields"}, for actions with "action".
 
 Where events have times, only these count: windows and absences end as the events go on, and at the end of the input
 those up to the latest event, or --settle SECONDS later.  Without times, time is the clock's.  A line that is wrong is
@@ -95,7 +96,14 @@ all went well; 1 lines were passed over, or the mesh said no; 2 the rules make n
     type=click.Path(dir_okay=False),
     help="On a mesh: keep the state of the rules there.",
 )
-@link_options()
+@click.option(
+    "--collect",
+    metavar="STREAM",
+    multiple=True,
+    help="On a mesh: events are the records of this log stream, too; each counts once. Needs --journal and --name.",
+)
+@click.option("--name", metavar="NAME", help="What the rules are called, and the collector of --collect.")
+@link_options(name_taken=True)
 @import_option("event")
 @json_option
 def run_(
@@ -106,6 +114,8 @@ def run_(
     settle_s: float,
     lateness_s: float,
     journal: str | None,
+    collect: Sequence[str],
+    name: str | None,
     connect: Sequence[str],
     listen: Sequence[str],
     identity: Identity,
@@ -123,16 +133,40 @@ def run_(
         if event or settle_s:
             raise click.UsageError("--event and --settle are for events of standard input, not of a mesh")
         topics = ("",) if topic is None else (topic,)
-        attached = Attached(files, connect, listen, identity, timeout_s, topics, lateness_s, journal, dry_run=dry_run)
-        return run(attached, as_json=as_json)
-    if dry_run or journal:
-        raise click.UsageError("--dry-run and --journal are for a mesh: say --connect ADDRESS or --listen ADDRESS, too")
+        if collect and (journal is None or name is None):
+            raise click.UsageError("records of --collect count once: say --journal PATH and --name NAME, too")
+        options = {"name": name, "path": journal, "topics": topics, "collect": collect, "lateness_s": lateness_s}
+        return run(Attached(files, connect, listen, identity, timeout_s, options, dry_run), as_json=as_json)
+    if dry_run or journal or collect:
+        what = "--dry-run, --journal and --collect are for a mesh"
+        raise click.UsageError(f"{what}: say --connect ADDRESS or --listen ADDRESS, too")
     return run(Recorded(files, topic, event, lateness_s, settle_s), as_json=as_json)
 
 
-COMMANDS: Final[dict[str, click.Command]] = {"check": check, "format": format_, "run": run_}
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.argument("rule")
+@click.option("--event", metavar="NAME", help="The event of lines that do not name theirs.")
+@click.option("--topic", metavar="TOPIC", help="The topic of lines that do not name theirs.")
+@import_option("event")
+@json_option
+def explain(file: str, rule: str, event: str | None, topic: str | None, modules: Sequence[str], as_json: bool) -> int:
+    """Tell, for events of standard input, which clauses of RULE hold, with their values, and why others do not.
+
+    A line of input is as for 'broker rules run'.  Of a rule with several steps, or a window, all of them are looked at
+    together: a step is the next event of its type.
+    With --json, or in a pipe, each explanation is an object.
+    """
+    from broker.cli.rules.explaining import Explain
+    from broker.cli.running import run
+
+    import_all(modules)
+    return run(Explain(file, rule, topic, event), as_json=as_json)
+
+
+COMMANDS: Final[dict[str, click.Command]] = {"check": check, "format": format_, "run": run_, "explain": explain}
 
 
 @click.group(cls=LazyGroup, module=__name__)
 def rules() -> None:
-    """Check rules, format them, run them on events."""
+    """Check rules, format them, run them on events, and tell why they do not fire."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from broker.messages import Message
 from broker.rules.compiling import Misfit
@@ -22,8 +22,10 @@ from broker.rules.engine.rulebook import Route
 from broker.rules.engine.running import Running
 from broker.rules.engine.saving import VERSION, Lost, Reader, Writer
 from broker.rules.engine.watermark import Watermark
-from broker.rules.explaining import Explanation
 from broker.rules.model import Program
+
+if TYPE_CHECKING:
+    from broker.rules.explaining import Explanation
 
 __all__ = ["Engine"]
 
@@ -106,12 +108,16 @@ class Engine:
         )
 
     def explain(self, rule: str, *events: Any) -> Explanation:
-        """Each clause of a rule for an event or several, with its values and why it does not hold.
+        """The clauses of a rule for events, or messages: their values, and why one does not hold.
 
-        Each event stands for the first step of its type that has none yet, or for one more of a group's.  Raises
-        KeyError when there is no such rule, and RuleError for an event that none of its steps is about.
+        Raises KeyError for a rule that is not there, and RuleError for an event that it is not about.
         """
-        return self._book.explain(rule, events)
+        # Here: the language, in which it is told, is much to load for who asks for no explanation.
+        from broker.rules.explaining import explain_events
+
+        program = self._book.program
+        found = {each.name: each for each in program.rules}[rule]
+        return explain_events(program, found, events, self._book.classes)
 
     # --- state ---------------------------------------------------------------------------------------------------
 

@@ -5,18 +5,16 @@ A rule that is the same in both programs, with all that it can reach, goes on wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from broker.errors import RuleError
 from broker.events import Event
-from broker.messages import Message
 from broker.rules.compiling import EventClasses, Misfit
 from broker.rules.engine.clauses import made_type, part_of
 from broker.rules.engine.dispatch import Index, Watcher
 from broker.rules.engine.outcomes import Limits, Reloaded
 from broker.rules.engine.running import Running
-from broker.rules.explaining import Explanation, explain
 from broker.rules.model import EventType, Function, Program, Rule
 
 __all__ = ["Route", "Rulebook"]
@@ -77,28 +75,6 @@ class Rulebook:
             misfit: Misfit = found
             return misfit
         return found, self.route(found) if found is not event else None
-
-    def explain(self, rule: str, events: Sequence[Any]) -> Explanation:
-        """What :meth:`broker.rules.engine.Engine.explain` tells."""
-        running = self.rules[rule]
-        found: dict[str, Any] = {}
-        for event in events:
-            message = event if isinstance(event, Message) else Message("", event, 0, "")
-            accepted = self.accept(message.event)
-            if isinstance(accepted, Misfit):
-                raise RuleError.at(rule, str(accepted))
-            instance, _ = accepted
-            message = Message(message.topic, instance, message.time_ns, message.origin)
-            name = self.classes.type_of(instance)
-            steps = [step for step in running.rule.steps if name in self.classes.subtypes(step.type)]
-            free = [step for step in steps if step.name not in found or step.group]
-            if not free:
-                raise RuleError.at(rule, f"no step is left for {event!r:.200}")
-            if free[0].group:
-                found.setdefault(free[0].name, []).append(message)
-            else:
-                found[free[0].name] = message
-        return explain(running.program, running.rule, found)
 
     def seen_of(self, running: Running) -> int:
         """How many events of a rule's types there were."""

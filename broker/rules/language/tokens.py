@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from broker.rules.language.problems import Place, Problems
+from broker.rules.language.problems import Place, Problems, shown
 
 __all__ = ["Kind", "Token", "Tokens", "Comment", "tokenize"]
 
@@ -71,8 +71,8 @@ class Token:
     def __str__(self) -> str:
         if self.kind is Kind.END:
             return str(self.kind.value)
-        shown = self.text if len(self.text) <= 40 else f"{self.text[:37]}..."
-        return shown if self.kind is Kind.TEXT else f"'{shown}'"
+        text = shown(self.text if len(self.text) <= 40 else f"{self.text[:37]}...")
+        return text if self.kind is Kind.TEXT else f"'{text}'"
 
 
 @attrs.frozen
@@ -86,8 +86,8 @@ class Comment:
 
 _PIECE: Final = re.compile(
     r"""
-      (?P<space>\s+)
-    | (?P<comment>//[^\n]*|/\*.*?\*/)
+      (?P<space>[\s\ufeff]+)
+    | (?P<comment>//(?!\*)[^\n]*|/\*.*?\*/)
     | (?P<unclosed>/\*)
     | (?P<TYPE>[A-Z][A-Za-z0-9_]*)
     | (?P<NAME>[a-z_][A-Za-z0-9_]*)
@@ -97,7 +97,7 @@ _PIECE: Final = re.compile(
     | (?P<TEXT>"(?:[^"\\\n]|\\[^\n])*")
     | (?P<open>"[^\n]*)
     | (?P<SIGN>:=|->|==|!=|>=|<=|[-+*/^=<>!:;,.(){}\[\]])
-    | (?P<stray>(?:(?![A-Za-z0-9_"\s]|[-+*/^=<>!:;,.(){}\[\]]).)+)
+    | (?P<stray>(?:(?![A-Za-z0-9_"\s\ufeff]|[-+*/^=<>!:;,.(){}\[\]]).)+)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -116,7 +116,7 @@ class _Lexer:
         self.damaged: set[int] = set()
 
     def run(self) -> None:
-        text, position = self._text, int(self._text.startswith("\ufeff"))
+        text, position = self._text, 0
         while position < len(text):
             found = _PIECE.match(text, position)
             assert found is not None, "a stray character is a piece, too"
@@ -154,8 +154,8 @@ class _Lexer:
                 self._problems.add(position, "this text is not closed: '\"' is missing at its end, on the same line")
                 self._add(Kind.TEXT, piece.rstrip(), position, "")
             case "stray":
-                shown = "".join(dict.fromkeys(piece[:40]))[:10]
-                quoted = repr(shown) if shown.isprintable() else ascii(shown)
+                signs = "".join(dict.fromkeys(piece[:40]))[:10]
+                quoted = repr(signs) if signs.isprintable() else ascii(signs)
                 self._problems.add(position, f"{quoted} is no sign of the language")
             case _:
                 self._add(Kind[kind], piece, position)
@@ -204,7 +204,7 @@ class _Lexer:
                 return chr(int(found[1], 16))
             if found[2] not in _PLAIN:
                 known = r"\" \\ \n \t and \u with four hexadecimal digits"
-                what = f"'\\{found[2]}' says nothing in a text: there are {known}"
+                what = f"'\\{shown(found[2])}' says nothing in a text: there are {known}"
                 self._problems.add(position + 1 + found.start(), what)
             return _PLAIN.get(found[2], "")
 

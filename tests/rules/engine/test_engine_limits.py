@@ -133,13 +133,3 @@ def test_a_window_cannot_hold_more_than_a_partition() -> None:
     outcome = engine.receive([message("A", time, time) for time in range(4)], 0)
     assert ids(outcome) == [[0], [0, 1], [1, 2], [2, 3]]
     assert engine.figures().rules["r"].dropped == 2
-
-
-def test_explain_takes_events_for_the_steps_of_their_types() -> None:
-    engine = Engine(program(rule("r", AB, number("lt", member("a", "x"), member("b", "x")))), now_ns=0)
-    found = engine.explain("r", message("B", 0, x=1).event, message("A", 0, x=2))
-    assert [clause.holds for clause in found.clauses] == [False]
-    with pytest.raises(KeyError):
-        engine.explain("s")
-    with pytest.raises(RuleError, match="no step is left"):
-        engine.explain("r", message("C", 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from language_programs import SLIDES, syntax_problems
 
-from broker.rules.language import parse, tree
+from broker.rules.language import load, parse, tree
 from broker.rules.language.problems import Place
 
 AT = Place(0, 1, 1)
@@ -68,6 +68,8 @@ A, B, C = name("a"), name("b"), name("c")
         ("--a", tree.Negative(tree.Negative(A, AT), AT)),
         ("not a", tree.Not(A, AT)),
         ("not not (a)", tree.Not(tree.Not(A, AT), AT)),
+        ("not [1] == a", tree.Not(binary(tree.Vector((number(1),), AT), "==", A), AT)),
+        ("not - a", binary(name("not"), "-", A)),
         *((f"a {sign} b", binary(A, sign, B)) for sign in ("==", "!=", ">", "<", ">=", "<=", "+", "-", "*", "/", "^")),
         *((f"a {sign} b", binary(A, sign, B)) for sign in ("in", "contains", "matches")),
         ("a and b", tree.Logical("and", (A, B), AT)),
@@ -223,7 +225,7 @@ A {added}2(A a) := f(a);
 def test_comments_and_white_space_separate_tokens_only() -> None:
     text = "/* a ; \n event */predicate/**/p ( A\ta ) // b\r\n:= a . b//;\n> a./* ** / * */c ;\u00a0//"
     assert parse(text) == parse("predicate p(A a) := a.b > a.c;")
-    assert parse("\ufeffx = 1;") == parse("x=1;")
+    assert parse("\ufeffx = 1;\n\ufeffy = 2;") == parse("x=1;y=2;")
 
 
 def test_places_count_characters_and_lines_from_one() -> None:
@@ -253,7 +255,7 @@ def test_depth_is_bounded_in_parentheses_chains_and_signs() -> None:
     for text in (
         "(" * 9999,
         "-" * 9999 + "1",
-        "+".join(["1"] * 1000),
+        "+".join(["1"] * 101),
         "not " * 5000 + "1",
         "f(" * 5000,
         "[" * 5000,
@@ -270,3 +272,8 @@ def test_a_program_is_of_bounded_length() -> None:
 
 def test_a_long_program_is_read() -> None:
     assert len(parse("predicate p(A a) := a.b > 1 and not a.c;\n" * 1000).declarations) == 1000
+
+
+def test_a_comment_right_behind_a_division_is_a_comment_as_ever() -> None:
+    program = "event E {{ v }}; event F {{ n: number }}; F f(E a) := {{ n = 6 {sign} 3 }};"
+    assert load(program.format(sign="//* by */")) == load(program.format(sign="/"))

@@ -167,6 +167,7 @@ def test_a_disk_that_fails_holds_everything_up_and_nothing_is_lost(life: Life) -
     assert (life.publish, life.recorder.failing) == ([], "full")
     life.receive("a", "a")
     assert life.recorder.take_work() is work
+    assert life.recorder.take_work() is None  # it is under way again
     assert work is not None
     life.journal.carry_out(work)
     life.recorder.carried_out(None)
@@ -255,7 +256,7 @@ def test_data_of_any_size_are_parts_and_come_back(value: object) -> None:
 
 
 def test_a_state_of_more_elements_than_a_value_may_have_is_kept() -> None:
-    state = {"hosts": {f"host-{number}": [number, 1.5] for number in range(180_000)}}
+    state = {"events": [*range(600_000)], "hosts": {f"host-{number}": [number] for number in range(11_000)}}
     with pytest.raises(NotCarried):
         pack(state)
     parts = split(state)

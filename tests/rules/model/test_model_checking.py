@@ -154,7 +154,7 @@ def types(*more: EventType) -> Program:
         (changed(make=Make("Alarm", (("host", Member(G, "host")), ("n", N)))), "g is a group"),
         (changed(make=None), "makes no event to publish"),
         (changed(topic=N), "its topic: expected string, found number"),
-        (changed(steps=()), "a rule has 1 to 64 steps"),
+        (changed(steps=()), "a rule has 1 to 50 steps"),
         (changed(steps=(Step("a", "Nothing"), RULE.steps[1])), "no event type 'Nothing'"),
         (changed(steps=(RULE.steps[0],) * 2), "steps[1]: there is another 'a'"),
         (changed(per=("v",)), "per 'v': Parent has no such member"),

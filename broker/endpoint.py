@@ -35,6 +35,7 @@ from broker.logs.writer import Options
 from broker.mesh import Mesh
 from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
+from broker.protocol.predicates import Condition, pack_where
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, check_limits
 from broker.protocol.survey import Peer
 from broker.stores.retention import LOG_BYTES
@@ -260,6 +261,7 @@ class Endpoint(EndpointLife):
         queue_messages: int = QUEUE_MESSAGES,
         queue_bytes: int = QUEUE_BYTES,
         stall_timeout: float = STALL_S,
+        where: Condition | None = None,
     ) -> Subscriber:
         """Receive the messages whose topic starts with ``prefix``, of the event classes (or names) given; none: of any.
 
@@ -271,12 +273,18 @@ class Endpoint(EndpointLife):
         "drop_newest" drop at once.  What was dropped is counted in ``message.lost_before`` of the next message and
         told by a MessagesLost status here and at the publisher.
 
+        With ``where``, a predicate on the events of exactly one class, only those that it accepts are received: their
+        publishers ask it, so that others are not even sent.  What a publisher cannot ask, because it is of an older
+        version or its class lacks a member, it sends, and it is asked here.
+
         Raises ValueError for limits that make no sense, TopicError, EventDefinitionError for a class that is not an
-        event, and EventMisfit for a name that no event can have.
+        event, EventMisfit for a name that no event can have, RuleError for a predicate that is none for that class,
+        and NotCarried for one that is larger than 16 KiB.
         """
+        packed = None if where is None else pack_where(where, types)
         names = [events.check_name(kind) if isinstance(kind, str) else events.name_of(kind) for kind in types]
         check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
-        limits = (queue_messages, queue_bytes, overflow, stall_timeout)
+        limits = (queue_messages, queue_bytes, overflow, stall_timeout, packed)
         return Subscriber(self, normalize_prefix(prefix), names, limits)
 
     async def publish(self, topic: str, event: object) -> None:
@@ -346,7 +354,7 @@ class Endpoint(EndpointLife):
         return self._node.readers(topic)
 
     def subscriber_count(self, topic: str) -> int:
-        """Return how many endpoints and own subscriptions want events on ``topic`` now."""
+        """Return how many endpoints and own subscriptions want events on ``topic`` now, whatever their predicates."""
         return self._node.readers(topic)
 
     def status(self, queue_size: int = 1000) -> StatusReader:
@@ -556,7 +564,7 @@ class Endpoint(EndpointLife):
         topics: Iterable[str] = ("",),
         collect: Iterable[str] = (),
         lateness_s: float = 0.0,
-        idle_s: float = 5.0,
+        idle_s: float = 2.0,
         future_s: float = 60.0,
         events_max: int = 1000,
         partitions_max: int = 100_000,

@@ -38,6 +38,7 @@ from broker.logs.batches import WriterLag
 from broker.logs.collector import QUEUE_BYTES as COLLECTOR_QUEUE_BYTES
 from broker.logs.messages import LogMessage
 from broker.mesh import Mesh
+from broker.protocol.predicates import Condition
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow
 from broker.protocol.survey import Peer
 from broker.protocol.wires import Timing
@@ -879,6 +880,7 @@ class Endpoint(BaseEndpoint):
         queue_messages: int = QUEUE_MESSAGES,
         queue_bytes: int = QUEUE_BYTES,
         stall_timeout: float = STALL_S,
+        where: Condition | None = None,
     ) -> Subscriber:
         """Receive the messages whose topic starts with ``prefix``, of the event classes (or names) given; none: of any.
 
@@ -892,6 +894,7 @@ class Endpoint(BaseEndpoint):
                 queue_messages=queue_messages,
                 queue_bytes=queue_bytes,
                 stall_timeout=stall_timeout,
+                where=where,
             ),
             self,
         )
@@ -904,7 +907,7 @@ class Endpoint(BaseEndpoint):
         return self._call(self._core.subscribers, topic, at_least, _timeout=timeout)
 
     def subscriber_count(self, topic: str) -> int:
-        """Return how many endpoints and own subscriptions want events on ``topic`` now.
+        """Return how many endpoints and own subscriptions want events on ``topic`` now, whatever their predicates.
 
         See :meth:`broker.Endpoint.subscriber_count`.
         """
@@ -1087,7 +1090,7 @@ class Endpoint(BaseEndpoint):
         topics: Iterable[str] = ("",),
         collect: Iterable[str] = (),
         lateness_s: float = 0.0,
-        idle_s: float = 5.0,
+        idle_s: float = 2.0,
         future_s: float = 60.0,
         events_max: int = 1000,
         partitions_max: int = 100000,

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from broker.errors import BrokerError, NotCarried, RuleError
+from broker.messages import Message
 from broker.rule_files import RuleFiles, Stamp
 from broker.rules.interests import Interest, interests, least
 from broker.rules.model import EventType, Program, from_data, to_data
@@ -27,7 +28,7 @@ class EngineOptions:
     """How an engine treats time, and how much it keeps."""
 
     lateness_s: float = 0.0
-    idle_s: float = 5.0
+    idle_s: float = 2.0
     future_s: float = 60.0
     events_max: int = 1000
     partitions_max: int = 100_000
@@ -94,6 +95,18 @@ class Loaded:
         from broker.rules.tree_engine import TreeEngine
 
         return TreeEngine(self.program)
+
+    def explain(self, rule: str, messages: Sequence[Message]) -> Any:
+        """Explain a rule for events; of a tree's, all of it for each."""
+        if isinstance(self.program, Program):
+            from broker.rules.asking import explain_events
+
+            return explain_events(self.program, rule, messages)
+        from broker.rules.tree_engine import event_of, rules_of
+
+        if rule not in (names := dict(rules_of(self.program.node))):
+            raise KeyError(f"there is no rule {rule!r}: there are {', '.join(names) or 'none'}")
+        return "\n".join(line for message in messages for line in self.program.explain(event_of(message)))
 
     def goes_on(self, former: Loaded) -> bool:
         """Whether an engine of others can go on with these: if they are of the same kind."""

@@ -110,11 +110,12 @@ class Rules:
 
     **With a journal** (``path=``) what rules were given is on disk before anything that they make of it is seen.  After
     a crash, kill -9 included, their state is what it was, as all that was recorded is given to them again, and what
-    they had made is carried out from where that was left: nothing that was recorded is missing, and counted once.
-    What was published in the last moment before the crash (a twentieth of a second, and the time of a commit) is
-    published once more, and so is an action that was given out and not known to be done; it is then equal, but for
-    the time that it was published at.  Messages that had not been recorded yet are gone with the process, as those of
-    any subscriber; records of log streams (``collect=``) are not, and count exactly once.
+    they had made is carried out from where that was left: nothing that was recorded is missing, and it counts once.
+    What was published just before the crash, and not known to have arrived everywhere (a twentieth of a second, a round
+    trip and a commit), is published once more, equal but for the time of publishing; so is an action given out again
+    that was not known to be done.  What was given up as lost for a peer (MessagesLost) is not.  Messages that had not
+    been recorded yet are gone with the process, as those of any subscriber; records of log streams (``collect=``) are
+    not, and count exactly once.
     """
 
     def __init__(self, endpoint: Endpoint, source: Any, options: RulesOptions) -> None:
@@ -399,10 +400,14 @@ class Rules:
     def explain(self, rule: str, *events: object) -> Any:
         """Return, for a rule and an event or several, each clause with its values, and why it does not hold.
 
-        An event is a message, or an event as it would be published.  Raises KeyError when there is no such rule.
+        An event is a message, or an event as it would be published; a step of the rule is the next one of its type.
+        The ``str`` of what comes back is to be read (:class:`broker.rules.explaining.Explanation`).  Raises KeyError
+        when there is no such rule, and RuleError for an event that is not what its type says.
         """
-        engine: Any = self._driver().recorder.engine
-        return engine.explain(rule, *(event.event if isinstance(event, Message) else event for event in events))
+        self._driver()
+        assert self._loaded is not None
+        messages = [event if isinstance(event, Message) else Message("", event, 0, "") for event in events]
+        return self._loaded.explain(rule, messages)
 
     def figures(self) -> RulesFigures:
         """Return what they have done."""

@@ -7,13 +7,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
-from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from broker.errors import BrokerError, EndpointClosed, JournalError
-from broker.events import Event, name_of
+from broker.events import Event, encode, name_of
 from broker.handles.journal_thread import JournalThread
 from broker.messages import Message
 from broker.protocol.actions import Tell
@@ -28,8 +27,9 @@ if TYPE_CHECKING:
     from broker.handles.subscriber import Subscriber
     from broker.journaling import Journal
     from broker.logs.messages import LogMessage
+    from broker.protocol.courier import Fence
 
-__all__ = ["RuleClock", "RulesDriver"]
+__all__ = ["RulesDriver"]
 
 # Messages that are given to the engine at once: the loop is held up by no more than some ms.
 _BATCH: Final = 1000
@@ -46,29 +46,20 @@ _ECHOES_MAX: Final = 100_000
 _TIME: Final = attrgetter("time_ns")
 
 
-class RuleClock:
-    """Wall time in nanoseconds; where trio's clock runs ahead of it, as a test's does, so much later."""
-
-    def __init__(self) -> None:
-        self._behind = perf_counter() - trio.current_time()
-
-    def __call__(self) -> int:
-        """Return the time."""
-        ahead = trio.current_time() - perf_counter() + self._behind
-        return time_ns() + (round(ahead * 1e9) if ahead > 1e-3 else 0)
-
-
 class RulesDriver:
     """The trio side of one set of rules."""
 
     def __init__(self, endpoint: Endpoint, name: str, *, queue_actions: int, give_all: bool, dry_run: bool) -> None:
         self._endpoint = endpoint
         self.name = name
-        self.clock = RuleClock()
+        self.clock = endpoint._clock
         self.recorder: Recorder
         self.disk: JournalThread | None = None
         self.to_publish: deque[Output] = deque()
         self.to_act: deque[Output] = deque()
+        # With a journal: what was published and is not known to have arrived, and what is waited for, of the first few.
+        self._handed: deque[Output] = deque()
+        self._fence: tuple[Fence, int] | None = None
         self.recovering = False  # in another thread: nothing is told, nobody woken
         self.published = self.failed = self.given = self.actions_lost = self.lost = self.echoes = 0
         self.lost_untold = 0  # of actions, to the reader
@@ -85,7 +76,7 @@ class RulesDriver:
         self.subscribers: list[Subscriber] = []
         self._backlog: deque[list[Message]] = deque()
         self._arrivals = trio.lowlevel.ParkingLot()  # where the reader waits
-        self._echo: dict[tuple[str, int, str], int] = {}
+        self._echo: dict[tuple[str, str, bytes], int] = {}
         self._told: dict[tuple[str, str], tuple[float, int]] = {}
         self._checkpoints: list[tuple[int, Collector, LogMessage]] = []  # behind which call a record is acknowledged
         self.catching: set[Collector] = set()  # those that have not caught up with their writers
@@ -267,7 +258,11 @@ class RulesDriver:
                 except BrokerError as error:  # a topic that is none, a right that we do not have, a value not carried
                     self._tell_failure(output.rule, error)
             self.to_publish.popleft()
-            self._finish(output)
+            if self.disk is None:
+                self.recorder.done(output)
+            else:
+                self._handed.append(output)
+                self._marks.unpark_all()
             if self._give_all:
                 self.act(output)
                 self.acts.unpark()
@@ -275,15 +270,15 @@ class RulesDriver:
                 self._room.unpark_all()
 
     async def _publish(self, output: Output) -> None:
-        endpoint, now_ns = self._endpoint, time_ns()
-        code = endpoint._publish(output.topic, output.event, now_ns)
+        endpoint, now_ns = self._endpoint, self.clock()
+        code = endpoint._publish_at(output.topic, output.event, now_ns)
         while code is BLOCKED:
             self._blocked = True
             self._room.unpark_all()
             endpoint._check_open()
             await endpoint._changed.park()
             self._blocked = False
-            code = endpoint._publish(output.topic, output.event, now_ns)
+            code = endpoint._publish_at(output.topic, output.event, now_ns)
         self.published += 1
         self._expect_echo(output, now_ns)
         if endpoint._after_publish(code, now_ns):
@@ -293,18 +288,17 @@ class RulesDriver:
 
     def _expect_echo(self, output: Output, now_ns: int) -> None:
         """Take note of what our own subscriptions will bring, too: the engine has seen it already."""
-        name = _event_name(output.event)
         made = Message(output.topic, output.event, now_ns, self._endpoint.name)
         if _covered(made, self.subscribers):
             if len(self._echo) >= _ECHOES_MAX:  # those were dropped on their way
                 del self._echo[next(iter(self._echo))]
-            key = output.topic, now_ns, name
+            key = _key(made)
             self._echo[key] = self._echo.get(key, 0) + 1
 
     def _is_echo(self, message: Message) -> bool:
         if message.origin != self._endpoint.name:
             return False
-        key = message.topic, message.time_ns, _event_name(message.event)
+        key = _key(message)
         count = self._echo.pop(key, 0)
         if count > 1:
             self._echo[key] = count - 1
@@ -352,15 +346,33 @@ class RulesDriver:
     async def run_marks(self) -> None:
         """Write down what may wait a little, and what failed, for ever."""
         while True:
-            if self.recorder.idle:
+            if self.recorder.idle and not self._handed:
                 await self._marks.park()
             failing = bool(self.recorder.failing)
             await trio.sleep(_RETRY_S if failing else MARK_S)
+            self._look_for_arrival()
             self._begin_commit()
 
+    def _look_for_arrival(self) -> None:
+        """Take note of what has arrived of all that was published, and ask about the rest."""
+        endpoint = self._endpoint
+        courier = endpoint._exchange.courier
+        while self._handed and endpoint._state == "open":
+            if self._fence is None:
+                endpoint._node.flush()
+                self._fence = courier.fence(), len(self._handed)
+                endpoint._carry_out()
+            fence, count = self._fence
+            if not courier.has_passed(fence):
+                return
+            self._fence = None
+            for _ in range(count):
+                self.recorder.done(self._handed.popleft())
+            self._settled.unpark_all()
+
     async def settle(self) -> None:
-        """Wait until everything is written down and published."""
-        while self.to_publish or not self.recorder.idle:
+        """Wait until everything is written down, and published, and has arrived where it is wanted."""
+        while self.to_publish or self._handed or not self.recorder.idle:
             self._endpoint._check_open()
             if self.disk is not None and not self.recorder.failing:
                 self._begin_commit()
@@ -432,6 +444,11 @@ def _covered(message: Message, subscribers: Sequence[Subscriber]) -> bool:
     """Whether one of the subscriptions brings that message."""
     name = _event_name(message.event)
     return any(message.topic.startswith(one._prefix) and (not one._names or name in one._names) for one in subscribers)
+
+
+def _key(message: Message) -> tuple[str, str, bytes]:
+    """What tells a message from all others of its origin: its topic and its bytes, with its time."""
+    return message.topic, *encode(message.event, message.time_ns)
 
 
 def _event_name(event: object) -> str:

@@ -8,8 +8,8 @@ state is restored and the calls behind it are made again, with the program that 
 program replaces that one, which keeps the state of what has not changed.
 
 **What is promised.**  A call whose commit was not done has never been: nobody has seen anything of it.  What was
-committed is never lost, and counts once.  Outputs are carried out in order; how far that is, is written with the next
-commit, or by itself :data:`MARK_S` later.  After a crash they go on from there: none is missing, and those that were
+committed is never lost, and counts once.  Outputs are carried out in order; how far that is, once it is known to have
+arrived, is written with the next commit, or by itself :data:`MARK_S` later.  After a crash they go on from there: none is missing, and those that were
 carried out since are carried out once more.  Outputs that were dropped because nobody took them stay dropped.
 
 Without a journal, calls pass through.
@@ -109,6 +109,7 @@ class Recorder:
         self._position: Position | None = None
         self._pending: list[_Pending] = []
         self._working: tuple[Commit, list[Output]] | None = None
+        self._under_way = False
         self._calls = 0  # without a journal they are counted here
         self._inputs: dict[str, bytes] = {}
         self._marks: dict[bytes, Mark] = {_PUBLISHED: (0, 0), _ACTED: (0, 0)}
@@ -222,7 +223,10 @@ class Recorder:
         """
         assert self._journal is not None
         if self._working is not None:
-            return self._working[0] if self.failing else None
+            if self._under_way:
+                return None
+            self._under_way = True
+            return self._working[0]
         if self.idle and not (snapshot and self._snapshot_call != self.calls):
             return None
         pending, self._pending = self._pending, []
@@ -239,7 +243,7 @@ class Recorder:
         if snapshot or self._snapshot_due or self._log_bytes > max(SNAPSHOT_BYTES, 2 * self._snapshot_bytes):
             self._add_snapshot(work, outputs)
         self._marks_changed = False
-        self._working = work, outputs
+        self._working, self._under_way = (work, outputs), True
         self.pending_bytes = 0
         return work
 
@@ -263,6 +267,7 @@ class Recorder:
     def carried_out(self, error: JournalError | None) -> None:
         """Take note that a commit was done, or not."""
         assert self._working is not None
+        self._under_way = False
         if error is not None:
             self.failing = error.reason
             return

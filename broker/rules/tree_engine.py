@@ -2,8 +2,8 @@
 
 A message becomes an event so: ``type`` is the event's name, ``created_ms`` its time, ``payload`` its fields by their
 names (where the event's class is known here), the dict that is its only argument, or ``{"args": [...]}``; ``metadata``
-has ``topic`` and ``origin``.  Values that JSON has no type for are texts, as ``str`` has them; a duration is a number
-of seconds.
+has ``topic`` and ``origin``, and what a second dict says.  Values that JSON has no type for are texts, as ``str`` has
+them; a duration is a number of seconds.
 
 An action's event is ``broker.Event(id, (payload,))``.  It has no state, and no time of its own.
 """
@@ -25,7 +25,7 @@ from broker.rules.model.trees import FilterNode, IteratorNode, RulesetNode, Tree
 from broker.rules.tornado import Tree
 from broker.values import unpack
 
-__all__ = ["TreeEngine", "event_of"]
+__all__ = ["TreeEngine", "event_of", "rules_of"]
 
 
 class TreeEngine:
@@ -33,7 +33,7 @@ class TreeEngine:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._rules = dict(_rules(tree.node))
+        self._rules = dict(rules_of(tree.node))
         self._received = 0
         self._made: dict[str, int] = {}
 
@@ -59,7 +59,7 @@ class TreeEngine:
 
     def replace(self, tree: Tree) -> Reloaded:
         """Go on with another tree."""
-        former, self._tree, self._rules = self._rules, tree, dict(_rules(tree.node))
+        former, self._tree, self._rules = self._rules, tree, dict(rules_of(tree.node))
         kept = [name for name, told in self._rules.items() if former.get(name) == told]
         new = tuple(name for name in self._rules if name not in kept)
         return Reloaded(len(kept), new, tuple(name for name in former if name not in kept))
@@ -78,33 +78,29 @@ class TreeEngine:
         }
         return EngineFigures(self._received, 0, 0, 0, 0, 0, None, rules)
 
-    def explain(self, rule: str, *events: Message | Any) -> Any:
-        """Return what the tree makes of an event; ``rule`` is told beside it."""
-        (event,) = events
-        message = event if isinstance(event, Message) else Message("", event, 0, "")
-        if rule not in self._rules:
-            raise KeyError(f"there is no rule {rule!r}: there are {', '.join(self._rules) or 'none'}")
-        return self._tree.process(event_of(message))
 
-
-def _rules(node: TreeNode, above: str = "") -> Iterator[tuple[str, str]]:
-    """The rules of a tree, by the names that lead to them, each with its content hash."""
+def rules_of(node: TreeNode, above: str = "") -> Iterator[tuple[str, str]]:
+    """Give the rules of a tree, by the names that lead to them, each with its content hash."""
     path = f"{above}.{node.name}" if above else node.name
     if isinstance(node, RulesetNode):
         for rule in node.rules:
             yield f"{path}.{rule.name}", identity(rule)
     elif isinstance(node, FilterNode | IteratorNode):
         for child in node.nodes:
-            yield from _rules(child, path)
+            yield from rules_of(child, path)
 
 
 def event_of(message: Message) -> dict[str, Any]:
     """Return the event that Tornado's matcher takes."""
     event = message.event
     payload: dict[str, Any]
+    metadata: dict[str, Any] = {}
     if type(event) is Event:
         name, args = event.name, event.args
-        payload = args[0] if len(args) == 1 and type(args[0]) is dict else {"args": list(args)}
+        if len(args) in {1, 2} and all(type(argument) is dict for argument in args):
+            payload, metadata = args[0], args[-1] if len(args) == 2 else {}
+        else:
+            payload = {"args": list(args)}
     else:
         name, data = events.encode(event, 0)
         fields = attrs.fields(type(event))
@@ -113,7 +109,7 @@ def event_of(message: Message) -> dict[str, Any]:
         "type": name,
         "created_ms": message.time_ns // 1_000_000,
         "payload": _plain(payload),
-        "metadata": {"topic": message.topic, "origin": message.origin},
+        "metadata": {"topic": message.topic, "origin": message.origin, **_plain(metadata)},
     }
 
 

@@ -13,6 +13,7 @@ from processes import broker, finished, started
 
 from broker.cli.app import run_app
 from broker.cli.rules.checking import Check
+from broker.cli.rules.explaining import Explain
 from broker.cli.rules.formatting import Format
 from broker.cli.rules.recorded import Recorded
 
@@ -188,6 +189,41 @@ async def test_a_line_that_is_wrong_is_told_with_its_member_and_the_stream_goes_
     ):
         assert any(line.startswith(start) and what in line for line in told), (start, told)
     assert not any(line.startswith(("line 6", "line 7")) for line in told)
+
+
+async def test_explain_tells_each_clause_with_its_values_and_why_it_does_not_hold(files: Any, tmp_path: Path) -> None:
+    types = "event D { used: number }; event F { used: number };"
+    (path,) = files(disk=types + "F f(D d) := { used = d.used }; R: [D d : d.used > 0.9] -> f;")
+    events = tmp_path / "events"
+    events.write_text("0.5\n0.95\n")
+    descriptor = os.open(events, os.O_RDONLY)
+    output = Kept()
+    assert await Explain(path, "R", None, "D", descriptor)(output) == 0
+    os.close(descriptor)
+    assert [form["holds"] for form in output.forms] == [False, True]
+    clause = output.forms[0]["clauses"][0]
+    assert (clause["clause"], clause["parts"], clause["why"]) == (
+        "d.used > 0.9",
+        {"d.used": 0.5},
+        "d.used > 0.9 is false",
+    )
+
+
+async def test_a_directory_of_tornado_s_runs_on_its_own_events(tmp_path: Path) -> None:
+    where = {"type": "equals", "first": "${event.payload.host}", "second": "web-01"}
+    action = {"id": "logger", "payload": {"at": "${event.created_ms}", "by": "${event.metadata.by}"}}
+    rule = {"description": "", "continue": True, "active": True, "constraint": {"WHERE": where, "WITH": {}}}
+    (tmp_path / "0010_disk.json").write_text(json.dumps({**rule, "actions": [action]}))
+    lines = [
+        '{"type": "disk", "created_ms": 1000, "payload": {"host": "web-02"}}',
+        '{"type": "disk", "created_ms": 2000, "payload": {"host": "web-01"}, "metadata": {"by": "hand"}}',
+        '{"type": "disk", "created_ms": "now", "payload": {}}',
+    ]
+    code, made = await recorded(str(tmp_path), lines)
+    assert (code, [(form["rule"], form["action"], form["args"]) for form in made]) == (
+        1,
+        [("root.disk", "logger", [{"at": 2000, "by": "hand"}])],
+    )
 
 
 async def test_rules_run_on_a_mesh_and_show_what_they_publish(files: Any) -> None:

@@ -58,8 +58,9 @@ _RUN_HELP = """Run rules on the events of standard input, or with --connect or -
   broker rules run alerts.ev < events.ndjson
   broker rules run alerts.ev --connect ADDRESS --dry-run
 
-A line of input is as for 'broker pub'; members may have names, and "time" is the event's time.  What rules make comes
-out as an object a line: {"rule", "topic", "time", "event", "fields"}, for actions with "action".
+A line of input is as for 'broker pub'; members may have names, and "time" is the event's time; or it is an event of
+Tornado's, {"type", "created_ms", "payload"}.  What rules make comes out as an object a line: {"rule", "topic", "time",
+"event", "fields"}, for actions with "action".
 
 Where events have times, only these count: windows and absences end as the events go on, and at the end of the input
 those up to the latest event, or --settle SECONDS later.  Without times, time is the clock's.  A line that is wrong is
@@ -130,9 +131,30 @@ def run_(
     return run(Recorded(files, topic, event, lateness_s, settle_s), as_json=as_json)
 
 
-COMMANDS: Final[dict[str, click.Command]] = {"check": check, "format": format_, "run": run_}
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.argument("rule")
+@click.option("--event", metavar="NAME", help="The event of lines that do not name theirs.")
+@click.option("--topic", metavar="TOPIC", help="The topic of lines that do not name theirs.")
+@import_option("event")
+@json_option
+def explain(file: str, rule: str, event: str | None, topic: str | None, modules: Sequence[str], as_json: bool) -> int:
+    """Tell, for events of standard input, which clauses of RULE hold, with their values, and why others do not.
+
+    A line of input is as for 'broker rules run'.  Of a rule with several steps, or a window, all of them are looked at
+    together: a step is the next event of its type.
+    With --json, or in a pipe, each explanation is an object.
+    """
+    from broker.cli.rules.explaining import Explain
+    from broker.cli.running import run
+
+    import_all(modules)
+    return run(Explain(file, rule, topic, event), as_json=as_json)
+
+
+COMMANDS: Final[dict[str, click.Command]] = {"check": check, "format": format_, "run": run_, "explain": explain}
 
 
 @click.group(cls=LazyGroup, module=__name__)
 def rules() -> None:
-    """Check rules, format them, run them on events."""
+    """Check rules, format them, run them on events, and tell why they do not fire."""

@@ -39,6 +39,8 @@ class Reader:
     def message(self, text: str) -> tuple[broker.Message, bool]:
         """Return the message of a line, and whether it says its time; raises what is in :data:`LINE_ERRORS`."""
         form = loads(text)
+        if type(form) is dict and "type" in form and "payload" in form:
+            return self._of_tornado(form)
         time_ns, origin = None, "input"
         if type(form) is dict and ("args" in form or "fields" in form):
             time_ns = _time(form.get("time"))
@@ -49,6 +51,18 @@ class Reader:
         topic, event = to_publish(text, self._topic, self._event)
         at_ns = self._clock() if time_ns is None else time_ns
         return broker.Message(topic, _of_class(event, topic, origin), at_ns, origin), time_ns is not None
+
+    def _of_tornado(self, form: dict[str, Any]) -> tuple[broker.Message, bool]:
+        """The message of an event as Tornado has it."""
+        name, payload, metadata = form["type"], form["payload"], form.get("metadata", {})
+        created_ms = form.get("created_ms")
+        if type(name) is not str or type(payload) is not dict or type(metadata) is not dict:
+            raise FormError("an event of Tornado's has a text as its type, and objects as payload and metadata")
+        if type(created_ms) not in {int, type(None)} or not 0 <= (created_ms or 0) < 1 << 43:
+            raise FormError(f"created_ms is a number of milliseconds since 1970, not {dumps(created_ms):.60}")
+        at_ns = self._clock() if created_ms is None else created_ms * 1_000_000
+        event = broker.Event(name, (payload, metadata) if metadata else (payload,))
+        return broker.Message(self._topic, event, at_ns, "input"), created_ms is not None
 
     def _ordered(self, form: dict[str, Any]) -> dict[str, Any]:
         """The form with its fields in the order of their event type's members, if that is known."""

@@ -167,6 +167,7 @@ def test_a_disk_that_fails_holds_everything_up_and_nothing_is_lost(life: Life) -
     assert (life.publish, life.recorder.failing) == ([], "full")
     life.receive("a", "a")
     assert life.recorder.take_work() is work
+    assert life.recorder.take_work() is None  # it is under way again
     assert work is not None
     life.journal.carry_out(work)
     life.recorder.carried_out(None)

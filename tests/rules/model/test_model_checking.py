@@ -120,7 +120,8 @@ def types(*more: EventType) -> Program:
     [
         (types(PARENT), "types[3]: there is another 'Parent'"),
         (types(EventType("number")), "types[3]: 'number' is no name of an event type"),
-        (types(EventType("A; import os")), "is no name of an event type"),
+        (types(EventType("")), "'' is no name of an event type"),
+        (types(EventType("T" * 256)), "is no name of an event type"),
         (types(EventType("T", (MemberType("__class__", "number"),))), "types[3]: '__class__' is no name of a member"),
         (types(EventType("T", (MemberType("a", "number"), MemberType("a", "number")))), "two members of one name"),
         (types(EventType("T", (MemberType("a", "float"),))), "types[3]: a: there is no type 'float'"),

@@ -225,7 +225,7 @@ A {added}2(A a) := f(a);
 def test_comments_and_white_space_separate_tokens_only() -> None:
     text = "/* a ; \n event */predicate/**/p ( A\ta ) // b\r\n:= a . b//;\n> a./* ** / * */c ;\u00a0//"
     assert parse(text) == parse("predicate p(A a) := a.b > a.c;")
-    assert parse("\ufeffx = 1;") == parse("x=1;")
+    assert parse("\ufeffx = 1;\n\ufeffy = 2;") == parse("x=1;y=2;")
 
 
 def test_places_count_characters_and_lines_from_one() -> None:

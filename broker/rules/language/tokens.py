@@ -87,7 +87,7 @@ class Comment:
 _PIECE: Final = re.compile(
     r"""
       (?P<space>[\s\ufeff]+)
-    | (?P<comment>//[^\n]*|/\*.*?\*/)
+    | (?P<comment>//(?!\*)[^\n]*|/\*.*?\*/)
     | (?P<unclosed>/\*)
     | (?P<TYPE>[A-Z][A-Za-z0-9_]*)
     | (?P<NAME>[a-z_][A-Za-z0-9_]*)

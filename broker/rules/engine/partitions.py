@@ -1,0 +1,106 @@
+"""The state of a rule, by the values of its `per` members, bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from operator import attrgetter
+from typing import Any, Generic, Protocol, TypeVar
+
+__all__ = ["Partitions", "key_of"]
+
+
+class _Part(Protocol):
+    gone: bool  # it was dropped
+
+    def expired(self, time_ns: int) -> bool:
+        """Whether nothing that it has will ever matter at or after a time."""
+
+
+P = TypeVar("P", bound=_Part)
+
+
+class Partitions(Generic[P]):
+    """At most ``partitions_max`` of them: the one that was used longest ago goes, and is counted in ``dropped``."""
+
+    __slots__ = ("_make", "_parts", "dropped", "partitions_max")
+
+    def __init__(self, make: Callable[[Hashable], P], partitions_max: int) -> None:
+        self._make = make
+        self._parts: dict[Hashable, P] = {}
+        self.partitions_max = partitions_max
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[P]:
+        """Those used longest ago first."""
+        return iter(self._parts.values())
+
+    def items(self) -> Iterator[tuple[Hashable, P]]:
+        """Keys and partitions, those used longest ago first."""
+        return iter(self._parts.items())
+
+    def get(self, key: Hashable) -> P | None:
+        """A partition, if it is there; this is no use of it."""
+        return self._parts.get(key)
+
+    def use(self, key: Hashable, time_ns: int) -> P:
+        """The partition of a key, made if there is none."""
+        part = self._parts.pop(key, None)
+        if part is None:
+            part = self._add(key, time_ns)
+        self._parts[key] = part
+        return part
+
+    def discard(self, key: Hashable) -> None:
+        """A partition that nothing is in any more."""
+        self._parts.pop(key, None)
+
+    def put(self, key: Hashable, part: P) -> None:
+        """A partition that was saved."""
+        self._parts[key] = part
+
+    def _add(self, key: Hashable, time_ns: int) -> P:
+        for _ in range(2):  # twice as fast as they come
+            oldest = next(iter(self._parts), None)
+            if oldest is None or not self._parts[oldest].expired(time_ns):
+                break
+            del self._parts[oldest]
+        if len(self._parts) >= self.partitions_max:
+            self._parts.pop(next(iter(self._parts))).gone = True
+            self.dropped += 1
+        return self._make(key)
+
+
+def key_of(per: tuple[str, ...]) -> Callable[[Any], Hashable | None]:
+    """The function from an event to its partition's key: None if a member is None or NaN, which nothing equals."""
+    if not per:
+        return lambda _: ()
+    get = attrgetter(*per)
+    single = len(per) == 1
+
+    def key(event: Any) -> Hashable | None:
+        found: Any = get(event)
+        for item in (found,) if single else found:
+            if item is None or item != item:  # noqa: PLR0124 - NaN is equal to nothing
+                return None
+        try:
+            hash(found)
+        except TypeError:
+            found = _hashable(found)
+        result: Hashable = found
+        return result
+
+    return key
+
+
+def _hashable(value: Any) -> Hashable:
+    """A value that is equal to those of equal values."""
+    if isinstance(value, list | tuple):
+        return tuple(_hashable(item) for item in value)
+    if isinstance(value, set | frozenset):
+        return frozenset(value)
+    if isinstance(value, dict):
+        return frozenset((key, _hashable(item)) for key, item in value.items())
+    return value if value.__hash__ else repr(value)

@@ -1,0 +1,130 @@
+"""One rule as it runs: what makes its events, its watchers, its state and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from broker.messages import Message
+from broker.rules.compiling import EventClasses
+from broker.rules.engine.clauses import equality
+from broker.rules.engine.dispatch import Watcher
+from broker.rules.engine.outcomes import Limits, RuleFigures
+from broker.rules.engine.partitions import key_of
+from broker.rules.engine.patterns import Pattern
+from broker.rules.engine.plans import Bindings, Compile, Plan
+from broker.rules.model import Apply, Expression, Program, Rule, Step, identity
+
+__all__ = ["Running", "is_stateless"]
+
+PROBLEMS_EACH_NS: Final = 10 * 1_000_000_000
+
+
+def is_stateless(rule: Rule) -> bool:
+    """Whether a rule looks at each event as it arrives, and keeps nothing."""
+    return (
+        len(rule.steps) == 1
+        and not rule.steps[0].group
+        and not rule.steps[0].absent
+        and rule.within_ns is None
+        and rule.window is None
+        and rule.limit is None
+    )
+
+
+def _with_key(key: Callable[[Any], object], test: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """A test that members have values which can be equal to others, even where nothing is compared to them."""
+    return lambda message: key(message.event) is not None and (test is None or test(message))
+
+
+class Running:
+    """A rule that runs."""
+
+    def __init__(
+        self,
+        program: Program,
+        classes: EventClasses,
+        limits: Limits,
+        failed: Callable[[Running, Exception], None],
+    ) -> None:
+        """Compile a rule of a program that has just what the rule can reach.  Raises RuleError."""
+        self.program = program
+        self.rule = rule = program.rules[0]
+        self.name = rule.name
+        self.gone = False  # another program has taken this one's place
+        self.scheduled: int | None = None  # when the engine will look for what is complete by time
+        self.place = 0
+        compile_ = Compile(program, classes, rule.steps, partial(failed, self))
+        self.plan = Plan.of(rule, compile_)
+        self.machine = None if is_stateless(rule) else Pattern(self.plan, limits)
+        self.make: Callable[[Bindings], Any] | None = None if rule.make is None else compile_.value(rule.make)
+        self.topic: Callable[[Bindings], Any] | None = None if rule.topic is None else compile_.value(rule.topic)
+        self.final = self.plan.final if self.machine is None else []
+        self.watchers = [self._watcher(place, step, compile_) for place, step in enumerate(rule.steps)]
+        self.matched = self.made = self.limited = self.failed = 0
+        self.seen_before = 0  # what its types' routes had seen when it was added
+        self.spent_ns = 0
+        self._identity: str | None = None
+        self._told = 0
+        self._told_since: int | None = None
+        self._problems_max = limits.problems_max
+
+    def _watcher(self, place: int, step: Step, compile_: Compile) -> Watcher[Running]:
+        rest: list[Expression] = []
+        key = None
+        for expression in self.plan.own[place]:
+            found = equality(expression, step.name) if key is None else None
+            if found is None:
+                rest.append(expression)
+            else:
+                key = found
+        test = None
+        if rest:
+            whole = rest[0] if len(rest) == 1 else Apply("bool.and", tuple(rest))
+            test = compile_.own(whole, step)
+        if self.machine is None and self.rule.per:
+            test = _with_key(key_of(self.rule.per), test)
+        return Watcher(self, place, test, key, self.rule.listens)
+
+    def put(self, place: int) -> None:
+        """Its place among the rules of the program."""
+        self.place = place
+        for watcher in self.watchers:
+            watcher.place = (place, -watcher.step)
+
+    @property
+    def identity(self) -> str:
+        """The hash of the rule with all that it can reach."""
+        if self._identity is None:
+            self._identity = identity(self.program)
+        return self._identity
+
+    def may_tell(self, clock_ns: int) -> bool:
+        """Whether one more problem of this rule is told now, by the engine's clock."""
+        if self._told_since is None or clock_ns - self._told_since >= PROBLEMS_EACH_NS:
+            self._told_since = clock_ns
+            self._told = 0
+        self._told += 1
+        return self._told <= self._problems_max
+
+    def because(self, bindings: Bindings) -> tuple[Message, ...]:
+        """The messages that a match is made of."""
+        if self.machine is None:
+            return tuple(bindings)
+        return tuple(self.machine.events_of(bindings))
+
+    def figures(self, seen: int) -> RuleFigures:
+        """Its figures; ``seen`` is what its types' routes have seen by now."""
+        machine = self.machine
+        return RuleFigures(
+            seen=seen - self.seen_before,
+            matched=self.matched,
+            made=self.made,
+            limited=self.limited,
+            dropped=0 if machine is None else machine.dropped + machine.parts.dropped + machine.searched_out,
+            failed=self.failed,
+            partitions=0 if machine is None else len(machine.parts),
+            events=0 if machine is None else sum(part.events for part in machine.parts),
+            spent_ns=self.spent_ns,
+        )

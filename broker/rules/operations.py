@@ -154,6 +154,10 @@ def _later(moment: datetime, duration: timedelta) -> Timestamp:
     return Timestamp.from_ns(nanoseconds_of(moment)) + duration
 
 
+def _shrunk(duration: timedelta, by: float) -> timedelta:
+    return timedelta(0) if math.isinf(to_double(by)) else duration / to_double(by)
+
+
 def _ratio(a: timedelta, b: timedelta) -> float:
     return a / b if b else _div(a.total_seconds(), 0.0)
 
@@ -240,7 +244,7 @@ def _table() -> dict[str, Operation]:
         "dur.neg": _computed(operator.neg, *_too_large),
         "dur.abs": _computed(abs, *_too_large),
         "dur.scale": _computed(lambda factor, duration: duration * to_double(factor), *_too_large),
-        "dur.shrink": _computed(lambda duration, by: duration / to_double(by), *_too_large, ZeroDivisionError),
+        "dur.shrink": _computed(_shrunk, *_too_large, ZeroDivisionError),
         "dur.ratio": _computed(_ratio),
         "any.contains": _compared(_any_contains),
     }

@@ -15,7 +15,7 @@ Bounds: a pattern has at most :data:`PATTERN_CHARS_MAX` characters, and RE2's pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -54,11 +54,13 @@ _COMPILED_MAX: Final = 1_000
 
 _NONE: Final = (-1, -1)
 
+Spans = list[tuple[int, int]]
+
 
 class Pattern:
     """A compiled regular expression; made by :func:`compile`."""
 
-    __slots__ = ("_engine", "_machine", "_parsed", "_words", "groups", "names", "pattern")
+    __slots__ = ("_find", "_machine", "_parsed", "_words", "groups", "names", "pattern")
 
     def __init__(self, pattern: str, parsed: Parsed, engine: Any, *, words: bool) -> None:
         self.pattern: Final = pattern
@@ -66,7 +68,7 @@ class Pattern:
         """Of each named group its name and its number."""
         self.groups: Final = parsed.groups
         """How many groups there are besides the whole match, which is group 0."""
-        self._engine = engine
+        self._find = _finder(engine)
         self._parsed = parsed
         self._words = words
         self._machine: Machine | None = None
@@ -78,7 +80,7 @@ class Pattern:
         """It is found somewhere in the text."""
         if self._words and not text.isascii():
             return self._in_words().find(text, 0) is not None
-        return self._engine.search(_encoded(text)) is not None
+        return self._find(_encoded(text), 0) is not None
 
     def captures(self, text: str) -> tuple[str | None, ...] | None:
         """What the first match takes: the whole and each group, None for a group that took no part; or None."""
@@ -86,54 +88,74 @@ class Pattern:
 
     def captures_all(self, text: str) -> Iterator[tuple[str | None, ...]]:
         """What each match takes, from left to right; an empty match does not touch the one before it."""
-        if self._words and not text.isascii():
-            for spans in self._in_words().find_all(text):
-                yield tuple(None if start < 0 else text[start:end] for start, end in spans)
-            return
-        data = _encoded(text)
-        for spans in self._spans(data):
-            yield tuple(None if start < 0 else _decoded(data[start:end]) for start, end in spans)
+        source, matches = self._matches(text)
+        for spans in matches:
+            if type(source) is str:
+                yield tuple([None if start < 0 else source[start:end] for start, end in spans])
+            else:
+                yield tuple([None if start < 0 else _decoded(source[start:end]) for start, end in spans])
 
     def replace_all(self, text: str, replacement: str) -> str:
         """The text with every match replaced; ``$1``, ``$name`` and ``${name}`` are groups, ``$$`` is a dollar."""
         parts = _template(replacement)
         numbers = dict(self.names)
-        spans: Iterator[list[tuple[int, int]]]
-        source: Any
-        if self._words and not text.isascii():
-            source, spans = text, self._in_words().find_all(text)
-        else:
-            source = _encoded(text)
-            spans = self._spans(source)
+        source, matches = self._matches(text)
         made, done = [], 0
-        for found in spans:
-            made.append(source[done : found[0][0]])
-            made += [_expanded(part, found, source, numbers) for part in parts]
-            done = found[0][1]
+        for spans in matches:
+            made.append(source[done : spans[0][0]])
+            made += [_expanded(part, spans, source, numbers) for part in parts]
+            done = spans[0][1]
         made.append(source[done:])
-        return (
-            "".join(made)
-            if type(source) is str
-            else _decoded(b"".join(_encoded(p) if type(p) is str else p for p in made))
-        )
+        return "".join([part if type(part) is str else _decoded(part) for part in made])
 
-    def _spans(self, data: bytes) -> Iterator[list[tuple[int, int]]]:
-        search, place, last = self._engine.search, 0, -1
+    def _matches(self, text: str) -> tuple[Any, Iterator[Spans]]:
+        """The matches, and what their places are places of: the text, or its bytes."""
+        if text.isascii():
+            return text, self._spans(text.encode())
+        if self._words:
+            return text, self._in_words().find_all(text)
+        data = _encoded(text)
+        return data, self._spans(data)
+
+    def _spans(self, data: bytes) -> Iterator[Spans]:
+        find, place, last = self._find, 0, -1
         while place <= len(data):
-            match = search(data, place)
-            if match is None:
+            spans = find(data, place)
+            if spans is None:
                 return
-            start, end = match.span()
+            start, end = spans[0]
             if start == end and (end == last or (end < len(data) and data[end] & 0xC0 == 0x80)):
                 place = _next(data, max(end, place))
                 continue
-            yield [match.span(number) for number in range(self.groups + 1)]
+            yield spans
             place = last = end
 
     def _in_words(self) -> Machine:
         if self._machine is None:
             self._machine = machine(self._parsed)
         return self._machine
+
+
+def _finder(engine: Any) -> Callable[[bytes, int], Spans | None]:
+    """The function that finds a match from a place on: where it and its groups are.
+
+    RE2 itself is asked, behind its wrapper for Python, which takes five times as long as it.
+    """
+    try:
+        match, anywhere = engine._regexp.Match, re2._Anchor.UNANCHORED  # noqa: SLF001
+    except AttributeError:  # another version's: the wrapper does the same
+        return lambda data, place: _through_wrapper(engine, data, place)
+
+    def find(data: bytes, place: int) -> Spans | None:
+        spans: Spans = match(anywhere, data, place, len(data))
+        return None if spans[0] == _NONE else spans
+
+    return find
+
+
+def _through_wrapper(engine: Any, data: bytes, place: int) -> Spans | None:
+    match = engine.search(data, place)
+    return None if match is None else [match.span(number) for number in range(engine.groups + 1)]
 
 
 def _next(data: bytes, place: int) -> int:
@@ -265,7 +287,7 @@ def _reference(text: str, dollar: int) -> tuple[int, str | None]:
     return (dollar + 1, None) if end == dollar + 1 else (end, text[dollar + 1 : end])
 
 
-def _expanded(part: str | tuple[str], spans: list[tuple[int, int]], source: Any, numbers: dict[str, int]) -> Any:
+def _expanded(part: str | tuple[str], spans: Spans, source: Any, numbers: dict[str, int]) -> Any:
     if type(part) is str:
         return part
     name = part[0]

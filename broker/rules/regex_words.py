@@ -189,14 +189,10 @@ def _put_alternatives(made: Machine, nodes: tuple[Node, ...]) -> None:
 
 def _put_repeat(made: Machine, node: Repeat) -> None:
     program = made.program
-    for _ in range(node.least):
+    for _ in range(node.least if node.most is not None else node.least - 1):
         _put(made, node.node)
     if node.most is None:
-        split = len(program)
-        program.append((_SPLIT, None, None))
-        _put(made, node.node)
-        program.append((_SPLIT, split, split))
-        program[split] = _branch(split + 1, len(program), node.greedy)
+        _put_loop(made, node)
         return
     splits = []
     for _ in range(node.most - node.least):
@@ -205,6 +201,19 @@ def _put_repeat(made: Machine, node: Repeat) -> None:
         _put(made, node.node)
     for split in splits:
         program[split] = _branch(split + 1, len(program), node.greedy)
+
+
+def _put_loop(made: Machine, node: Repeat) -> None:
+    """Once or more; or, if it may also be never, that or nothing: else what is empty once would not be looked at."""
+    program = made.program
+    start = len(program)
+    if node.least == 0:
+        program.append((_SPLIT, None, None))
+    inside = len(program)
+    _put(made, node.node)
+    program.append(_branch(inside, len(program) + 1, node.greedy))
+    if node.least == 0:
+        program[start] = _branch(inside, len(program), node.greedy)
 
 
 def _branch(inside: int, outside: int, greedy: bool) -> tuple[int, Any, Any]:

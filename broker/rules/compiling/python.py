@@ -213,7 +213,7 @@ class _Writer:
             case "str.contains", [a, b]:
                 return self._condition(f"{b.text} in {a.text}", a, b)
             case "str.matches", [a, pattern]:
-                return self._condition(f"not not {pattern.text}({a.text})", a)
+                return self._condition(f"{pattern.text}({a.text})", a)
         return self._call(operator, *operands, double=operator in ("num.pow", "vec.pow"))
 
     def _asked(self, a: Code, b: Code, sign: str, asked: tuple[Code, ...]) -> Code:

@@ -35,6 +35,7 @@ from broker.rules.model import (
     Name,
 )
 from broker.rules.model.names import is_member_name
+from broker.rules.model.substitution import substituted
 from broker.rules.operations import AGGREGATES, to_double
 
 __all__ = ["DEPTH_MAX", "HOW", "PARTS_MAX", "Shape", "shape_of"]
@@ -190,37 +191,7 @@ class _Walk:
             parameter.name: argument for parameter, argument in zip(function.parameters, call.arguments, strict=True)
         }
         self._parts += 1
-        return self._replaced(function.body, arguments)
-
-    def _replaced(self, expression: Expression, arguments: Mapping[str, Expression]) -> Expression:
-        def inside(part: Expression) -> Expression:
-            return self._replaced(part, arguments)
-
-        def variable(name: str) -> str:
-            argument = arguments.get(name)
-            if not isinstance(argument, Name):
-                raise RuleError.at("", f"{name!r:.80} is no event of the pattern")
-            return argument.name
-
-        match expression:
-            case Name(name=name):
-                if name not in arguments:
-                    raise RuleError.at("", f"{name!r:.80} is no parameter")
-                return arguments[name]
-            case Member(of=of, name=name):
-                return Member(inside(of), name)
-            case Meta(of=of, field=field):
-                return Meta(variable(of), field)
-            case Apply(operator=operator, operands=operands):
-                return Apply(operator, tuple(map(inside, operands)))
-            case Call(function=function, arguments=given):
-                return Call(function, tuple(map(inside, given)))
-            case Make(type=type_name, members=members):
-                return Make(type_name, tuple((name, inside(value)) for name, value in members))
-            case Aggregate(function=function, group=group, item=item, parameter=parameter):
-                return Aggregate(function, variable(group), inside(item), parameter)
-            case _:
-                return expression
+        return substituted(function.body, arguments)
 
     def _make(self, type_name: str, members: tuple[tuple[str, Expression], ...], depth: int) -> Shape:
         if self._makers is None:

@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 from broker.errors import TopicError
 from broker.messages import Message
 from broker.rules.compiling import Misfit
 from broker.rules.engine.dispatch import Watcher
-from broker.rules.engine.outcomes import EngineFigures, Limits, Made, Outcome, Problem, Reloaded, Seen
+from broker.rules.engine.outcomes import EngineFigures, Limits, Made, Outcome, Problem, Reloaded, Restored, Seen
 from broker.rules.engine.patterns import Part
 from broker.rules.engine.plans import Bindings
 from broker.rules.engine.rulebook import Route, Rulebook
-from broker.rules.engine.running import Running
+from broker.rules.engine.running import Running, Telling
+from broker.rules.engine.saving import VERSION, Lost, Reader, Writer
 from broker.rules.engine.watermark import Watermark
+from broker.rules.engine.windows import WindowPart
 from broker.rules.interpreter import EvaluationFailed
 from broker.rules.model import Program
 from broker.topics import normalize_topic
@@ -55,6 +57,7 @@ class Engine:
         self._due: list[tuple[int, int, int, Running]] = []  # time, rank, number
         self._scheduled = 0
         self._received = self._late = self._ahead = self._misfits = self._forced = 0
+        self._telling = Telling(self._limits.problems_max)
         self._outcome = Outcome([], [])
         self._book = Rulebook(program, self._limits, self._fail)
 
@@ -112,6 +115,71 @@ class Engine:
             rules={name: running.figures(self._book.seen_of(running)) for name, running in self._book.rules.items()},
         )
 
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """All that the engine knows, as plain data, for an engine that goes on from here."""
+        writer = Writer(self._book.classes.to_event)
+        rules = {name: running.state(self._book.seen_of(running), writer) for name, running in self._book.rules.items()}
+        return {
+            "version": VERSION,
+            "watermark": self._mark.state(),
+            "counters": [self._received, self._late, self._ahead, self._misfits, self._forced],
+            "told": self._telling.state(),
+            "numbers": [self._arrived, self._ordered],
+            "waiting": [[arrived, writer.number(message)] for _, arrived, message in sorted(self._waiting)],
+            "seen": {name: route.seen for name, route in self._book.routes.items()},
+            "rules": rules,
+            "events": writer.rows,
+        }
+
+    def restore(self, data: Any) -> Restored:
+        """Go on from a saved state, in an engine that has received nothing yet: tells what of it was dropped, and why.
+
+        Rules that are not what they were when it was saved begin anew.
+        """
+        if not isinstance(data, dict) or data.get("version") != VERSION:
+            return Restored(0, (Problem("", "the saved state is not of this version: all rules begin anew"),))
+        self._mark.restore(data["watermark"])
+        self._received, self._late, self._ahead, self._misfits, self._forced = data["counters"]
+        self._telling.restore(data["told"])
+        self._arrived, self._ordered = data["numbers"]
+        reader = Reader(data["events"], self._accepted)
+        dropped: list[Problem] = []
+        for arrived, number in data["waiting"]:
+            try:
+                message = reader.message(number)
+            except Lost as lost:
+                dropped.append(Problem("", f"an event that waited is lost: {lost}"))
+                continue
+            heappush(self._waiting, (message.time_ns, arrived, message))
+        for name, route in self._book.routes.items():
+            route.seen = data["seen"].get(name, 0)
+        rules = 0
+        for name, running in self._book.rules.items():
+            seen, saved = self._book.seen_of(running), data["rules"].get(name)
+            running.seen_before = seen
+            if saved is None or saved["identity"] != running.identity:
+                if saved is not None:
+                    dropped.append(Problem(name, "it is not the rule whose state was saved: it begins anew"))
+                continue
+            dropped += [Problem(name, f"a partition is lost: {why}") for why in running.restore(saved, seen, reader)]
+            rules += 1
+            self._schedule(running)
+        gone = (name for name in data["rules"] if name not in self._book.rules)
+        dropped += [Problem(name, "there is no such rule any more") for name in gone]
+        return Restored(rules, tuple(dropped))
+
+    def _accepted(self, event: Any) -> Any:
+        if self._book.route(event) is not None:
+            return event
+        found = self._book.accept(event)
+        if isinstance(found, Misfit):
+            raise Lost(str(found))
+        if found[1] is None:
+            raise Lost(f"no rule is about {type(event).__name__} any more")
+        return found[0]
+
     def _out(self) -> Outcome:
         outcome, self._outcome = self._outcome, Outcome([], [])
         return outcome
@@ -146,16 +214,16 @@ class Engine:
     def _arrive(self, message: Message, route: Route) -> None:
         """Rules without state see a message and what they make of it; rules with state will."""
         queue = deque([(message, route)])
-        late = self._mark.at is not None and message.time_ns < self._mark.at
+        behind = 0 if self._mark.at is None else self._mark.at - message.time_ns
         while queue:
             message, route = queue.popleft()
             route.seen += 1
             if route.now:
                 queue.extend(self._now(message, route))
             if route.later:
-                if late:
+                if behind > 0:
                     self._late += 1
-                    self._tell(None, f"{route.type} from {message.origin} is late")
+                    self._tell(None, f"{route.type} from {message.origin} is late by {behind:,} ns")
                 else:
                     self._arrived += 1
                     heappush(self._waiting, (message.time_ns, self._arrived, message))
@@ -236,6 +304,7 @@ class Engine:
         found = machine.see(seen, steps)
         if found is None:
             return []
+        part: Any
         part, matches = found
         made, used = self._report_matches(running, part, matches, seen.time_ns)
         if seen.order not in used:
@@ -267,7 +336,7 @@ class Engine:
     # --- reports -------------------------------------------------------------------------------------------------
 
     def _report_matches(
-        self, running: Running, part: Part, matches: list[Bindings], time_ns: int
+        self, running: Running, part: Any, matches: list[Bindings], time_ns: int
     ) -> tuple[list[tuple[Message, Route]], set[int]]:
         made: list[tuple[Message, Route]] = []
         used: set[int] = set()
@@ -311,14 +380,12 @@ class Engine:
         self._tell(running, str(error)[:500])
 
     def _tell(self, running: Running | None, text: str) -> None:
-        if running is None:
-            if len(self._outcome.problems) < 100:
-                self._outcome.problems.append(Problem("", text))
-        elif running.may_tell(self._mark.clock):
-            self._outcome.problems.append(Problem(running.name, text))
+        telling = self._telling if running is None else running.telling
+        if telling.may(self._mark.clock):
+            self._outcome.problems.append(Problem("" if running is None else running.name, text))
 
 
-def _allowed(part: Part, count: int, per_ns: int, time_ns: int) -> bool:
+def _allowed(part: Part | WindowPart, count: int, per_ns: int, time_ns: int) -> bool:
     """Whether one more report is allowed; if so it is noted."""
     reports = part.reports
     while reports and time_ns - reports[0] >= per_ns:

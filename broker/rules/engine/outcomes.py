@@ -21,7 +21,7 @@ class Limits:
     partitions_max: int = 100_000  # partitions of a rule: the one that was used longest ago goes
     waiting_max: int = 100_000  # events that wait for the watermark: when there are more, it moves to the oldest
     search_max: int = 100_000  # combinations of events that are looked at because of one event
-    boundaries_max: int = 1_000  # reports by time (`every`) of one rule when the watermark jumps
+    boundaries_max: int = 10_000  # reports by time (`every`) of windows into which no event has come in between
     made_max: int = 10_000  # events made, by chains of rules, because of one message
     problems_max: int = 5  # problems told of one rule in ten seconds; they are counted all the same
 
@@ -37,7 +37,7 @@ class Made(msgspec.Struct, frozen=True):
     """What a rule made: ``event`` is to be published to ``topic`` (None: to none) and be given to the ``actions``.
 
     ``event`` is None if the rule makes none and only calls actions.  ``time_ns`` is the event time of what completed
-    the match; ``because`` are the messages that it is made of, in their order (:data:`BECAUSE_MAX` at most).
+    the match; ``because`` are the messages that it is made of, in their order: the latest hundred.
     """
 
     rule: str

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["Partitions", "key_of"]
+__all__ = ["PartitionKey", "Partitions"]
 
 
 class _Part(Protocol):
@@ -57,9 +57,16 @@ class Partitions(Generic[P]):
         """A partition that nothing is in any more."""
         self._parts.pop(key, None)
 
-    def put(self, key: Hashable, part: P) -> None:
-        """A partition that was saved."""
-        self._parts[key] = part
+    def restored(self, key: Hashable) -> P:
+        """A partition that was saved, to be filled again: those used longest ago come first."""
+        if len(self._parts) >= self.partitions_max:
+            self._drop()
+        part = self._parts[key] = self._make(key)
+        return part
+
+    def _drop(self) -> None:
+        self._parts.pop(next(iter(self._parts))).gone = True
+        self.dropped += 1
 
     def _add(self, key: Hashable, time_ns: int) -> P:
         for _ in range(2):  # twice as fast as they come
@@ -68,13 +75,34 @@ class Partitions(Generic[P]):
                 break
             del self._parts[oldest]
         if len(self._parts) >= self.partitions_max:
-            self._parts.pop(next(iter(self._parts))).gone = True
-            self.dropped += 1
+            self._drop()
         return self._make(key)
 
 
-def key_of(per: tuple[str, ...]) -> Callable[[Any], Hashable | None]:
-    """The function from an event to its partition's key: None if a member is None or NaN, which nothing equals."""
+class PartitionKey:
+    """The key of an event's partition: :attr:`of` is the function from the event to it.
+
+    It is None if a member is None or NaN, which nothing equals.
+    """
+
+    __slots__ = ("_single", "of")
+
+    def __init__(self, per: tuple[str, ...]) -> None:
+        self._single = len(per) == 1
+        self.of = _key_of(per)
+
+    def to_data(self, key: Any) -> list[Any]:
+        """A key as plain data."""
+        return [key] if self._single else list(key)
+
+    def from_data(self, data: Any) -> Hashable:
+        """A key again."""
+        values = [_hashable(value) for value in data]
+        found: Hashable = values[0] if self._single else tuple(values)
+        return found
+
+
+def _key_of(per: tuple[str, ...]) -> Callable[[Any], Hashable | None]:
     if not per:
         return lambda _: ()
     get = attrgetter(*per)

@@ -19,8 +19,9 @@ from operator import attrgetter
 from typing import Any
 
 from broker.rules.engine.outcomes import Limits, Seen
-from broker.rules.engine.partitions import Partitions, key_of
+from broker.rules.engine.partitions import PartitionKey, Partitions
 from broker.rules.engine.plans import Absence, Bindings, Plan, Run
+from broker.rules.engine.saving import Lost, Reader, Writer
 
 __all__ = ["Part", "Pattern", "Pending"]
 
@@ -66,10 +67,9 @@ class Pattern:
         rule = plan.rule
         self.plan = plan
         self.limits = limits
-        self.dropped = 0  # events and pending matches
-        self.searched_out = 0  # times at which there were too many combinations
+        self.dropped = 0  # events, pending matches, and searches for matches that were too long
         self._within = rule.within_ns
-        self._key = key_of(rule.per)
+        self._key = PartitionKey(rule.per)
         leading = any(absence.left is None for absence in plan.absences)
         keep = None if self._within is None else self._within * (2 if leading else 1)
         self._horizons = [
@@ -94,7 +94,7 @@ class Pattern:
 
         Reporting is the caller's: it calls :meth:`consume` for what is reported, and then :meth:`keep`.
         """
-        key = self._key(seen.event)
+        key = self._key.of(seen.event)
         if key is None:
             return None
         part = self.parts.use(key, seen.time_ns)
@@ -190,6 +190,36 @@ class Pattern:
                 pending.cancelled = True
         part.pending = [pending for pending in part.pending if not pending.cancelled]
 
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    def state(self, writer: Writer) -> dict[str, Any]:
+        """Plain data."""
+        parts = []
+        for key, part in self.parts.items():
+            kept = [writer.numbers(events) for events in part.kept]
+            pending = [[[writer.numbers(each) for each in wait.bindings], wait.deadline] for wait in part.pending]
+            parts.append([self._key.to_data(key), part.used_ns, list(part.reports), kept, pending])
+        return {"parts": parts, "dropped": self.dropped, "gone": self.parts.dropped}
+
+    def restore(self, data: dict[str, Any], reader: Reader) -> list[str]:
+        """Take what :meth:`state` gave; returns why partitions were left out."""
+        lost = []
+        self.dropped, self.parts.dropped = data["dropped"], data["gone"]
+        for key_data, used_ns, reports, kept, pending in data["parts"]:
+            key = self._key.from_data(key_data)
+            try:
+                events = [reader.bindings(each) for each in kept]
+                waits = [Pending(key, [reader.bindings(each) for each in found], at) for found, at in pending]
+            except Lost as why:
+                lost.append(str(why))
+                continue
+            part = self.parts.restored(key)
+            part.used_ns, part.reports, part.kept = used_ns, list(reports), events
+            part.events = sum(len(each) for each in events)
+            for wait in waits:
+                self.put_pending(part, wait)
+        return lost
+
     # --- matches -------------------------------------------------------------------------------------------------
 
     def _complete(self, part: Part, seen: Seen) -> list[Bindings]:
@@ -206,7 +236,7 @@ class Pattern:
         one = "first" if plan.rule.consume and one == "each" else one
         self._choose(0, -1, part, seen, bindings, found, one)
         if self._left < 0:
-            self.searched_out += 1
+            self.dropped += 1
         if not plan.ordered:
             found.sort(key=self._match_key)
         return found

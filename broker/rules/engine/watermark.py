@@ -80,7 +80,8 @@ class Watermark:
             source.heard = self.clock
             if time_ns > source.latest:
                 source.latest = time_ns
-        slowest = self._slowest()
+        while (slowest := self._slowest()) is not None and slowest.heard + self._idle_ns <= self.clock:
+            self._forget(slowest)
         if slowest is not None:
             self._move(slowest.latest - self._lateness_ns, self.clock)
 

@@ -5,7 +5,7 @@
 - ``declarations``, ``patterns``, ``checking``: a whole program to the model; ``circles`` and ``sizes`` find what would
   never end;
 - ``problems``: what is wrong, with its place;
-- ``formatting``, ``layout``: a program in its canonical layout.
+- ``formatting``, ``layout``: a program in its canonical layout; ``showing``: the model as text.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from broker.rules.language.checking import Checked, check
 from broker.rules.language.formatting import format_text as format  # noqa: A004 - as broker.rules.language.format()
 from broker.rules.language.parser import parse
 from broker.rules.language.scope import Find
+from broker.rules.language.showing import show
 from broker.rules.language.tree import Unit
 from broker.rules.model import Program
 
-__all__ = ["Checked", "Find", "Unit", "check", "format", "load", "parse"]
+__all__ = ["Checked", "Find", "Unit", "check", "format", "load", "parse", "show"]
 
 
 def load(text: str, file: str = "", find: Find | None = None) -> Program:

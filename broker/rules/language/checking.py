@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
 from broker.errors import TopicError
 from broker.rules.language import tree
 from broker.rules.language.circles import order
+from broker.rules.language.constants import plain
 from broker.rules.language.declarations import declare_types, define
 from broker.rules.language.elaboration import Elaboration
 from broker.rules.language.patterns import Pattern, apply, clauses, modifiers, pattern
 from broker.rules.language.problems import Problems, suggestion
 from broker.rules.language.scope import UNKNOWN, Find, Scope, Types
-from broker.rules.language.sizes import Sizes
 from broker.rules.language.usage import Environment
-from broker.rules.model import Call, Constant, Expression, Function, Make, Name, Program, Rule, Type, walk
+from broker.rules.model import Call, Constant, Expression, Function, Make, Name, Program, Rule, Type
 from broker.topics import normalize_topic
 
 __all__ = ["Checked", "check"]
@@ -30,6 +31,11 @@ class Checked:
     program: Program
     constants: Mapping[str, Expression]
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the constants are worth by their names; an instance is a map of its members."""
+        return {name: plain(expression) for name, expression in self.constants.items()}
+
 
 def check(unit: tree.Unit, find: Find | None = None) -> Checked:
     """Check a program and lower it to the model.
@@ -41,9 +47,6 @@ def check(unit: tree.Unit, find: Find | None = None) -> Checked:
     environment = Environment(Types(find), problems)
     declare_types(unit, environment)
     functions = define(unit, environment)
-    sizes = Sizes()
-    for function in _callees_first(functions):
-        sizes.add(function.name, function.body)
     declared: dict[str, tree.RuleDecl] = {}
     rules = []
     for declaration in unit.declarations:
@@ -53,7 +56,7 @@ def check(unit: tree.Unit, find: Find | None = None) -> Checked:
         if former is not declaration:
             what = f"the rule '{former.name.name}' is declared already, in line {former.at.line}"
             problems.add(declaration.name.at, what)
-        rules.append(_rule(declaration, environment, sizes))
+        rules.append(_rule(declaration, environment))
     if not problems:
         _refuse_chains(rules, functions, declared, environment)
     problems.check()
@@ -61,19 +64,10 @@ def check(unit: tree.Unit, find: Find | None = None) -> Checked:
     return Checked(unit, Program(environment.types.used(), functions, tuple(rules)), constants)
 
 
-def _callees_first(functions: tuple[Function, ...]) -> list[Function]:
-    by_name = {function.name: function for function in functions}
-    uses = {
-        function.name: [part.function for part in walk(function.body) if isinstance(part, Call)]
-        for function in functions
-    }
-    return [by_name[name] for name in order(uses)[0]]
-
-
 # -- one rule ----------------------------------------------------------------------------------------------------------
 
 
-def _rule(declaration: tree.RuleDecl, environment: Environment, sizes: Sizes) -> Rule:
+def _rule(declaration: tree.RuleDecl, environment: Environment) -> Rule:
     found = pattern(declaration, environment)
     asked = clauses(declaration, found, environment)
     modified = modifiers(declaration, found, environment)
@@ -84,7 +78,7 @@ def _rule(declaration: tree.RuleDecl, environment: Environment, sizes: Sizes) ->
         if word.name in actions[:place]:
             environment.problems.add(word.at, f"the action '{word.name}' stands here twice")
     for expression in (*(clause.expression for clause in asked), made, *([topic] if topic else [])):
-        if problem := sizes.problem(expression):
+        if problem := environment.sizes.problem(expression):
             environment.problems.add(declaration.name.at, f"the rule '{declaration.name.name}' {problem}")
     return Rule(
         name=declaration.name.name,
@@ -141,44 +135,56 @@ def _refuse_chains(
     rules: list[Rule], functions: tuple[Function, ...], declared: dict[str, tree.RuleDecl], environment: Environment
 ) -> None:
     """Tell rules that see, alone or over others, what they make themselves."""
-    made = {rule.name: _made_types(rule.make, functions, environment.types) for rule in rules}
-    seen_by: dict[Type, list[str]] = {}
+    by_name = {function.name: function for function in functions}
+    extended = _extended(environment.types)
+    # From a rule to the types that it makes, from a type to the rules that see it: a type's key begins with a space.
+    uses: dict[str, list[str]] = {}
     for rule in rules:
+        uses[rule.name] = [f" {kind}" for kind in _made_types(rule.make, by_name, environment.types, extended)]
         for kind in dict.fromkeys(step.type for step in rule.steps):
-            seen_by.setdefault(kind, []).append(rule.name)
-    uses = {
-        name: list(dict.fromkeys(other for kind in kinds for other in seen_by.get(kind, ())))
-        for name, kinds in made.items()
-    }
+            uses.setdefault(f" {kind}", []).append(rule.name)
     for circle in order(uses)[1]:
-        at = declared[circle[0]].name.at
-        chain = " -> ".join(circle)
-        if len(circle) == 2:
-            what = f"the rule '{circle[0]}' sees the events that it makes, and would go on for ever: {chain}"
+        found = [name for name in circle if not name.startswith(" ")]
+        if found[0] != found[-1] or len(found) == 1:
+            found.append(found[0])  # The circle was entered at a type.
+        chain = " -> ".join(found)
+        if len(found) == 2:
+            what = f"the rule '{found[0]}' sees the events that it makes, and would go on for ever: {chain}"
         else:
             what = f"these rules see each other's events, and would go on for ever: {chain}"
-        environment.problems.add(at, what)
+        environment.problems.add(declared[found[0]].name.at, what)
 
 
-def _made_types(expression: Expression | None, functions: tuple[Function, ...], types: Types) -> set[Type]:
+def _extended(types: Types) -> dict[Type, list[Type]]:
+    """Of each type all that extend it."""
+    found: dict[Type, list[Type]] = {}
+    for kind in types.used():
+        for ancestor in types.lineage(kind.name):
+            found.setdefault(ancestor, []).append(kind.name)
+    return found
+
+
+def _made_types(
+    expression: Expression | None,
+    functions: Mapping[str, Function],
+    types: Types,
+    extended: Mapping[Type, list[Type]],
+) -> list[Type]:
     """The types as which the events that an expression makes are seen: its own, and what that extends.
 
     An event that is handed on may also be of a type that extends its variable's.
     """
-    by_name = {function.name: function for function in functions}
     exact = True
     kind: Type = UNKNOWN
     while isinstance(expression, Call):
-        function = by_name[expression.function]
+        function = functions[expression.function]
         expression, kind = function.body, function.result
         for parameter in function.parameters:
             if isinstance(expression, Name) and expression.name == parameter.name:
-                kind, exact = parameter.type, False
+                kind = parameter.type
     if isinstance(expression, Make):
         kind = expression.type
     elif expression is not None:
         exact = False
-    found = set(types.lineage(kind))
-    if not exact:
-        found |= {name for name in types.names() if kind in types.lineage(name)}
-    return found
+    lineage = types.lineage(kind)
+    return list(dict.fromkeys((*lineage, *([] if exact else extended.get(kind, ())))))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
+from broker.rules.interpreter import EvaluationFailed
 from broker.rules.language import tree
 from broker.rules.language.circles import order
 from broker.rules.language.constants import evaluated
 from broker.rules.language.elaboration import Elaboration
 from broker.rules.language.problems import suggestion
 from broker.rules.language.scope import NOTHING, UNKNOWN, Known, Scope, Signature, Value, Variable, in_words
-from broker.rules.language.sizes import Sizes
 from broker.rules.language.usage import Environment
 from broker.rules.model import EventType, Function, MemberType, Parameter, Type
 from broker.rules.model.types import PLAIN
@@ -144,7 +144,7 @@ def define(unit: tree.Unit, environment: Environment) -> tuple[Function, ...]:
         for name in circle:
             if name not in environment.signatures:
                 environment.constants[name] = NOTHING
-    sizes = Sizes()
+    sizes = environment.sizes
     functions: dict[str, Function] = {}
     for name in ordered:
         declaration = defined[name]
@@ -153,9 +153,14 @@ def define(unit: tree.Unit, environment: Environment) -> tuple[Function, ...]:
             functions[name] = _function(declaration, environment)
             problem = sizes.add(name, functions[name].body)
         else:
+            environment.constants[name] = NOTHING
             value = _constant(declaration, environment)
             problem = sizes.problem(value.expression)
-            environment.constants[name] = NOTHING if problem else evaluated(value, functions)
+            # With mistakes in what it uses, a constant cannot be calculated.
+            if not problem and not environment.problems:
+                environment.constants[name], problem = _calculated(value, functions)
+            elif not problem:
+                environment.constants[name] = value
         if problem:
             environment.problems.add(at, f"'{name}' {problem}")
     return tuple(functions[name] for name in defined if name in functions)
@@ -249,6 +254,13 @@ def _function(declaration: tree.PredicateDecl | tree.FunctionDecl, environment: 
             checks.passed(body, declaration.body, Variable(signature.result), what)
     parameters = tuple(Parameter(name, variable.type, variable.group) for name, variable in signature.parameters)
     return Function(signature.name, parameters, signature.result, body.expression)
+
+
+def _calculated(value: Value, functions: dict[str, Function]) -> tuple[Value, str]:
+    try:
+        return evaluated(value, functions.values()), ""
+    except EvaluationFailed as error:
+        return NOTHING, f"has no value: {error}"
 
 
 def _constant(declaration: tree.Assignment | tree.EventDecl, environment: Environment) -> Value:

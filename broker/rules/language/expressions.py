@@ -192,7 +192,7 @@ class ExpressionParser:
             return False
         following = self.ahead()
         if following.kind is Kind.SIGN:
-            return following.text == "(" and not self._not_declared
+            return following.text == "[" or (following.text == "(" and not self._not_declared)
         return following.kind in (Kind.NAME, Kind.NUMBER, Kind.TEXT, Kind.DURATION)
 
     def _made(self, made: tree.Expression, *parts: tree.Expression) -> tree.Expression:

@@ -62,7 +62,7 @@ class _Formatter:
 
     def _outside(self, index: int, lines: list[_Line]) -> None:
         """The comments between declarations, before the token of that index."""
-        for comment in self._comments.pop(index, ()):
+        for comment in self._comments.pop(index, []):
             text = _tidy(comment.text)
             first = comment.at.line
             last = first + comment.text.count("\n")
@@ -146,8 +146,8 @@ class _Formatter:
     def _bracketed(self, start: int, end: int) -> Doc:
         """What stands in brackets: on one line, or each item on one of its own."""
         opening, closing = self._tokens[start].text, self._tokens[end].text
-        if end == start + 1 and end not in self._comments:
-            return opening + closing
+        if end == start + 1:
+            return Group([opening, *self._gap(end), closing])
         flat = " " if opening == "{" else ""
         inner: list[Doc] = []
         items: list[Doc] = []
@@ -178,7 +178,7 @@ class _Formatter:
 
     def _break(self, index: int, flat: str = " ") -> list[Doc]:
         """A place where a line may end, before the token of that index and behind the comments that stand there."""
-        comments = self._comments.get(index, ())
+        comments = self._comments.pop(index, [])
         parts = self._written(comments)
         if comments and _ends_line(comments[-1]):
             return [*parts, HARD]
@@ -186,7 +186,7 @@ class _Formatter:
 
     def _gap(self, index: int) -> list[Doc]:
         """What separates a token from the one before it on one line, comments included."""
-        comments = self._comments.get(index, ())
+        comments = self._comments.pop(index, [])
         if not comments:
             return [" "] if self._spaced(index) else []
         return [*self._written(comments), HARD if _ends_line(comments[-1]) else " "]

@@ -40,7 +40,9 @@ class Sizes:
         return ""
 
     def _measure(self, expression: Expression) -> tuple[int, int]:
-        parts = [self._measure(part) for part in children(expression)]
-        if isinstance(expression, Call):
-            parts.append(self._known.get(expression.function, (1, 1)))
-        return 1 + max((depth for depth, _ in parts), default=0), 1 + sum(steps for _, steps in parts)
+        deepest, total = self._known.get(expression.function, (1, 1)) if isinstance(expression, Call) else (0, 0)
+        for part in children(expression):
+            depth, steps = self._measure(part)
+            deepest = max(deepest, depth)
+            total += steps
+        return deepest + 1, total + 1

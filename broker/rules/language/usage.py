@@ -14,6 +14,7 @@ import attrs
 from broker.rules.language import tree
 from broker.rules.language.problems import Place, Problems
 from broker.rules.language.scope import NOTHING, UNKNOWN, Scope, Signature, Types, Use, Value, Variable, in_words
+from broker.rules.language.sizes import Sizes
 from broker.rules.model import Name, Type
 
 __all__ = ["Environment", "Usage"]
@@ -27,6 +28,7 @@ class Environment:
     problems: Problems
     signatures: dict[str, Signature] = attrs.field(factory=dict)
     constants: dict[str, Value] = attrs.field(factory=dict)
+    sizes: Sizes = attrs.field(factory=Sizes)
 
     def misfit(self, at: Place, what: str) -> Value:
         """Tell a problem; the value of what is wrong."""

@@ -13,9 +13,10 @@ from typing import Final
 import attrs
 
 from broker.errors import RuleProblem
-from broker.rules.model.expressions import Aggregate, Call, Constant, Expression, Meta, Name, children, walk
+from broker.rules.model.expressions import Call, Constant, Expression, Make, children, walk
 from broker.rules.model.names import is_member_name, is_type_name
 from broker.rules.model.rules import Function, Program, Rule, Where
+from broker.rules.model.substitution import uses
 from broker.rules.model.types import PLAIN, EventType, Type
 from broker.rules.model.typing import Scope, Types, Variable
 
@@ -179,7 +180,7 @@ class _Check:
 
     def _clause(self, expression: Expression, variables: Mapping[str, Variable], path: str) -> None:
         """A clause asks of a group's events one by one, or of the group as a whole."""
-        whole, single = _uses(expression, self.functions)
+        whole, single = uses(expression, self.functions)
         asked = {name: each for name, each in variables.items() if each.group}
         for name in sorted(whole & single & asked.keys()):
             self.tell(path, f"{name:.80} is asked for as a group and for each of its events in one clause")
@@ -189,20 +190,20 @@ class _Check:
         Scope(self.types, self.functions, scoped, self.told_at(path)).expect(expression, "boolean", "a clause")
 
     def _absences(self, rule: Rule, path: str) -> None:
-        if all(step.absent for step in rule.steps):
+        present = [place for place, step in enumerate(rule.steps) if not step.absent]
+        if not present:
             self.tell(path, "all its steps are absent ones: nothing could begin a match")
-        if rule.steps[0].absent and rule.within_ns is None:
-            self.tell(path, "an absent step at the beginning looks back for `within`, which the rule does not have")
-        for step in rule.steps:
-            last = step is rule.steps[-1]
+            return
+        for place, step in enumerate(rule.steps):
+            at_end = step.absent and place > present[-1]
             if step.absent and step.group:
                 self.tell(path, f"{step.name:.80} is absent and a group")
-            if step.within_ns is not None and not (step.absent and last):
+            if step.within_ns is not None and not at_end:
                 self.tell(path, f"{step.name:.80}: only an absent step at the end has a `within` of its own")
-            if last and step.absent and step.within_ns is None and rule.within_ns is None:
-                self.tell(
-                    path, f"{step.name:.80}: an absent step at the end needs a `within`, of its own or the rule's"
-                )
+            if rule.within_ns is None and step.absent and place < present[0]:
+                self.tell(path, f"{step.name:.80}: an absent step at the beginning looks back for the rule's `within`")
+            if rule.within_ns is None and step.within_ns is None and at_end:
+                self.tell(path, f"{step.name:.80}: an absent step at the end needs a `within`, its own or the rule's")
 
     def _times(self, rule: Rule, path: str) -> None:
         durations = {f"within of {step.name:.80}": step.within_ns for step in rule.steps} | {"within": rule.within_ns}
@@ -229,17 +230,31 @@ class _Check:
     def _rules_in_circles(self) -> list[str]:
         listening: dict[Type, list[Rule]] = {}
         for rule in self.program.rules:
-            for type_name in {step.type for step in rule.steps}:
+            # An absent step is no beginning: what it sees can only keep the rule from making something.
+            for type_name in {step.type for step in rule.steps if not step.absent}:
                 listening.setdefault(type_name, []).append(rule)
         graph: dict[str, set[str]] = {}
         for rule in self.program.rules:
             graph[rule.name] = set()
             if rule.make is not None:
-                variables = {step.name: Variable(step.type) for step in rule.steps}
-                made = Scope(self.types, self.functions, variables, lambda _: None).type_of(rule.make)
-                hearing = (other for name in self.types.ancestors(made) for other in listening.get(name, ()))
+                hearing = (other for name in self._made_types(rule) for other in listening.get(name, ()))
                 graph[rule.name] |= {other.name for other in hearing if _hears(other, rule.topic)}
         return _in_circles(_components(graph), graph)
+
+    def _made_types(self, rule: Rule) -> set[Type]:
+        """The types as which a rule's event is seen: its own and its ancestors; for one handed on those below, too."""
+        variables = {step.name: Variable(step.type) for step in rule.steps}
+        expression = rule.make
+        while isinstance(expression, Call):
+            function = self.functions[expression.function]
+            variables = {each.name: Variable(each.type) for each in function.parameters}
+            expression = function.body
+        assert expression is not None
+        made = Scope(self.types, self.functions, variables, lambda _: None).type_of(expression)
+        found = set(self.types.ancestors(made))
+        if not isinstance(expression, Make):
+            found |= {name for name in self.types.types if made in self.types.ancestors(name)}
+        return found
 
 
 def _hears(rule: Rule, topic: Expression | None) -> bool:
@@ -247,33 +262,6 @@ def _hears(rule: Rule, topic: Expression | None) -> bool:
     if not rule.listens or not isinstance(topic, Constant) or not isinstance(topic.value, str):
         return True
     return any(topic.value.startswith(prefix) for prefix in rule.listens)
-
-
-def _uses(expression: Expression, functions: Mapping[str, Function]) -> tuple[set[str], set[str]]:
-    """The variables that are asked for as groups, and those that are asked for as single events."""
-    whole: set[str] = set()
-    single: set[str] = set()
-
-    def look(part: Expression) -> None:
-        match part:
-            case Aggregate(group=group):
-                whole.add(group)
-            case Name(name=name) | Meta(of=name):
-                single.add(name)
-            case Call(function=name, arguments=arguments):
-                function = functions.get(name)
-                parameters = function.parameters if function is not None else ()
-                for number, argument in enumerate(arguments):
-                    if isinstance(argument, Name) and number < len(parameters) and parameters[number].group:
-                        whole.add(argument.name)
-                    else:
-                        look(argument)
-            case _:
-                for child in children(part):
-                    look(child)
-
-    look(expression)
-    return whole, single
 
 
 def _components(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:

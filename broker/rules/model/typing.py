@@ -108,7 +108,7 @@ class Scope:
             case Name(name=name):
                 return self._event(name)
             case Member(of=of, name=name):
-                return self._member(self.type_of(of), name)
+                return self._member(of, name)
             case Meta(of=of, field=field):
                 if self._event(of) and not self.meta:
                     self.tell(f"{field}({of:.80}): only the event itself is known here")
@@ -137,8 +137,11 @@ class Scope:
             self.tell(f"{name:.80} is a group: only aggregates, such as count({name:.80}), can be asked of it")
         return variable.type
 
-    def _member(self, of: Type, name: str) -> Type:
+    def _member(self, whole: Expression, name: str) -> Type:
+        of = self.type_of(whole)
         if not of:
+            if isinstance(whole, Constant):
+                self.tell(f"a constant has no members, such as {name!r:.80}")
             return ""
         declared = self.types.types.get(of)
         if declared is None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from broker.errors import RuleError
 from broker.rules.model.trees import TreeNode
+from broker.rules.tornado.explaining import explain
 from broker.rules.tornado.files import Files, configuration
 from broker.rules.tornado.nodes import Action, node
 from broker.rules.tornado.reading import read
@@ -52,6 +53,10 @@ class Tree:
         found: list[Action] = []
         self._node.collect(_checked(event), found)
         return found
+
+    def explain(self, event: dict[str, Any]) -> list[str]:
+        """Why: lines of text, indented, for each node and rule, and each clause with its values."""
+        return list(explain(self.node, _checked(event)))
 
 
 def load(config: Any) -> Tree:

@@ -29,7 +29,7 @@ from broker.rules.model.trees import (
 from broker.rules.tornado.compiling import Give, Holds, Take, action, condition, extraction, source
 from broker.rules.tornado.values import MISSING, narrowed
 
-__all__ = ["INDEXED_MIN", "Action", "Node", "node"]
+__all__ = ["INDEXED_MIN", "MATCHED", "NOT", "PARTLY", "Action", "Node", "items_of", "node"]
 
 INDEXED_MIN: Final = 4
 """So many rules that ask for the same place are found in a table: fewer are tried as fast."""
@@ -95,20 +95,8 @@ class Iteration:
         self._target = source(wanted.target, wanted.name)
         self._nodes = [node(each, above=path, indexed=indexed) for each in wanted.nodes]
 
-    def _items(self, event: Event) -> Iterator[Event] | str:
-        """The events for its nodes; or what is wrong with the target."""
-        target = self._target(event, {})
-        pairs: Any
-        if type(target) is list or type(target) is tuple:
-            pairs = enumerate(target)
-        elif type(target) is dict:
-            pairs = sorted(target.items(), key=lambda pair: str(pair[0]))
-        else:
-            return "AccessorError" if target is MISSING else "TypeError"
-        return ({**event, "iterator": {"iteration": place, "item": item}} for place, item in pairs)
-
     def process(self, event: Event) -> dict[str, Any]:
-        items = self._items(event)
+        items = items_of(self._target(event, {}), event)
         iterations: list[Any] = []
         status = items if isinstance(items, str) else MATCHED
         if not isinstance(items, str):
@@ -116,11 +104,23 @@ class Iteration:
         return {"type": "iterator", "name": self._name, "status": status, "iterations": iterations}
 
     def collect(self, event: Event, found: list[Action]) -> None:
-        items = self._items(event) if self._nodes else ()
+        items = items_of(self._target(event, {}), event) if self._nodes else ()
         if not isinstance(items, str):
             for item in items:
                 for each in self._nodes:
                     each.collect(item, found)
+
+
+def items_of(target: Any, event: Event) -> Iterator[Event] | str:
+    """The event once for each item of an iterator's target; or, as a status, what is wrong with the target."""
+    pairs: Any
+    if type(target) is list or type(target) is tuple:
+        pairs = enumerate(target)
+    elif type(target) is dict:
+        pairs = sorted(target.items(), key=lambda pair: str(pair[0]))
+    else:
+        return "AccessorError" if target is MISSING else "TypeError"
+    return ({**event, "iterator": {"iteration": place, "item": item}} for place, item in pairs)
 
 
 class Rule(NamedTuple):

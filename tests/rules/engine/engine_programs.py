@@ -160,7 +160,7 @@ def windows(draw: st.DrawFn) -> Rule:
         else:
             figure = draw(
                 st.sampled_from(
-                    [count("v0"), Aggregate("percentile", "v0", member("v0", "x"), 50)]
+                    [count("v0"), Aggregate("percentile", "v0", member("v0", "x"), 50.0)]
                     + [Aggregate(each, "v0", member("v0", "x")) for each in FIGURES]
                 )
             )

@@ -243,3 +243,54 @@ class Reference:
 
 def _list(found: Any) -> list[Seen]:
     return found if isinstance(found, list) else [found]
+
+
+@attrs.define(slots=False)
+class WindowReference(Reference):
+    """The same for rules with a window."""
+
+    done: int | None = None  # the last boundary
+
+    def run(self, stream: Sequence[Seen], watermark_ns: int) -> list[Reported]:
+        (name,) = self.steps
+        window = self.rule.window
+        assert window is not None
+        every = window.every_ns
+        for seen in stream:
+            if every is not None:
+                self._boundaries(every, seen.time_ns)
+            if self._key(seen) is not None and self._is_candidate(name, seen):
+                self.stream.append(seen)
+                if every is None:
+                    self._ask(self._key(seen), seen.time_ns)
+        if every is not None:
+            self._boundaries(every, watermark_ns)
+        return self.found
+
+    def _boundaries(self, every: int, until_ns: int) -> None:
+        first = self.stream[-1].time_ns if self.stream else until_ns
+        boundary = -(-first // every) * every if self.done is None else self.done + every
+        while boundary < until_ns:
+            windows = {key: self._window(key, boundary) for key in {self._key(seen) for seen in self.stream}}
+            for key in sorted((key for key in windows if windows[key]), key=lambda key: windows[key][0].order):
+                self._ask(key, boundary)
+            self.done = boundary
+            boundary += every
+
+    def _window(self, key: Any, time_ns: int) -> list[Seen]:
+        window = self.rule.window
+        assert window is not None
+        events = [seen for seen in self.stream if self._key(seen) == key]
+        # A report uses the whole window up: what left it before does not come back.
+        events = [
+            seen for seen in events if not self.used & {each.order for each in events if each.order >= seen.order}
+        ]
+        if window.count is not None:
+            return events[-window.count :]
+        return [seen for seen in events if seen.time_ns > time_ns - (window.length_ns or 0)]
+
+    def _ask(self, key: Any, time_ns: int) -> None:
+        (name,) = self.steps
+        match = {name: self._window(key, time_ns)}
+        if all(self._holds(clause, match) for clause in self.clauses if name not in outside(clause)):
+            self._report(key, [match], time_ns)

@@ -2,6 +2,7 @@
 #
 #   make demo              a manager and three agents with this machine's figures, until Ctrl-C
 #   make demo SECONDS=10   the same for ten seconds
+#   make demo LIMIT=5      an alert, raised by a rule, for each host with processors, memory or a disk above 5 % (else 90)
 #   make demo SECURE=1     the same with keys and access rules: all is encrypted, and an agent that poses as another is refused
 #   make test              the tests
 #   make simulation SEEDS=376      one simulated life of a mesh again, or several: SEEDS=1000-1099
@@ -42,7 +43,7 @@ $(READY): pyproject.toml constraints.txt
 
 # In bash SECONDS is the age of the shell: make's own $(SECONDS) is meant, from its command line or environment.
 demo: $(READY)
-	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(filter-out 0,$(SECURE)),--secure)
+	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(filter-out 0,$(SECURE)),--secure)
 
 # A fixed hash seed gives tests the same names in each worker; a file's tests stay in one.
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from time import time_ns
-from typing import Final, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 import trio
 
@@ -35,12 +35,16 @@ from broker.logs.writer import Options
 from broker.mesh import Mesh
 from broker.protocol.exchange import BLOCKED, FIRST, FULL, GATHERED, Published
 from broker.protocol.outbox import BATCH_BYTES
+from broker.protocol.predicates import Condition, pack_where
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, check_limits
 from broker.protocol.survey import Peer
 from broker.stores.retention import LOG_BYTES
 from broker.topics import normalize_prefix
 from broker.trust.access import Access
 from broker.trust.keys import PublicKey, SecretKey
+
+if TYPE_CHECKING:
+    from broker.handles.rules import Rules
 
 __all__ = ["Endpoint"]
 
@@ -257,6 +261,7 @@ class Endpoint(EndpointLife):
         queue_messages: int = QUEUE_MESSAGES,
         queue_bytes: int = QUEUE_BYTES,
         stall_timeout: float = STALL_S,
+        where: Condition | None = None,
     ) -> Subscriber:
         """Receive the messages whose topic starts with ``prefix``, of the event classes (or names) given; none: of any.
 
@@ -268,12 +273,18 @@ class Endpoint(EndpointLife):
         "drop_newest" drop at once.  What was dropped is counted in ``message.lost_before`` of the next message and
         told by a MessagesLost status here and at the publisher.
 
+        With ``where``, a predicate on the events of exactly one class, only those that it accepts are received: their
+        publishers ask it, so that others are not even sent.  What a publisher cannot ask, because it is of an older
+        version or its class lacks a member, it sends, and it is asked here.
+
         Raises ValueError for limits that make no sense, TopicError, EventDefinitionError for a class that is not an
-        event, and EventMisfit for a name that no event can have.
+        event, EventMisfit for a name that no event can have, RuleError for a predicate that is none for that class,
+        and NotCarried for one that is larger than 16 KiB.
         """
+        packed = None if where is None else pack_where(where, types)
         names = [events.check_name(kind) if isinstance(kind, str) else events.name_of(kind) for kind in types]
         check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
-        limits = (queue_messages, queue_bytes, overflow, stall_timeout)
+        limits = (queue_messages, queue_bytes, overflow, stall_timeout, packed)
         return Subscriber(self, normalize_prefix(prefix), names, limits)
 
     async def publish(self, topic: str, event: object) -> None:
@@ -343,7 +354,7 @@ class Endpoint(EndpointLife):
         return self._node.readers(topic)
 
     def subscriber_count(self, topic: str) -> int:
-        """Return how many endpoints and own subscriptions want events on ``topic`` now."""
+        """Return how many endpoints and own subscriptions want events on ``topic`` now, whatever their predicates."""
         return self._node.readers(topic)
 
     def status(self, queue_size: int = 1000) -> StatusReader:
@@ -541,3 +552,68 @@ class Endpoint(EndpointLife):
     def streams(self) -> dict[str, tuple[str, ...]]:
         """Return the log streams that have spools in the mesh, each with the endpoints that write it."""
         return {stream: tuple(names) for stream, names in sorted(self._node.logs.survey().items())}
+
+    # -- rules -------------------------------------------------------------------------------------------------------
+
+    def rules(
+        self,
+        source: Any,
+        *,
+        name: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+        topics: Iterable[str] = ("",),
+        collect: Iterable[str] = (),
+        lateness_s: float = 0.0,
+        idle_s: float = 2.0,
+        future_s: float = 60.0,
+        events_max: int = 1000,
+        partitions_max: int = 100_000,
+        overflow: Overflow = "block",
+        queue_messages: int = QUEUE_MESSAGES,
+        queue_bytes: int = QUEUE_BYTES,
+        stall_timeout: float = STALL_S,
+        queue_actions: int = 1000,
+        give: Literal["actions", "all"] = "actions",
+        dry_run: bool = False,
+        watch: bool = True,
+    ) -> Rules:
+        """Run rules on the events of the mesh: enter it with ``async with``, iterate over it for the actions.
+
+        ``source`` is the name of a file of the Event Language, or of a directory of them, several names, the directory
+        of a configuration of Tornado's, or rules themselves: a program (:class:`broker.rules.model.Program`), a tree
+        (:class:`broker.rules.tornado.Tree`).  What rules listen to is subscribed to, of the topics that begin with one
+        of ``topics``; what they make for a topic is published, and what they do not publish their other rules see all
+        the same.  An event that they have published themselves is not looked at again when it comes back.  With
+        ``watch`` files are read again when they change: rules that are as they were keep their state, and files that
+        make no sense leave the former rules in force (RulesReloaded, RulesBroken).
+
+        Time is the events' own.  Rules with state wait until every endpoint that sends has come so far, ``lateness_s``
+        more, and no longer than ``idle_s`` for one that is silent; events more than ``future_s`` ahead of our clock are
+        taken as of now.  A rule keeps at most ``events_max`` events for each of ``partitions_max`` partitions.
+
+        ``path`` is the file of a journal, made if there is none: with it, rules go on after a crash as if there had
+        been none; :class:`Rules` says what is promised.  ``collect`` are log streams whose records are events too, on
+        the topic ``log/STREAM``; ``name`` is then the collector's, and needed, as is ``path``: each record counts once.
+
+        ``overflow`` and what follows it are as for :meth:`subscribe`.  Actions wait in a queue of ``queue_actions``:
+        the oldest are dropped.  ``give="all"``: what is published comes out with the actions; ``dry_run``: and is not
+        published.
+
+        Raises ValueError for arguments that make no sense; entering raises RuleError for rules, and JournalError.
+        """
+        from broker.handles.rules import Rules, rules_options  # who has no rules does not wait for them
+
+        check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
+        options = rules_options(
+            name=name,
+            path=path,
+            topics=topics,
+            collect=map(stream_name, collect),
+            engine=(lateness_s, idle_s, future_s, events_max, partitions_max),
+            limits=(queue_messages, queue_bytes, overflow, stall_timeout),
+            queue_actions=queue_actions,
+            give=give,
+            dry_run=dry_run,
+            watch=watch,
+        )
+        return Rules(self, source, options)

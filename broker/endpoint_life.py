@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import trio
 
 from broker.errors import EndpointClosed
+from broker.handles.clocks import SimulatedClock
 from broker.handles.entering import EnteredAsync, check_world, patience
 from broker.handles.log_driver import LogDriver
 from broker.handles.status_log import log_status
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from broker.config.model import Config
     from broker.handles.credentials import Credentials
     from broker.handles.reporting import Reporting
+    from broker.handles.rules import Rules
     from broker.handles.wiring import Wiring
     from broker.net.security import Security
 
@@ -127,7 +129,13 @@ class EndpointLife(EnteredAsync):
         self._node = Node(name, self._chance, timing, forward=forward, born=time_ns(), guard=guard)
         self._exchange = self._node.exchange
         self._trace_now = _trace_now() if tracing else None
+        self._publish: Callable[[str, object, int], Published]
         self._publish = self._exchange.publish if self._trace_now is None else self._publish_traced
+        self._publish_at = self._publish  # at a time of the endpoint's clock that was asked for just before
+        self._clock: Callable[[], int] = time_ns
+        if network is not _zmq_network:
+            self._clock = SimulatedClock()
+            self._publish, self._publish_at = self._publish_simulated, self._publish_alone
         self._make_network = network
         self._linger_s = patience(linger_s)
         self._state = "new"
@@ -140,6 +148,7 @@ class EndpointLife(EnteredAsync):
         self._listening: list[str] = []
         self._store_driver = StoreDriver(self)
         self._log_driver = LogDriver(self)
+        self._rules: set[Rules] = set()
         self._published = trio.lowlevel.ParkingLot()  # where the flusher waits
         self._yield_at = 0  # in wall nanoseconds: when a publisher has to let others run
         self._turn_due = False  # a publisher has to let others run before it goes on
@@ -242,11 +251,22 @@ class EndpointLife(EnteredAsync):
                 writer.end()
             for collector in list(self._log_driver.collectors.values()):
                 collector.end()
+            for rules in list(self._rules):
+                rules.end()
             self._network.close()
 
     def _publish_traced(self, topic: str, event: object, time_ns: int) -> Published:
         assert self._trace_now is not None
         return self._exchange.publish_traced(topic, event, time_ns, self._trace_now())
+
+    def _publish_simulated(self, topic: str, event: object, _time_ns: int) -> Published:
+        return self._publish_alone(topic, event, self._clock())
+
+    def _publish_alone(self, topic: str, event: object, time_ns: int) -> Published:
+        """Publish so that the next event does not join the run with a time that is not this endpoint's."""
+        return self._exchange.publish_traced(
+            topic, event, time_ns, None if self._trace_now is None else self._trace_now()
+        )
 
     def security(self) -> Security | None:
         """Return what connections are secured with; None without keys."""

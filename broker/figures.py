@@ -68,6 +68,8 @@ class EndpointFigures(Struct, frozen=True):
     recovered: int  # messages counted as lost that had arrived after all
     reports_dropped: int = 0  # events of reports that were not published, because a reader of them is slow
     lost: tuple[LossFigures, ...] = ()
+    filtered: int = 0  # messages that were not sent to an endpoint whose predicates (where=) accepted them not
+    unjudged: int = 0  # times that a predicate could not be read, or asked about an event: then it counts as true
 
 
 class LinkFigures(Struct, frozen=True):

@@ -13,11 +13,12 @@ from msgspec import Struct
 __all__ = ["Mesh", "MeshEndpoint", "MeshLink", "MeshSubscription"]
 
 
-class MeshSubscription(Struct, frozen=True):
+class MeshSubscription(Struct, frozen=True, omit_defaults=True):
     """One interest of an endpoint: the topics that begin with ``prefix``, and which events on them."""
 
     prefix: str
     events: tuple[str, ...] | None  # names of event classes; None: any event
+    where: bool = False  # of these, those that a predicate accepts
 
 
 class MeshEndpoint(Struct, frozen=True):

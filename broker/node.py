@@ -27,9 +27,8 @@ from broker.logs.writer import Options, Writer
 from broker.mesh import Mesh
 from broker.node_figures import figures_of
 from broker.node_life import NodeLife
-from broker.protocol.frames import (
-    Interest,
-)
+from broker.protocol.frames import Interest
+from broker.protocol.predicates import check_size
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow, Subscription, check_limits
 from broker.protocol.survey import Peer, peer_of, survey
 from broker.protocol.wires import Peering
@@ -56,12 +55,20 @@ class Node(NodeLife):
         queue_bytes: int = QUEUE_BYTES,
         overflow: Overflow = "block",
         stall_timeout: float = STALL_S,
+        where: bytes | None = None,
     ) -> Subscription:
-        """Begin to want topics that start with ``prefix``, of the events named (none: of any)."""
+        """Begin to want topics that start with ``prefix``, of the events named (none: of any).
+
+        ``where`` is a predicate, packed (:func:`~broker.protocol.predicates.pack_where`): only events that it accepts
+        are wanted.  Raises NotCarried if it is too large.
+        """
         check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
-        interest = Interest(normalize_prefix(prefix), tuple(sorted(set(names))) or None)
+        if where is not None:
+            check_size(where)
+        interest = Interest(normalize_prefix(prefix), tuple(sorted(set(names))) or None, where)
         self.check_right("subscribe", interest.prefix)
-        subscription = Subscription(interest, queue_messages, queue_bytes, overflow, stall_timeout)
+        accepts = None if where is None else self.exchange.routes.predicates.accepts(where)
+        subscription = Subscription(interest, queue_messages, queue_bytes, overflow, stall_timeout, accepts)
         self.exchange.routes.add_local(subscription)
         self.interests.add(subscription)
         self._pump()

@@ -70,6 +70,8 @@ def _endpoint(node: NodeLife, uptime_s: float) -> EndpointFigures:
         node.refusals.count,
         exchange.courier.recovered,
         lost=tuple(LossFigures(*key, messages) for key, messages in sorted(node.losses.totals.items())),
+        filtered=exchange.filtered,
+        unjudged=exchange.routes.predicates.unjudged,
     )
 
 

@@ -68,6 +68,7 @@ from broker.handles.batch import Batch
 from broker.handles.collector import Collector
 from broker.handles.log_topic import LogTopic
 from broker.handles.log_writer import CollectorInfo, LogInfo, LogWriter
+from broker.handles.rules import Action, Rules, RulesFigures
 from broker.handles.status_reader import StatusReader
 from broker.handles.store import Store, StoreFollower, StoreInfo
 from broker.handles.store_proxy import StoreProxy
@@ -86,6 +87,7 @@ from broker.protocol.wires import Timing
 from broker.status import (
     AccessRefused,
     AccessRules,
+    ActionsLost,
     CollectorRefused,
     CollectorStalled,
     EventMisfitted,
@@ -102,6 +104,11 @@ from broker.status import (
     RecordMisfitted,
     RecordsDropped,
     RecordsLost,
+    RuleFailed,
+    RulesBroken,
+    RulesFailing,
+    RulesRecovered,
+    RulesReloaded,
     Status,
     StatusLost,
     StoreConflict,
@@ -123,6 +130,8 @@ __all__ = [
     "AccessError",
     "AccessRefused",
     "AccessRules",
+    "Action",
+    "ActionsLost",
     "AddressError",
     "AuthenticationFailed",
     "AuthorizationFailed",
@@ -212,7 +221,14 @@ __all__ = [
     "Replicated",
     "Rights",
     "RuleError",
+    "RuleFailed",
     "RuleProblem",
+    "Rules",
+    "RulesBroken",
+    "RulesFailing",
+    "RulesFigures",
+    "RulesRecovered",
+    "RulesReloaded",
     "SecretKey",
     "StaleData",
     "Status",

@@ -13,6 +13,7 @@ from broker.errors import in_words
 __all__ = [
     "AccessRefused",
     "AccessRules",
+    "ActionsLost",
     "CollectorRefused",
     "CollectorStalled",
     "EventMisfitted",
@@ -29,6 +30,11 @@ __all__ = [
     "RecordMisfitted",
     "RecordsDropped",
     "RecordsLost",
+    "RuleFailed",
+    "RulesBroken",
+    "RulesFailing",
+    "RulesRecovered",
+    "RulesReloaded",
     "Status",
     "StatusLost",
     "StoreConflict",
@@ -385,3 +391,76 @@ class CollectorStalled(Status, frozen=True):
             f"log stream {self.stream!r}: the collector {self.name!r} has {self.in_hand} records in hand and "
             f"acknowledged none for {self.seconds:.0f} s ({self.peer})"
         )
+
+
+class RulesReloaded(Status, frozen=True):
+    """Rules were read anew: so many are as they were, and keep their state; so many are new; so many are gone."""
+
+    rules: str
+    source: str
+    kept: int
+    new: int
+    gone: int
+
+    def __str__(self) -> str:
+        return f"rules {self.rules!r}: {self.source}: in force: {self.kept} kept, {self.new} new, {self.gone} gone"
+
+
+class RulesBroken(Status, frozen=True):
+    """Rules were read anew, and make no sense or cannot be read: the former ones stay in force."""
+
+    rules: str
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"rules {self.rules!r}: {self.source}: not taken, the former rules stay in force: {self.reason}"
+
+
+class RuleFailed(Status, frozen=True):
+    """A rule could not do what it is for, ``count`` times since it was told last; the stream goes on.
+
+    ``rule`` is empty where it is about an event that no rule could look at.
+    """
+
+    rules: str
+    rule: str
+    reason: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        which = f"rule {self.rule!r}" if self.rule else "events"
+        times = "" if self.count == 1 else f" ({self.count} times)"
+        return f"rules {self.rules!r}: {which}: {self.reason}{times}"
+
+
+class ActionsLost(Status, frozen=True):
+    """Actions of rules were dropped, the oldest first, as nobody took them."""
+
+    rules: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"rules {self.rules!r}: {self.count} actions dropped: read them faster"
+
+
+class RulesFailing(Status, frozen=True):
+    """What rules were given could not be written to disk: nothing of it is published until it can be."""
+
+    rules: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"rules {self.rules!r}: their journal could not be written: {self.reason}"
+
+
+class RulesRecovered(Status, frozen=True):
+    """Rules' journal is taken up, or can be written again.  ``lost`` says what of their state could not be taken up."""
+
+    rules: str
+    lost: str = ""
+
+    def __str__(self) -> str:
+        if self.lost:
+            return f"rules {self.rules!r}: their journal is taken up, but not all of it: {self.lost}"
+        return f"rules {self.rules!r}: their journal is written again"

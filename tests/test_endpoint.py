@@ -13,6 +13,8 @@ import trio.testing
 
 import broker
 from broker import Endpoint, EndpointClosed
+from broker.errors import RuleError
+from broker.rules import of
 from broker.testing import SimulatedNetwork
 
 
@@ -189,6 +191,39 @@ async def test_a_subscription_takes_the_classes_it_names(pair: tuple[Endpoint, E
         for messages in (ticks, both):
             with pytest.raises(trio.WouldBlock):
                 messages.receive_nowait()
+
+
+async def test_a_subscription_with_a_predicate_takes_what_that_accepts(pair: tuple[Endpoint, Endpoint]) -> None:
+    one, two = pair
+    high = of(Tick).number > 5
+    async with two.subscribe("x", Tick, where=high) as there, one.subscribe("x", Tick, where=high) as here:
+        for number in (1, 6, 5, 7):
+            await one.publish("x", Tick(number))
+        one.publish_nowait("x", Tock(9))
+        one.publish_nowait("x", Tick(8))
+        for messages in (there, here):
+            assert [(await messages.receive()).event.number for _ in range(3)] == [6, 7, 8]
+        assert one.figures().endpoint.filtered == 2
+        assert two.figures().endpoint.received == 3
+        assert one.subscriber_count("x") == 2
+
+
+async def test_topics_with_and_without_predicates_share_a_batch(pair: tuple[Endpoint, Endpoint]) -> None:
+    one, two = pair
+    async with two.subscribe("p", Tick) as plain, two.subscribe("x", Tick, where=of(Tick).number > 5) as some:
+        for number in range(10):
+            await one.publish("p", Tick(number))
+            await one.publish("x", Tick(number))
+        assert [(await plain.receive()).event.number for _ in range(10)] == list(range(10))
+        assert [(await some.receive()).event.number for _ in range(4)] == [6, 7, 8, 9]
+
+
+async def test_a_predicate_is_one_on_the_class_that_is_subscribed_to(pair: tuple[Endpoint, Endpoint]) -> None:
+    one, _ = pair
+    with pytest.raises(RuleError, match="exactly one event class"):
+        one.subscribe("x", Tick, Tock, where=of(Tick).number > 5)
+    with pytest.raises(RuleError, match=r"a predicate on endpoint\.Tick, and a subscription to endpoint\.Tock"):
+        one.subscribe("x", Tock, where=of(Tick).number > 5)
 
 
 async def test_messages_say_where_they_come_from(pair: tuple[Endpoint, Endpoint]) -> None:

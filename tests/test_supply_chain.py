@@ -40,6 +40,10 @@ ALLOWED = {
     ("__init__.py", "", "import_module"),
     ("cli/lazy.py", "_imported", "import_module"),
     ("cli/options.py", "import_all", "import_module"),
+    ("rules/__init__.py", "", "import_module"),
+    # Of the shapes of rules, without their constants, and of names of members that were checked to be names.
+    ("rules/compiling/functions.py", "_built", "compile"),
+    ("rules/compiling/functions.py", "_built", "exec"),
     ("rules/regex.py", "", "compile"),  # the name of a function of its own
     ("schema/source.py", "compile_function", "compile"),
     ("schema/source.py", "compile_function", "exec"),
@@ -117,7 +121,9 @@ def test_the_check_finds_each_way_to_run_code(line: str) -> None:
     assert list(uses(ast.parse(line)))
 
 
-@pytest.mark.parametrize("line", ["re.compile('x')", "regex.compile('x')", "import msgpack", "cursor.execute()", "json.loads(text)"])
+@pytest.mark.parametrize(
+    "line", ["re.compile('x')", "regex.compile('x')", "import msgpack", "cursor.execute()", "json.loads(text)"]
+)
 def test_the_check_leaves_the_rest_alone(line: str) -> None:
     assert not list(uses(ast.parse(line)))
 
@@ -170,7 +176,35 @@ def from_outside() -> dict[str, list[str]]:
     # Events of a name that nobody here knows, in whatever bytes.
     for name in HOSTILE:
         decoder_for(name)(b"\x91\x92\x01\xa6evil()", 1, name, name)
-    return {"files": files, "classes": classes, "events": taken()}
+    events = taken()
+    for name in HOSTILE:
+        compile_hostile_rules(name)
+    return {"files": files, "classes": classes, "events": events, "rules": taken()}
+
+
+def compile_hostile_rules(name: str) -> None:
+    """Compile predicates and expressions that have the name wherever there is one, and wherever there is a value."""
+    from broker.errors import RuleError
+    from broker.rules import model
+    from broker.rules.compiling import EventClasses, Variable, compile_expression, compile_where
+
+    for member, variable, type_name, operator in (
+        (name, "event", "T", "str.eq"),
+        ("v0", name, "T", "str.eq"),
+        ("v0", "event", name, "str.eq"),
+        ("v0", "event", "T", name),
+        ("v0", "event", "T", "str.contains"),
+    ):
+        kind = model.EventType(type_name, (model.MemberType(member, "string"),))
+        asked = model.Apply(operator, (model.Member(model.Name(variable), member), model.Constant(name)))
+        among = model.Apply("str.in", (model.Member(model.Name(variable), member), model.Constant((name, "a"))))
+        with suppress(RuleError):
+            compile_where(model.Where(kind, model.Apply("bool.or", (asked, among))))
+        with suppress(RuleError):
+            program = model.Program((kind,))
+            made = model.Make(type_name, ((member, model.Constant(name)),))
+            for expression in (asked, among, made):
+                compile_expression(program, expression, (Variable(variable, type_name),), EventClasses(program))
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +215,7 @@ def compiled() -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("way", ["files", "classes"])
+@pytest.mark.parametrize("way", ["files", "classes", "rules"])
 def test_no_name_from_outside_gets_into_source_text(compiled: dict[str, list[str]], way: str) -> None:
     assert len(compiled[way]) >= 2
     # What an identifier was made of is one: evil.evil makes evil_evil.

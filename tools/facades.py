@@ -25,6 +25,7 @@ from broker.handles.batch import Batch
 from broker.handles.collector import Collector
 from broker.handles.log_topic import LogTopic
 from broker.handles.log_writer import LogWriter
+from broker.handles.rules import Rules
 from broker.handles.status_reader import StatusReader
 from broker.handles.store import Store
 from broker.handles.store_proxy import StoreProxy
@@ -98,6 +99,8 @@ HANDLES: Final = (
         internal=_RUNS_INTERNAL,
         attributes={"stream": "str"},
     ),
+    # Asking for an action says that the one before it is done: they are not taken over in runs.
+    Handle((Rules,), "BaseRules", internal=frozenset({"end"}), attributes={"name": "str"}),
     Handle(
         (Endpoint, EndpointLife),
         "BaseEndpoint",

@@ -43,6 +43,7 @@ __all__ = [
     "BaseEndpoint",
     "BaseLogTopic",
     "BaseLogWriter",
+    "BaseRules",
     "BaseStatusReader",
     "BaseStore",
     "BaseStoreProxy",
@@ -313,6 +314,19 @@ class BaseWatch(_RunReader[Any], Watching):
             return await self.receive()
         except StoreClosed:
             raise StopAsyncIteration from None
+
+
+class BaseRules(Handle):
+    """Actions one at a time."""
+
+    receive: Callable[[], Any]
+
+    def __aiter__(self) -> Self:
+        """Iterate over the actions, for ever."""
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self.receive()
 
 
 class BaseStore(Handle, ReadingStore):

@@ -44,6 +44,7 @@ __all__ = [
     "BaseEndpoint",
     "BaseLogTopic",
     "BaseLogWriter",
+    "BaseRules",
     "BaseStatusReader",
     "BaseStore",
     "BaseStoreProxy",
@@ -287,6 +288,19 @@ class BaseWatch(_RunReader[Any], Watching):
             return self.receive()
         except StoreClosed:
             raise StopIteration from None
+
+
+class BaseRules(Handle):
+    """Actions one at a time."""
+
+    receive: Callable[[], Any]
+
+    def __iter__(self) -> Self:
+        """Iterate over the actions, for ever."""
+        return self
+
+    def __next__(self) -> Any:
+        return self.receive()
 
 
 class BaseStore(Handle, ReadingStore):

@@ -19,6 +19,7 @@ from broker.blocking.base import (
     BaseEndpoint,
     BaseLogTopic,
     BaseLogWriter,
+    BaseRules,
     BaseStatusReader,
     BaseStore,
     BaseStoreProxy,
@@ -28,6 +29,7 @@ from broker.blocking.base import (
 )
 from broker.figures import Figures
 from broker.handles.log_writer import LogInfo
+from broker.handles.rules import Action, RulesFigures
 from broker.handles.store import StoreInfo
 from broker.handles.store_writing import Level, Outcome
 from broker.handles.watch import MISSING
@@ -36,6 +38,7 @@ from broker.logs.batches import WriterLag
 from broker.logs.collector import QUEUE_BYTES as COLLECTOR_QUEUE_BYTES
 from broker.logs.messages import LogMessage
 from broker.mesh import Mesh
+from broker.protocol.predicates import Condition
 from broker.protocol.subscriptions import QUEUE_BYTES, QUEUE_MESSAGES, STALL_S, Overflow
 from broker.protocol.survey import Peer
 from broker.protocol.wires import Timing
@@ -52,6 +55,7 @@ __all__ = [
     "Endpoint",
     "LogTopic",
     "LogWriter",
+    "Rules",
     "StatusReader",
     "Store",
     "StoreClone",
@@ -700,6 +704,53 @@ class Collector(BaseCollector):
         return self._core.stream
 
 
+class Rules(BaseRules):
+    """Rules that run on an endpoint's streams: what :meth:`Endpoint.rules` gives.
+
+    See :class:`broker.Rules`.
+    """
+
+    def receive(self, *, timeout: float | None = None) -> Action:
+        """Return the next action, waiting for it; the one before it is done.
+
+        See :meth:`broker.Rules.receive`.
+        """
+        return self._call(self._core.receive, _timeout=timeout)
+
+    def receive_nowait(self) -> Action:
+        """Return the next action, or raise :class:`trio.WouldBlock` when there is none.
+
+        See :meth:`broker.Rules.receive_nowait`.
+        """
+        return self._ask(self._core.receive_nowait)
+
+    def reload(self, source: Any = None, *, timeout: float | None = None) -> None:
+        """Read the rules again, or others from now on; rules that are as they were keep their state.
+
+        See :meth:`broker.Rules.reload`.
+        """
+        self._call(self._core.reload, source, _timeout=timeout)
+
+    def explain(self, rule: str, *events: object) -> Any:
+        """Return, for a rule and an event or several, each clause with its values, and why it does not hold.
+
+        See :meth:`broker.Rules.explain`.
+        """
+        return self._ask(self._core.explain, rule, *events)
+
+    def figures(self) -> RulesFigures:
+        """Return what they have done.
+
+        See :meth:`broker.Rules.figures`.
+        """
+        return self._ask(self._core.figures)
+
+    @property
+    def name(self) -> str:
+        """As the core has it."""
+        return self._core.name
+
+
 class Endpoint(BaseEndpoint):
     """One member of the mesh: it listens, peers, publishes and subscribes.
 
@@ -829,6 +880,7 @@ class Endpoint(BaseEndpoint):
         queue_messages: int = QUEUE_MESSAGES,
         queue_bytes: int = QUEUE_BYTES,
         stall_timeout: float = STALL_S,
+        where: Condition | None = None,
     ) -> Subscriber:
         """Receive the messages whose topic starts with ``prefix``, of the event classes (or names) given; none: of any.
 
@@ -842,6 +894,7 @@ class Endpoint(BaseEndpoint):
                 queue_messages=queue_messages,
                 queue_bytes=queue_bytes,
                 stall_timeout=stall_timeout,
+                where=where,
             ),
             self,
         )
@@ -854,7 +907,7 @@ class Endpoint(BaseEndpoint):
         return self._call(self._core.subscribers, topic, at_least, _timeout=timeout)
 
     def subscriber_count(self, topic: str) -> int:
-        """Return how many endpoints and own subscriptions want events on ``topic`` now.
+        """Return how many endpoints and own subscriptions want events on ``topic`` now, whatever their predicates.
 
         See :meth:`broker.Endpoint.subscriber_count`.
         """
@@ -1027,6 +1080,56 @@ class Endpoint(BaseEndpoint):
         See :meth:`broker.Endpoint.streams`.
         """
         return self._ask(self._core.streams)
+
+    def rules(
+        self,
+        source: Any,
+        *,
+        name: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+        topics: Iterable[str] = ("",),
+        collect: Iterable[str] = (),
+        lateness_s: float = 0.0,
+        idle_s: float = 2.0,
+        future_s: float = 60.0,
+        events_max: int = 1000,
+        partitions_max: int = 100000,
+        overflow: Overflow = "block",
+        queue_messages: int = QUEUE_MESSAGES,
+        queue_bytes: int = QUEUE_BYTES,
+        stall_timeout: float = STALL_S,
+        queue_actions: int = 1000,
+        give: Literal["actions", "all"] = "actions",
+        dry_run: bool = False,
+        watch: bool = True,
+    ) -> Rules:
+        """Run rules on the events of the mesh: enter it with ``with``, iterate over it for the actions.
+
+        See :meth:`broker.Endpoint.rules`.
+        """
+        return Rules(
+            self._core.rules(
+                source,
+                name=name,
+                path=path,
+                topics=topics,
+                collect=collect,
+                lateness_s=lateness_s,
+                idle_s=idle_s,
+                future_s=future_s,
+                events_max=events_max,
+                partitions_max=partitions_max,
+                overflow=overflow,
+                queue_messages=queue_messages,
+                queue_bytes=queue_bytes,
+                stall_timeout=stall_timeout,
+                queue_actions=queue_actions,
+                give=give,
+                dry_run=dry_run,
+                watch=watch,
+            ),
+            self,
+        )
 
     @property
     def name(self) -> str:

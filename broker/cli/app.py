@@ -18,6 +18,7 @@ __all__ = ["app", "run_app"]
 _MESSAGES: Final = "Messages"
 _MESH: Final = "The mesh"
 _STATE: Final = "Stores and log streams"
+_RULES: Final = "Rules"
 _SET_UP: Final = "Nodes, keys and files"
 _SHELL: Final = "This command line"
 
@@ -32,6 +33,7 @@ _COMMANDS: Final[dict[str, Place]] = {
     "bench": Place("broker.cli.bench.commands", "bench", _MESH, "Measure rate and round trip, here or to an endpoint."),
     "store": Place("broker.cli.store.commands", "store", _STATE, "Look into stores, change them, watch them change."),
     "log": Place("broker.cli.log.commands", "log", _STATE, "Show, collect and write the records of log streams."),
+    "rules": Place("broker.cli.rules.commands", "rules", _RULES, "Check rules, format them, run them on events."),
     "node": Place("broker.cli.node.commands", "node", _SET_UP, "Run an endpoint that a file says all of."),
     "config": Place("broker.cli.node.commands", "config", _SET_UP, "Check such a file, and show what holds by it."),
     "keys": Place("broker.cli.keys.commands", "keys", _SET_UP, "Make keys, and say whose are trusted with what."),

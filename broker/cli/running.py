@@ -11,7 +11,7 @@ import trio
 import broker
 from broker.cli.exits import FAILED, INPUT_WRONG
 from broker.cli.standard import Output, note
-from broker.errors import AccessError, BadKey, ConfigError, InsecureAddress, KeyFileError
+from broker.errors import AccessError, BadKey, ConfigError, InsecureAddress, KeyFileError, RuleError
 
 __all__ = [
     "InputError",
@@ -64,9 +64,10 @@ def run_plain(command: Callable[[], int]) -> int:
             return 128 + signal.SIGINT
         if not isinstance(error, (InputError, broker.BrokerError, OSError)):
             raise
-        if isinstance(error, ConfigError):
+        if isinstance(error, ConfigError | RuleError):
             for problem in error.problems:
-                note(f"broker: {problem}")
+                for line in f"broker: {problem}".split("\n"):
+                    note(line)
             return FAILED if isinstance(error.__cause__, OSError) else INPUT_WRONG
         # An OSError's text begins with its number, which says nothing that the rest does not.
         text = error.strerror if isinstance(error, broker.ListenError) and error.strerror else str(error)

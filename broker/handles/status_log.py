@@ -45,6 +45,14 @@ _LEVELS: Final[dict[str, dict[type[Status], int]]] = {
         status.RecordsLost: _WARNING,
         status.WriterReset: _WARNING,
     },
+    "broker.rules": {
+        status.ActionsLost: _WARNING,
+        status.RuleFailed: _WARNING,
+        status.RulesBroken: _WARNING,
+        status.RulesFailing: _WARNING,
+        status.RulesRecovered: _INFO,
+        status.RulesReloaded: _INFO,
+    },
 }
 _LOGGERS: Final = {
     kind: (logging.getLogger(name), level) for name, levels in _LEVELS.items() for kind, level in levels.items()
@@ -57,8 +65,12 @@ def log_status(endpoint: str, told: Status, raised: Container[str] = ()) -> None
     logger, level = _LOGGERS.get(type(told), _OTHER)
     if isinstance(told, status.AccessRules) and told.accepted:
         level = _INFO
-    elif isinstance(told, status.PeeringFailed) and told.final and told.address not in raised:
+    elif (isinstance(told, status.RulesRecovered) and told.lost) or _is_refusal(told, raised):
         level = _WARNING
     if logger.isEnabledFor(level):
         fields = {name: getattr(told, name) for name in told.__struct_fields__}
         logger.log(level, "%s: %s", endpoint, told, extra=about(endpoint, event=type(told).__name__, **fields))
+
+
+def _is_refusal(told: Status, raised: Container[str]) -> bool:
+    return isinstance(told, status.PeeringFailed) and told.final and told.address not in raised

@@ -30,12 +30,16 @@ class Subscriber:
     """
 
     def __init__(
-        self, endpoint: Endpoint, prefix: str, names: Sequence[str], limits: tuple[int, int, Overflow, float]
+        self,
+        endpoint: Endpoint,
+        prefix: str,
+        names: Sequence[str],
+        limits: tuple[int, int, Overflow, float, bytes | None],
     ) -> None:
         self._endpoint = endpoint
         self._prefix = prefix
         self._names = names
-        self._limits = limits  # queue_messages, queue_bytes, overflow, stall_timeout
+        self._limits = limits  # queue_messages, queue_bytes, overflow, stall_timeout, where
         self._subscription: Subscription | None = None
         self._current: Iterator[Message] = iter(())
         self._waiting = trio.lowlevel.ParkingLot()

@@ -74,6 +74,8 @@ _ENDPOINT: Final = (
     Metric("broker_access_refusals_total", "What access rules refused, here or to us.", "refusals"),
     Metric("broker_messages_recovered_total", "Messages counted as lost that had arrived after all.", "recovered"),
     Metric("broker_reports_dropped_total", "Events of reports that a slow reader had no room for.", "reports_dropped"),
+    Metric("broker_messages_filtered_total", "Messages not sent: no predicate there accepted them.", "filtered"),
+    Metric("broker_predicates_unjudged_total", "Times that a predicate could not be read or asked.", "unjudged"),
 )
 
 # Those that can be: each has a series from the start, as what appears with its first loss shows no increase by it.

@@ -12,7 +12,8 @@ the mesh
     ``members``        who is in it, and how linked: flooding; ``apart`` keeps those out of reach
     ``announcements``  what they tell of themselves
     ``topology``       shortest ways
-    ``interests``      who wants what, announced and acknowledged; ``routes`` looks it up by topic
+    ``interests``      who wants what, announced and acknowledged; ``wishes``: how that travels
+    ``routes``         who wants events of a topic; ``predicates``: and which of them
     ``addresses``      for whom a frame is; ``transit`` sends and passes on by it
     ``survey``         all of that as a value for programs
 

@@ -16,7 +16,10 @@ from broker.protocol.member import Member
 from broker.protocol.transit import Transit
 from broker.status import MessagesRecovered
 
-__all__ = ["Courier"]
+__all__ = ["Courier", "Fence"]
+
+Fence = list[tuple[Member, OutFlow, int]]
+"""Of flows: up to which message, exclusively."""
 
 # After a change of the graph flows are asked after this: word of it takes a moment to be everywhere.
 _CHANGE_S: Final = 0.05
@@ -96,6 +99,21 @@ class Courier:
         for member in self._pending:
             if member.out.pending and not member.out.away:
                 self._ask(member, member.out)
+
+    def fence(self) -> Fence:
+        """Return what was sent and is not known to have arrived, and ask for word of it: see :meth:`has_passed`."""
+        found = []
+        for member in self._pending:
+            flow = member.out
+            if flow.pending and not flow.away:
+                found.append((member, flow, flow.next_sequence + sum(parcel.messages for parcel in flow.waiting)))
+                self._ask(member, flow)
+        return found
+
+    @staticmethod
+    def has_passed(fence: Fence) -> bool:
+        """Whether all of it has arrived, but for what was given up as lost."""
+        return not any(member.out is flow and not flow.away and flow.lacks(end) for member, flow, end in fence)
 
     def ways_changed(self, now: float) -> None:
         """Ask soon: what was on its way may be lost."""

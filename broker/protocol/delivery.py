@@ -197,9 +197,16 @@ class Delivering:
     def _push(self, subscription: Subscription, delivery: Delivery, wanted: frozenset[int] | None, count: int) -> None:
         if subscription.ended:
             return  # it was there when the batch was gathered
+        size = None
+        accepted = subscription.sift(delivery, wanted)
+        if accepted is not None:
+            count, size = accepted.run.count, len(delivery.run.body) * accepted.run.count // delivery.run.count
+            delivery, wanted = accepted, None
+            if not count:
+                return
         was_empty = subscription.empty
         self.delivered += count
-        dropped = subscription.push(delivery, wanted, count)
+        dropped = subscription.push(delivery, wanted, count, size)
         if was_empty and not subscription.empty:
             self._act(Wake(subscription))
         if dropped:

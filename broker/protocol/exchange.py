@@ -2,7 +2,8 @@
 
 ``publish`` encodes an event once and appends it to the batch; ``flush`` turns the batch into parcels for the
 endpoints that want them and runs for our own subscriptions, which get what a remote one would.  Publishers to whom
-there is an obstacle wait: an endpoint whose flow has no room, or a full queue of our own.
+there is an obstacle wait: an endpoint whose flow has no room, or a full queue of our own.  Where predicates decide who
+gets an event they are asked before it joins the batch, so that a run is of events that go the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from broker.protocol.courier import Courier
 from broker.protocol.delivery import Delivering
 from broker.protocol.losses import Losses
 from broker.protocol.member import Member
-from broker.protocol.outbox import BATCH_BYTES, Outbox, PendingRun
+from broker.protocol.outbox import BATCH_BYTES, Outbox, PendingRun, events_of
 from broker.protocol.routes import ROUTES_MAX, Route, Routes
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit
@@ -89,6 +90,7 @@ class Exchange:
         self.batch_bytes = 0
         self.published = 0  # events that left,
         self.published_bytes = 0  # and their bytes
+        self.filtered = 0  # messages that were not sent to an endpoint because its predicates did not accept them
         self.flush_due: Callable[[], None] = _nothing
         self.permit: Callable[[str], None] = _allow  # raises for a topic that we may not publish on
 
@@ -115,7 +117,7 @@ class Exchange:
         if len(data) > SMALL_BYTES:
             check_size(data, "an event", outgoing.name)
         if not route.lane.anyone:
-            return GATHERED
+            return self._publish_chosen(route, data, event)
         first = not self._outbox.runs
         if route is not self._open_route:
             self._turn_to(route)
@@ -175,13 +177,55 @@ class Exchange:
         if self._obstacles and self._blocked(route):
             return BLOCKED
         if not route.lane.anyone:
-            return GATHERED
+            return self._gather_chosen(route, chunks)
         first = not self._outbox.runs
         if route is not self._open_route:
             self._turn_to(route)
-        self.open_class = _NoEvent
         self._outbox.runs[-1].chunks.extend(chunks)
         self.batch_bytes += sum(map(len, chunks))
+        return self._joined(first=first)
+
+    def _publish_chosen(self, route: Route, data: bytes, event: object) -> Published:
+        """Let an event join the batch for those who get it, where it may be that predicates say so."""
+        fork = route.lane.fork
+        if fork is None:
+            return GATHERED
+        if event.__class__ is events.Event:
+            return self._gather_chosen(route, [data])
+        way = self.routes.choose(route, fork, event)
+        if self._obstacles and self._blocked(way):
+            return BLOCKED
+        self.filtered += way.spared
+        if not way.lane.anyone:
+            return GATHERED
+        first = not self._outbox.runs
+        self._join(way, data)
+        return self._joined(first=first)
+
+    def _gather_chosen(self, route: Route, chunks: list[bytes]) -> Published:
+        """Let encoded events join the batch for those who get them: all or, when one has to wait, none."""
+        fork = route.lane.fork
+        if fork is None:
+            return GATHERED
+        ways = [self.routes.choose(route, fork, event) for event in events_of(route.lane.name, chunks)]
+        if self._obstacles and any(map(self._blocked, ways)):
+            return BLOCKED
+        first = not self._outbox.runs
+        for way, data in zip(ways, chunks, strict=True):
+            self.filtered += way.spared
+            if way.lane.anyone:
+                self._join(way, data)
+        return self._joined(first=first) if self._outbox.runs else GATHERED
+
+    def _join(self, way: Route, data: bytes) -> None:
+        if way is not self._open_route:
+            self._turn_to(way)
+        self.append(data)
+        self.batch_bytes += len(data)
+
+    def _joined(self, *, first: bool) -> Published:
+        """Say what became of events that have joined the batch."""
+        self.open_class = _NoEvent
         if self.batch_bytes >= BATCH_BYTES:
             self.flush_due()
             return FULL
@@ -210,6 +254,8 @@ class Exchange:
         return route
 
     def _blocked(self, route: Route) -> bool:
+        if route.lane.fork is not None:
+            return False  # it is asked again of those who are chosen
         return not (self._obstacles.isdisjoint(route.lane.members) and self._obstacles.isdisjoint(route.lane.local))
 
     def _set_congested(self, member: Member) -> None:

@@ -168,6 +168,11 @@ class OutFlow:
         """Whether anything is not known to have arrived."""
         return bool(self.sent or self.waiting)
 
+    def lacks(self, end: int) -> bool:
+        """Whether a message before the one of that number is not known to have arrived."""
+        first = self.sent[0][0] if self.sent else self.next_sequence
+        return first < end and self.pending
+
     @property
     def unreported(self) -> int:
         """Events that are not known to have arrived, sent or not."""

@@ -43,6 +43,7 @@ __all__ = [
     "TTL_DEFAULT",
     "SEALED",
     "UNCHECKED_BYTES_MAX",
+    "WHERE_BYTES_MAX",
     "Batch",
     "Denied",
     "Header",
@@ -85,6 +86,8 @@ MESSAGE_CHARGE: Final = 64
 # Longer payloads are looked at (broker.values) before they are read: of many small arrays each byte takes up to 45 in
 # memory.  Honest ones are long because of long bytes in them, which cost nothing to look at.
 UNCHECKED_BYTES_MAX: Final = 512 << 10
+# A predicate goes to every endpoint of the mesh, and each keeps it: enough for some hundred comparisons.
+WHERE_BYTES_MAX: Final = 16 << 10
 # A reader decodes a run at a time: few enough objects at once that they come and go between two collections of
 # Python's garbage collector (threshold 700), which would cost half as much again as decoding them.
 RUN_EVENTS: Final = 256
@@ -200,10 +203,16 @@ class Refusal(Struct, frozen=True):
 
 
 class Interest(Struct, frozen=True, array_like=True):
-    """One wish: topics that start with ``prefix``, of these event names (None: of any)."""
+    """One wish: topics that start with ``prefix``, of these event names (None: of any).
+
+    With ``where`` only events that a predicate accepts are wished for (:mod:`broker.protocol.predicates`); who cannot
+    ask it sends them all.  A wish without one travels without the field, and versions that do not know it read over it:
+    see :mod:`broker.protocol.wishes`.
+    """
 
     prefix: str
     names: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=1000)] | None
+    where: Annotated[bytes, Meta(min_length=1, max_length=WHERE_BYTES_MAX)] | None = None
 
 
 class InterestUpdate(Struct, frozen=True, array_like=True):

@@ -8,7 +8,6 @@ just beginning, has said that it knows it (LEARNED): from then on whatever is pu
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -24,13 +23,12 @@ from broker.protocol.members import AHEAD_MAX, Members
 from broker.protocol.routes import INTERESTS_MAX, INTERESTS_TOTAL, Routes, weight_of
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.transit import Transit
+from broker.protocol.wishes import Wishes, cost_of, decode_update, encode_update, parts_of
 from broker.topics import normalize_prefix
 from broker.trust.judge import EVERYTHING
 
 __all__ = ["ASKS_MAX", "ASK_S", "Interests"]
 
-# Interests in one frame: with prefixes of 255 bytes still below FRAME_BYTES_MAX.
-_INTERESTS_PER_FRAME: Final = 8_192
 # A million interests take 123 frames; with prefixes of a hundred bytes they take so much.
 _PARTS_MAX: Final = 256
 _PARTS_BYTES_MAX: Final = 128 << 20
@@ -75,7 +73,7 @@ class Interests:
         self._routes = routes
         self._transit = transit
         self._act = act
-        self._wanted: Counter[Interest] = Counter()
+        self._wishes = Wishes()
         self._announced: dict[Subscription, _Pending] = {}
         self._ask_at = float("inf")
         self._ask_due = False
@@ -89,9 +87,8 @@ class Interests:
     def add(self, subscription: Subscription) -> None:
         """Announce what a subscription wants."""
         interest = subscription.interest
-        self._wanted[interest] += 1
         own = self._own
-        if self._wanted[interest] == 1:
+        if self._wishes.add(interest):
             own.interests.add(interest)
             self._announce(added=(interest,), removed=())
         lacking = {m: None for m in self._members.members.values() if m.reachable and m.learned < own.interests_version}
@@ -105,17 +102,16 @@ class Interests:
         """Announce that a subscription has ended."""
         self._announced.pop(subscription, None)
         interest = subscription.interest
-        self._wanted[interest] -= 1
-        if not self._wanted[interest]:
-            del self._wanted[interest]
+        again = self._wishes.remove(interest)
+        if again is not None:
             self._own.interests.discard(interest)
-            self._announce(added=(), removed=(interest,))
+            self._announce(added=again, removed=(interest,))
 
     def _announce(self, added: tuple[Interest, ...], removed: tuple[Interest, ...]) -> None:
         own = self._own
         update = InterestUpdate(own.id, own.interests_version, own.interests_version + 1, True, added, removed)
         own.interests_version += 1
-        self._members.flood(Kind.INTERESTS, frames.encode(update), None)
+        self._members.flood(Kind.INTERESTS, encode_update(update), None)
 
     def is_announced(self, subscription: Subscription) -> bool:
         """Whether everybody knows of it."""
@@ -170,10 +166,10 @@ class Interests:
 
     def take(self, link: Link, payload: bytes, now: float) -> None:
         """Act on an announcement; raises Malformed when it makes no sense."""
-        update = frames.decode(InterestUpdate, payload)
+        update, taken_bare = decode_update(payload)
         teller = self._members.members.get(update.origin)
         if teller is None or teller.interests_version:  # what it tells first is free
-            link.charge_interests(update.origin, now, len(update.added) + len(update.removed))
+            link.charge_interests(update.origin, now, cost_of(update))
         if update.origin != link.peer_id and not link.grants.relay:
             return  # what an endpoint wants is not signed: it is believed of who relays
         own = self._own
@@ -190,6 +186,7 @@ class Interests:
             return
         try:
             self._take_news(link, member, update, payload)
+            self._routes.predicates.unjudged += taken_bare
         except Malformed as error:
             if update.origin == link.peer_id:
                 raise
@@ -313,11 +310,9 @@ class Interests:
 
 def _whole(member: Member) -> Iterator[bytes]:
     """Give all that an endpoint wants, in as many payloads as it takes."""
-    wanted = tuple(member.interests)
-    for at in range(0, max(len(wanted), 1), _INTERESTS_PER_FRAME):
-        final = at + _INTERESTS_PER_FRAME >= len(wanted)
-        part = wanted[at : at + _INTERESTS_PER_FRAME]
-        yield frames.encode(InterestUpdate(member.id, 0, member.interests_version, final, part, ()))
+    parts = list(parts_of(tuple(member.interests)))
+    for number, part in enumerate(parts, 1):
+        yield encode_update(InterestUpdate(member.id, 0, member.interests_version, number == len(parts), part, ()))
 
 
 def _believe(member: Member, error: Malformed) -> None:

@@ -11,13 +11,15 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from broker import events
+from broker.errors import BrokerError
 from broker.messages import Trace
 from broker.protocol.flows import Parcel
 from broker.protocol.frames import RUN_EVENTS, Kind, Run, charge_of, encode_batch
 from broker.protocol.member import Member
 from broker.protocol.routes import Lane
 
-__all__ = ["BATCH_BYTES", "Outbox", "PendingRun"]
+__all__ = ["BATCH_BYTES", "Outbox", "PendingRun", "events_of"]
 
 # Measured with events of 25 bytes: from 16 KiB on the cost per frame is below 2 % of the whole; at 64 KiB a batch is
 # about 2,000 events, 2 ms of a publisher that does nothing else.
@@ -107,3 +109,20 @@ def parcel_of(runs: list[Run]) -> Parcel:
     """Return the parcel with these runs."""
     body, messages = encode_batch(runs), sum([run.count for run in runs])
     return Parcel(Kind.EVENTS, body, messages, charge_of(len(body), messages))
+
+
+def events_of(name: str, chunks: Sequence[bytes]) -> list[object | None]:
+    """Return the events of that name that were encoded; None for those that do not fit their class."""
+    found: list[object | None] = []
+    decode = events.decoder_for(name)
+    for at in range(0, len(chunks), RUN_EVENTS):
+        part = chunks[at : at + RUN_EVENTS]
+        try:
+            messages, misfits = decode(array_header(len(part)) + b"".join(part), len(part), "", "")
+        except BrokerError:
+            found += [None] * len(part)
+            continue
+        misfitted = {misfit.index for misfit in misfits}
+        rest = iter(messages)
+        found += [None if index in misfitted else next(rest).event for index in range(len(part))]
+    return found

@@ -10,6 +10,9 @@ limit it is **full**, and ``overflow`` says what happens:
 - ``drop_newest``: what comes is dropped; ``drop_oldest``: what has waited longest makes room.
 
 Whatever is dropped is counted, and the next message that is taken says how many were lost just before it.
+
+A subscription with a predicate decodes a run when it comes, and has only what it accepts in its queue: what it does not
+want is to take no room there, and to be no loss.
 """
 
 from __future__ import annotations
@@ -95,6 +98,7 @@ class _Entry(Struct, eq=False):
     delivery: Delivery
     wanted: frozenset[int] | None
     count: int  # messages that are left of it
+    size: int  # the bytes that they are counted for
     lost_before: int = 0
     skip: int = 0  # messages at its beginning that were dropped
     keep: int | None = None  # how many of it were taken up, None: all
@@ -110,8 +114,10 @@ class Subscription:
         queue_bytes: int = QUEUE_BYTES,
         overflow: Overflow = "block",
         stall_timeout: float = STALL_S,
+        accepts: Callable[[object], bool] | None = None,
     ) -> None:
         self.interest = interest
+        self.accepts = accepts
         self.queue_messages = queue_messages
         self.queue_bytes = queue_bytes
         self.overflow = overflow
@@ -163,16 +169,30 @@ class Subscription:
         return self.overflow == "block" and not self.stalled
 
     def lose(self, count: int) -> None:
-        """Take note that messages that it wanted were lost before they came here."""
+        """Take note that messages that it wanted were lost before they came here.
+
+        Of those only topics and names are known: whether its predicate would have accepted them is not asked.
+        """
         self._lost_before += count
         self.lost += count
 
-    def push(self, delivery: Delivery, wanted: frozenset[int] | None, count: int) -> int:
+    def sift(self, delivery: Delivery, wanted: frozenset[int] | None) -> Delivery | None:
+        """Return what the predicate accepts of a run, of the topics ``wanted``; None: there is no predicate."""
+        accepts = self.accepts
+        if accepts is None:
+            return None
+        accepted = [message for message in delivery.messages(wanted) if accepts(message.event)]
+        # The messages alone are kept: of a run in which there are few its bytes may be many.
+        run = msgspec.structs.replace(delivery.run, count=len(accepted), body=b"")
+        return Delivery(run, delivery.origin, delivery.source, delivery.report, delivery.condemn, accepted)
+
+    def push(self, delivery: Delivery, wanted: frozenset[int] | None, count: int, size: int | None = None) -> int:
         """Add a run, or the ``count`` events of it whose topics are ``wanted``; returns how many messages that drops.
 
-        A full queue that blocks takes it all the same, because its sender had room for it.
+        ``size`` is what they count for, if it is not the bytes of the run.  A full queue that blocks takes it all the
+        same, because its sender had room for it.
         """
-        entry = _Entry(delivery, wanted, count)
+        entry = _Entry(delivery, wanted, count, len(delivery.run.body) if size is None else size)
         if self.blocks and self._bytes < self.queue_bytes + _EXCESS_BYTES:
             self._append(entry)
             return 0
@@ -191,7 +211,7 @@ class Subscription:
         entry.lost_before, self._lost_before = self._lost_before, 0
         self._queue.append(entry)
         self.delivered += entry.count
-        self._bytes += len(entry.delivery.run.body)
+        self._bytes += entry.size
 
     def _make_room(self) -> int:
         """Drop the oldest until both limits are kept; the last run of all stays, whatever its size."""
@@ -209,7 +229,7 @@ class Subscription:
             dropped += gone
             if not oldest.count:
                 self._queue.popleft()
-                self._bytes -= len(oldest.delivery.run.body)
+                self._bytes -= oldest.size
                 if self._queue:
                     self._queue[0].lost_before += oldest.lost_before
                 else:
@@ -223,7 +243,7 @@ class Subscription:
         while self._queue:
             entry = self._queue.popleft()
             self.taken += entry.count
-            self._bytes -= len(entry.delivery.run.body)
+            self._bytes -= entry.size
             if self.stalled and self.low:
                 self.stalled = False
             messages = entry.delivery.messages(entry.wanted)

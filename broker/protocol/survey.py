@@ -67,8 +67,8 @@ def _hops(member: Member) -> int | None:
 
 
 def _endpoint(member: Member, hops: int | None) -> MeshEndpoint:
-    wanted = sorted(member.interests, key=lambda interest: (interest.prefix, interest.names or ()))
-    subscriptions = tuple(MeshSubscription(interest.prefix, interest.names) for interest in wanted)
+    wanted = sorted(member.interests, key=lambda one: (one.prefix, one.names or (), one.where or b""))
+    subscriptions = tuple(MeshSubscription(one.prefix, one.names, one.where is not None) for one in wanted)
     return MeshEndpoint(member.name, member.id.hex(), member.forward, hops, subscriptions)
 
 

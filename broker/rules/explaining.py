@@ -11,18 +11,34 @@ because disk.host contains "web" is false
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import attrs
 
+from broker.errors import RuleError
+from broker.messages import Message
+from broker.rules.compiling import EventClasses, Misfit
 from broker.rules.interpreter import CALLS_MAX, Bindings, EvaluationFailed, Many, One, Seen, trace
-from broker.rules.model import Apply, Call, Clause, Expression, Member, Program, Rule, Where, names_in, walk
+from broker.rules.language.showing import show
+from broker.rules.model import Apply, Call, Clause, Constant, Expression, Member, Program, Rule, Where, names_in, walk
 from broker.rules.model.substitution import substituted, uses
-from broker.rules.showing import show, show_value
 
-__all__ = ["ClauseExplained", "Explanation", "Part", "explain", "explain_where"]
+__all__ = ["VALUE_SHOWN_MAX", "ClauseExplained", "Explanation", "Part", "explain", "explain_events", "explain_where"]
+
+VALUE_SHOWN_MAX: Final = 200
+"""Characters of a value in an explanation."""
 
 _UNKNOWN: Final = object()
+
+
+def _shown_value(value: Any) -> str:
+    """A value as the language writes it, cut if it is long."""
+    if isinstance(value, list):
+        value = tuple(value)
+    plain = isinstance(value, str | bytes | bool | int | float | timedelta | tuple)
+    text = "missing" if value is None else show(Constant(value)) if plain else str(value)
+    return text if len(text) <= VALUE_SHOWN_MAX else f"{text[: VALUE_SHOWN_MAX - 3]}..."
 
 
 @attrs.frozen
@@ -33,7 +49,7 @@ class Part:
     value: Any
 
     def __str__(self) -> str:
-        return f"{self.text} = {show_value(self.value)}"
+        return f"{self.text} = {_shown_value(self.value)}"
 
 
 @attrs.frozen
@@ -84,6 +100,48 @@ def explain(program: Program, rule: Rule, events: Mapping[str, Seen | Sequence[S
     """
     bindings = {name: _bound(found) for name, found in events.items()}
     return Explanation(rule.name, tuple(_clause(program, clause, bindings) for clause in rule.clauses))
+
+
+def explain_events(program: Program, rule: Rule, events: Sequence[Any], classes: EventClasses) -> Explanation:
+    """The clauses of a rule for events (or the messages that they came in), each taken for a step that it fits.
+
+    They are taken in their order: a single step is one event, a group all that the single steps behind it leave, an
+    absent step what is left over.  Raises RuleError for an event that no step is about, and for one that does not fit
+    its type.
+    """
+    waiting = [_accepted(rule, event, classes) for event in events]
+    found: dict[str, One | Many] = {}
+    ordered = [step for step in rule.steps if not step.absent]
+    for place, step in enumerate(ordered):
+        fitting = [each for each in waiting if classes.type_of(each.event) in classes.subtypes(step.type)]
+        if step.group:
+            later = sum(not each.group and step.type in classes.subtypes(each.type) for each in ordered[place + 1 :])
+            fitting = fitting[: max(len(fitting) - later, 1)]
+            if fitting:
+                found[step.name] = Many([each.seen or Message("", each.event, 0, "") for each in fitting])
+        else:
+            fitting = fitting[:1]
+            if fitting:
+                found[step.name] = fitting[0]
+        waiting = [each for each in waiting if all(each is not taken for taken in fitting)]
+    for step in rule.steps:
+        for each in waiting:
+            if step.absent and classes.type_of(each.event) in classes.subtypes(step.type):
+                found.setdefault(step.name, each)
+    return Explanation(rule.name, tuple(_clause(program, clause, found) for clause in rule.clauses))
+
+
+def _accepted(rule: Rule, given: Any, classes: EventClasses) -> One:
+    seen = given if isinstance(given, Message) else None
+    event = classes.accept(given if seen is None else seen.event)
+    if isinstance(event, Misfit):
+        raise RuleError.at(rule.name, str(event))
+    kind = classes.type_of(event)
+    if all(kind not in classes.subtypes(step.type) for step in rule.steps):
+        kinds = ", ".join(dict.fromkeys(step.type for step in rule.steps))
+        named = kind or getattr(event, "name", type(event).__name__)
+        raise RuleError.at(rule.name, f"it is about {kinds}, not about {named!s:.80}")
+    return One(event, None if seen is None else Message(seen.topic, event, seen.time_ns, seen.origin))
 
 
 def _bound(found: Seen | Sequence[Seen]) -> One | Many:

@@ -9,6 +9,9 @@ Python (:mod:`broker.rules.regex_words`), which is slower and as linear.
     pattern.captures("root@web-01")            # ("root@web-01", "root", "web-01")
     pattern.names                              # (("user", 1), ("host", 2))
 
+To find a match takes time that is linear in the text; to find all matches of a text may take that as often as there are
+matches, as it may in Rust.
+
 Bounds: a pattern has at most :data:`PATTERN_CHARS_MAX` characters, and RE2's program for it at most
 :data:`MEMORY_BYTES_MAX` bytes; what is beyond is refused as :class:`~broker.errors.BadRegex`, which says why in words.
 """

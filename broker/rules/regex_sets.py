@@ -16,19 +16,7 @@ from broker.extras import needed_for
 with needed_for("regular expressions in rules"):
     import re2
 
-__all__ = [
-    "DIGIT",
-    "NOT_SPACE",
-    "SPACE",
-    "WORD",
-    "Ranges",
-    "char",
-    "combine",
-    "negate",
-    "posix",
-    "property_set",
-    "text_of",
-]
+__all__ = ["ASCII_PERL", "PERL", "WORD", "Ranges", "char", "combine", "negate", "posix", "property_set", "text_of"]
 
 Ranges = tuple[tuple[int, int], ...]
 """Code points, each range with its last, in order and apart from each other."""
@@ -44,6 +32,12 @@ NOT_SPACE: Final = (
     r"\x{0}-\x{8}\x{e}-\x{1f}!-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}"
     r"\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff}"
 )
+PERL: Final = {"d": DIGIT, "D": r"\P{Nd}", "s": SPACE, "S": NOT_SPACE, "w": WORD}
+"""What ``\\d`` and its like mean; ``\\W`` has to be computed."""
+
+ASCII_PERL: Final = {"d": "0-9", "s": r"\t-\r ", "w": "0-9A-Z_a-z"}
+"""What they mean with ``(?-u)``."""
+
 _ANY: Final = r"\x{0}-\x{10ffff}"
 
 _POSIX: Final = frozenset(

@@ -10,31 +10,21 @@ from __future__ import annotations
 from typing import Final
 
 from broker.rules import regex_sets as sets
-from broker.rules.regex_nodes import (
-    Alternatives,
-    Assertion,
-    Cursor,
-    Flags,
-    Group,
-    Node,
-    Parsed,
-    Repeat,
-    Sequence,
-    Set,
-)
+from broker.rules.regex_nodes import Alternatives, Assertion, Cursor, Flags, Group, Node, Parsed, Repeat, Sequence, Set
 
 __all__ = ["DEPTH_MAX", "parse"]
 
-DEPTH_MAX: Final = 250
-"""Groups and sets within each other, as in Rust's."""
+DEPTH_MAX: Final = 100
+"""Groups and sets within each other: who reads them may do so by recursion."""
+
+COMPUTED_MAX: Final = 30
+"""Sets that RE2 has not and that have to be computed, in one pattern: each takes milliseconds."""
 
 _REPEATS_MAX: Final = 2**32 - 1
 
 
 _LETTERS: Final = {"i": "fold", "m": "lines", "s": "dot_all", "U": "swap_greed", "u": "unicode", "x": "free"}
 _CONTROLS: Final = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
-_ASCII_CLASSES: Final = {"d": "0-9", "w": "0-9A-Z_a-z", "s": r"\t-\r "}
-_UNICODE_CLASSES: Final = {"d": sets.DIGIT, "w": sets.WORD, "s": sets.SPACE}
 
 
 def parse(pattern: str) -> Parsed:
@@ -51,6 +41,7 @@ class _Parser(Cursor):
         super().__init__(pattern)
         self.groups = 0
         self.names: dict[str, int] = {}
+        self.computed = 0
 
     # -- structure --
 
@@ -231,13 +222,10 @@ class _Parser(Cursor):
 
     def _perl(self, letter: str, flags: Flags, start: int) -> str:
         if flags.unicode:
-            if letter in "dws":
-                return _UNICODE_CLASSES[letter]
-            known = {"D": r"\P{Nd}", "S": sets.NOT_SPACE}
-            return known.get(letter) or sets.negate(sets.WORD, fold=False)
-        if letter not in "dws":
+            return sets.PERL.get(letter) or sets.negate(sets.WORD, fold=False)
+        if letter not in sets.ASCII_PERL:
             raise self.problem(f"\\{letter} matches bytes that are no text where only ASCII is meant, (?-u)", start)
-        return _ASCII_CLASSES[letter]
+        return sets.ASCII_PERL[letter]
 
     def _property(self, letter: str, flags: Flags, start: int) -> str:
         if not flags.unicode:
@@ -310,6 +298,7 @@ class _Parser(Cursor):
             operator = self.pattern[self.place : self.place + 2]
             self.place += 2
             second = self._union([], flags, depth, start)
+            self._count_computed(start)
             found = sets.combine(operator, found, second, fold=flags.fold)
         if negated and not flags.unicode:
             raise self.problem("a set that matches bytes that are no text where only ASCII is meant, (?-u)", start)
@@ -331,8 +320,17 @@ class _Parser(Cursor):
     def _inner(self, flags: Flags, depth: int) -> str:
         """A set within a set: what it leaves out has to be written as what it has."""
         self.place += 1
+        start = self.place - 1
         found = self._set(flags, depth + 1)
-        return sets.negate(found[1:], fold=flags.fold) if found.startswith("^") else found
+        if not found.startswith("^"):
+            return found
+        self._count_computed(start)
+        return sets.negate(found[1:], fold=flags.fold)
+
+    def _count_computed(self, start: int) -> None:
+        self.computed += 1
+        if self.computed > COMPUTED_MAX:
+            raise self.problem(f"more than {COMPUTED_MAX} sets within sets, intersections and differences", start)
 
     def _posix(self) -> str:
         end = self.pattern.find(":]", self.place + 2)

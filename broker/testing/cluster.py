@@ -39,6 +39,7 @@ from broker.protocol.actions import (
     Wake,
 )
 from broker.protocol.exchange import Published
+from broker.protocol.predicates import Condition, pack_where
 from broker.protocol.subscriptions import Subscription
 from broker.protocol.wires import Timing
 from broker.status import Status
@@ -170,11 +171,16 @@ class SimulatedEndpoint:
         self.wanted.pop(address, None)
         self.round_done()
 
-    def subscribe(self, prefix: str, *types: type, **options: Any) -> SimulatedSubscription:
+    def subscribe(
+        self, prefix: str, *types: type, where: Condition | None = None, **options: Any
+    ) -> SimulatedSubscription:
         """Subscribe; messages are read as they come unless the subscription is told to stop reading.
 
-        ``options`` are those of :meth:`broker.node.Node.subscribe`, such as ``queue_messages``.
+        ``where`` is as in :meth:`broker.Endpoint.subscribe`; ``options`` are those of
+        :meth:`broker.node.Node.subscribe`, such as ``queue_messages``.
         """
+        if where is not None:
+            options["where"] = pack_where(where, types)
         names = [events.name_of(kind) for kind in types]
         subscription = self.node.subscribe(prefix, names, **options)
         reader = self._readers[subscription] = SimulatedSubscription(self, subscription)

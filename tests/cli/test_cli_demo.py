@@ -63,8 +63,8 @@ def summary_of(lines: list[str]) -> dict[str, Any]:
     return summary
 
 
-async def test_piped_it_prints_json_alone_and_sums_up_that_all_has_come() -> None:
-    code, output, errors = await finished(*broker("demo", "--seconds", "2"))
+async def test_piped_it_prints_json_alone_and_sums_up_that_all_has_come_and_which_alerts_were_raised() -> None:
+    code, output, errors = await finished(*broker("demo", "--seconds", "2", "--limit", "0"))
     assert code == 0, errors
     lines = output.splitlines()
     messages = [json.loads(line) for line in lines[:-1]]
@@ -87,6 +87,11 @@ async def test_piped_it_prints_json_alone_and_sums_up_that_all_has_come() -> Non
     assert (hosts["entries"], hosts["left"], hosts["unlike"]) == (3, 0, 0)
     assert hosts["writes"] == hosts["acknowledged"] == sum(agent["writes"] for agent in reports)
     assert hosts["writes"] >= 3 * 3
+    alerts = summary["alerts"]
+    assert alerts["limit_percent"] == 0
+    assert alerts["rules"]["MemoryOver"] == 1  # the same host, three times over: one alert in ten seconds
+    assert errors.count("alert: ") == alerts["raised"] == sum(alerts["rules"].values())
+    assert "%, over 0 % (rule MemoryOver)" in errors
 
 
 async def test_every_process_that_agents_saw_start_or_stop_is_in_the_file_once_though_its_collector_was_killed(

@@ -74,6 +74,12 @@ SHAPES: dict[str, tuple[str, Callable[[int], bytes]]] = {
             InterestUpdate, b"\x96" + _ID + b"\x00\x01\xc3" + array(size // 3, b"\x92\xa0\xc0") + b"\x90"
         ),
     ),
+    "interests with what is no predicate": (
+        "frames",
+        lambda size: kind(
+            InterestUpdate, b"\x96" + _ID + b"\x00\x01\xc3" + array(size // 5, b"\x93\xa0\xc0\x91\xc0") + b"\x90"
+        ),
+    ),
     "known": ("frames", lambda size: kind(Sync, b"\x92\xc3" + array(size // 21, b"\x93" + _ID + b"\x00\x00"))),
     "lost": ("frames", lambda size: kind(LostEvents, b"\x91" + array(size // 4, b"\x93\xa0\xa0\x01"))),
     "an address": ("header", lambda size: bytes(20) + bytes(16) + (size // 28).to_bytes(2, "big") + bytes(size)),

@@ -45,6 +45,7 @@ from broker.logs import wire as log_wire
 from broker.net.address import parse_address
 from broker.protocol import frames
 from broker.protocol.addresses import read_address
+from broker.protocol.wishes import decode_update
 from broker.stores import wire as store_wire
 from broker.stores.admission import admit
 from broker.stores.changes import changes_of
@@ -150,6 +151,10 @@ def _one_of(kinds: tuple[type[msgspec.Struct], ...], decode: Callable[[Any, byte
         return decode(kinds[data[0] % len(kinds)], data[1:]) if data else None
 
     return read
+
+
+def _decode_frame(kind: Any, data: bytes) -> object:
+    return decode_update(data)[0] if kind is frames.InterestUpdate else frames.decode(kind, data)
 
 
 def read_hello(data: bytes) -> object:
@@ -278,7 +283,7 @@ TARGETS: dict[str, Target] = {
     # A packer begins with a buffer of a megabyte, one for each tuple around it.
     "values_again": Target(read_value_and_pack, share=3, constant=100 << 20),
     "events": Target(read_events, share=16),
-    "frames": Target(_one_of(frames._PAYLOADS, frames.decode), share=12),
+    "frames": Target(_one_of(frames._PAYLOADS, _decode_frame), share=12),
     "hello": Target(read_hello),
     "header": Target(read_header),
     "stores": Target(_one_of(store_wire._PAYLOADS, store_wire.decode), share=8),

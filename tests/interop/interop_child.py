@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -54,11 +55,28 @@ async def flooding(address: str) -> None:
             number += 1
 
 
+async def bursts(address: str, name: str, count: str) -> None:
+    """Dial; for each line of standard input publish so many on load/, of which one in a hundred has the value 99."""
+    number = 0
+    async with broker.Endpoint(name) as endpoint, trio.lowlevel.FdStream(os.dup(0)) as words:
+        await endpoint.peer(address, timeout=20.0)
+        tell(ready=True)
+        async for some in words:
+            for _ in range(some.count(b"\n")):
+                for _ in range(int(count)):
+                    await endpoint.publish(f"load/{number % 7}", Sample(name, number, float(number % 100)))
+                    number += 1
+                await endpoint.publish("done/", Sample(name, number, 0.0))
+                figures = endpoint.figures().endpoint
+                tell(filtered=figures.filtered, unjudged=figures.unjudged)
+
+
 ROLES: dict[str, Callable[..., Awaitable[None]]] = {
     "writer": writer,
     "echo": echo,
     "waiting": waiting,
     "flooding": flooding,
+    "bursts": bursts,
     "publisher": publisher,
     "checker": checker,
     "relay": relay,

@@ -171,7 +171,7 @@ def test_of_another_version_only_the_versions_are_read(low: int, high: int, rest
 def test_unknown_keys_and_further_elements_are_for_later_versions() -> None:
     later = {"code": "x", "text": "y", "id": b"", "hint": [1, 2]}
     assert frames.decode(Refusal, frames.encode(later)) == Refusal("x", "y")
-    longer = [bytes(16), 0, 1, True, [["host/", None, "more"]], [], "more"]
+    longer = [bytes(16), 0, 1, True, [["host/", None, None, "more"]], [], "more"]
     assert frames.decode(InterestUpdate, frames.encode(longer)).added == (Interest("host/", None),)
 
 

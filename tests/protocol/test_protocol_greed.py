@@ -215,6 +215,20 @@ def test_a_change_of_many_topics_counts_as_many_and_the_first_telling_not_at_all
     assert "floods us with topics" in why_lost(wiring)
 
 
+def test_a_change_of_predicates_counts_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker.protocol.link, "INTERESTS_PACE", Pace(10.0, 500.0, "predicates"))
+    wiring = joined()
+    origin, link = wiring[GREEDY].node.id, wiring["a"].link(wiring[GREEDY])
+    say(wiring, Kind.INTERESTS, change(wiring, 9, "x"))
+    interest = Interest("x", None, bytes(720))
+    told = 0
+    while not link.ended and told < 100:
+        told += 1
+        say(wiring, Kind.INTERESTS, frames.encode(InterestUpdate(origin, 0, 100 + told, True, (interest,), ())))
+    assert told == 500 // (720 // 8 + 1 + CHANGE_COST) + 1
+    assert "floods us with predicates" in why_lost(wiring)
+
+
 def test_what_stands_outside_the_sequence_is_small() -> None:
     wiring = joined()
     link = wiring["a"].link(wiring[GREEDY])

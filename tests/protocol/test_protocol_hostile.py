@@ -69,7 +69,10 @@ runs = st.builds(
     small,
     small | st.lists(values(max_leaves=4), max_size=3).map(pack),
 )
-interests = st.lists(st.tuples(texts, st.none() | st.lists(texts, max_size=2)), max_size=3)
+named_events = st.none() | st.lists(texts, max_size=2)
+interests = st.lists(
+    st.tuples(texts, named_events) | st.tuples(texts, named_events, small | texts | st.lists(small)), max_size=3
+)
 # Whom a frame speaks of: the hostile peer itself, us, or nobody there is.
 WHO = st.sampled_from([HOSTILE, "a", "nobody"])
 SHAPES: dict[int, st.SearchStrategy[list[Any]]] = {

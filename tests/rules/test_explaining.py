@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from textwrap import dedent
 
 import pytest
 
 import broker
 from broker import rules
-from broker.rules.explaining import Part
+from broker.errors import RuleError
+from broker.rules.compiling import EventClasses
+from broker.rules.engine import Engine
+from broker.rules.explaining import Part, explain_events
 from broker.rules.model import Apply, Call, Clause, Constant, Function, Member, Name, Parameter, Program, Rule, Step
-from broker.rules.showing import show, show_value
 
 
 @broker.event(name="tests.explaining.Disk")
@@ -18,6 +21,11 @@ class Disk:
     host: str
     used: float
     note: str | None = None
+
+
+@broker.event(name="tests.explaining.Other")
+class Other:
+    level: float
 
 
 TYPE = rules.event_type(Disk)
@@ -64,7 +72,7 @@ def test_a_rule_is_explained_for_the_events_that_are_there() -> None:
         group.host == first.host, rules.mean(group.used) > 0.5, later.used > group.used, later.used > 0
     )
     program = rules.program(spelt)
-    entries = [message("a", 0.5), message("b", 0.75)]
+    entries = [message("b", 0.5), message("a", 0.75)]
     explained = rules.explain(program, program.rules[0], {"a": message("a", 0.1), "g": entries})
     assert [clause.holds for clause in explained.clauses] == [False, True, None, None]
     assert str(explained.clauses[0]) == dedent("""\
@@ -92,19 +100,45 @@ def test_a_clause_without_a_value_says_what_is_wrong() -> None:
     assert "has no attribute 'used'" in explained.clauses[0].why
 
 
-def test_expressions_are_shown_as_the_language_writes_them() -> None:
-    group = rules.group_of(Disk, "g")
-    shown: list[tuple[rules.Term, str]] = [
-        (rules.percentile(group.used, 95) > 1, "percentile(g.used, 95) > 1"),
-        (rules.count(group) - (1 - rules.sum(group.used)), "count(g) - (1 - sum(g.used))"),
+def test_values_are_shown_as_the_language_writes_them() -> None:
+    values: list[tuple[object, str]] = [
+        (None, "missing"),
+        (True, "true"),
+        (2.5, "2.5"),
+        ("a", '"a"'),
+        ([1, 2.5], "[1, 2.5]"),
     ]
-    for term, text in shown:
-        assert repr(term).partition(" ")[2] == f"{text}>"
-    one = Constant(1)
-    negative = Apply("num.neg", (one,))
-    assert show(Apply("num.pow", (negative, Constant(-2)))) == "(-1)^(-2)"
-    assert show(Apply("num.eq", (Apply("num.eq", (one, one)), one))) == "(1 == 1) == 1"
-    assert show(Apply("num.mul", (Apply("num.add", (one, one)), Apply("num.mul", (one, one))))) == "(1 + 1) * (1 * 1)"
-    assert show(Apply("bool.not", (Apply("bool.or", (Constant(True), Constant(False))),))) == "not (true or false)"
-    assert show_value("a" * 300) == f'"{"a" * 196}...'
-    assert show_value([1, 2.5, None]) == "[1, 2.5, none]"
+    values += [("a" * 300, f'"{"a" * 196}...'), (timedelta(seconds=90), "1m30s"), ({"a": 1}, "{'a': 1}")]
+    assert [str(Part("x", value)) for value, _ in values] == [f"x = {text}" for _, text in values]
+
+
+def test_events_are_taken_for_the_steps_that_they_fit() -> None:
+    first, group, later = rules.of(Disk, "a"), rules.group_of(Disk, "g"), rules.of(Disk, "b")
+    gone = rules.absence_of(Other, "gone", within=3)
+    spelt = rules.rule("Filling", first, group, later, gone).where(
+        first.used == 0,
+        rules.count(group) == 2,
+        later.used == 3,
+        gone.level == 7,
+        rules.time(later) > rules.time(first),
+    )
+    program = rules.program(spelt)
+    classes = EventClasses(program)
+
+    def asked(*events: object) -> list[bool | None]:
+        return [each.holds for each in explain_events(program, program.rules[0], events, classes).clauses]
+
+    messages = [message("h", used, time_s=used) for used in range(4)]
+    assert asked(*messages, Other(7)) == [True, True, True, True, True]
+    assert asked(*(each.event for each in messages)) == [True, True, True, None, False]
+    assert asked(Disk("h", 0)) == [True, None, None, None, None]
+    with pytest.raises(RuleError, match=r"Filling: it is about tests\.explaining\.Disk, tests\.explaining\.Other, not"):
+        asked(broker.Event("Elsewhere", ()))
+
+
+def test_an_engine_explains_its_rules() -> None:
+    engine = Engine(rules.program(rules.rule("Full", disk).where(disk.used > 0.9)), now_ns=0)
+    assert engine.explain("Full", Disk("a", 0.95)).holds
+    assert engine.explain("Full", message("a", 0.5)).clauses[0].why == "disk.used > 0.9 is false"
+    with pytest.raises(KeyError):
+        engine.explain("Empty", Disk("a", 0.95))

@@ -67,6 +67,7 @@ GOLDEN: dict[str, list[tuple[Any, ...]]] = {
         (NAN, 0, NAN),
         (INF, INF, NAN),
         (1, HUGE, 0.0),
+        (2**53 + 1, 3, 3002399751580330.5),
         (1, None, None),
         (None, 0, None),
     ],

@@ -23,6 +23,7 @@ from broker.protocol.member import Member
 from broker.protocol.members import Members
 from broker.protocol.outbox import Outbox, PendingRun
 from broker.protocol.peerings import Peerings
+from broker.protocol.predicates import Fork
 from broker.protocol.routes import Lane, Routes
 from broker.protocol.subscriptions import Delivery, Subscription
 from broker.protocol.transit import Transit
@@ -399,3 +400,20 @@ def a_run_loses_its_last_event(patch: pytest.MonkeyPatch) -> None:
         return taken[:-1] if taken is not None and len(taken) > 20 else taken
 
     patch.setattr(Subscription, "take", short)
+
+
+@planted
+def a_subscription_does_not_ask_its_predicate_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Subscription, "sift", lambda self, delivery, wanted: None)
+
+
+@planted
+def who_has_no_predicate_is_forgotten_where_others_have_one(patch: pytest.MonkeyPatch) -> None:
+    chosen = Fork.chosen
+
+    def asked(self: Fork, answer: int) -> tuple[tuple[Member, ...], tuple[Subscription, ...]]:
+        members, local = chosen(self, answer)
+        without = {member for member, bits in self.members if not bits}
+        return tuple([member for member in members if member not in without]), local
+
+    patch.setattr(Fork, "chosen", asked)

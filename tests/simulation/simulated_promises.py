@@ -52,10 +52,10 @@ def _check_queue(program: Program, reader: Reader) -> None:
     # One that blocks takes what each of its feeders has had room for before it was full; but no more of each.
     excess = flows_module.ROOM_MAX if subscription.overflow == "block" else 0
     bound = subscription.queue_bytes + excess + _BATCH_CHARGE_MAX
-    if sum(len(entry.delivery.run.body) for entry in subscription._queue) > bound:
+    if sum(entry.size for entry in subscription._queue) > bound:
         by_source: Counter[object] = Counter()
         for entry in subscription._queue:
-            by_source[entry.delivery.source] += len(entry.delivery.run.body)
+            by_source[entry.delivery.source] += entry.size
         if max(by_source.values()) > bound:
             raise Broken(
                 f"{program.name}: the queue of {reader.prefix!r} has {max(by_source.values())} bytes of one source"
@@ -139,6 +139,11 @@ def _check_complete(reader: Reader, received: dict[Publisher, list[int]], lives:
             if number < first and number not in got
         )
         early += len(reader.optional[publisher].difference(got))
+        if reader.chosen is not None:  # of what was lost only the topic and the class are known
+            early += sum(
+                reader.may_want(line.topic, line.event) and number not in reader.chosen
+                for number, line in program.log.items()
+            )
         member = reader.program.member_of(program)
         if not program.endpoint.alive or (program is not reader.program and (member is None or not member.reachable)):
             # It took with it what it had not sent; or there is no way by which we could be told.

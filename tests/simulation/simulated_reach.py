@@ -38,6 +38,7 @@ LEAST: dict[str, int] = {
     "member has left": 70,
     "member replaced": 300,
     "message counted for somebody away": 2000,
+    "message not sent because of a predicate": 4000,
     "message recovered": 10,
     "messages given up": 200,
     "name or link probed": 500,
@@ -109,6 +110,8 @@ def counting() -> Iterator[Counter[str]]:
 def look(scenario: Any, counts: Counter[str]) -> None:
     """Count what a life has come to."""
     counts["publisher blocked"] += scenario.world.blocked
+    filtered = [program.endpoint.node.exchange.filtered for program in scenario.world.lives]
+    counts["message not sent because of a predicate"] += sum(filtered)
     counts.update({f"fault: {kind}": count for kind, count in scenario.faults.counts.items()})
 
 

@@ -22,6 +22,8 @@ FAULTS_MIN = 8
 # dialler (5 s) and its handshake, twice.
 _SETTLE_S = 60.0
 _PREFIXES = ("", "h", "host/", "host/a/", "host/a/disk", "host/ä", "n", "net/", "nothing/")
+# What predicates choose from: more than most programs publish.
+_NUMBERS = 1000
 _QUEUES = ((1, 1), (10, 10_000), (100, 1 << 20), (10_000, 16 << 20))
 
 
@@ -30,6 +32,7 @@ class Scenario:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self.whims = random.Random(~seed)  # for what came later: seeds go on to live the lives that they did
         jitter = self.random.choice((0.0, 0.0005, 0.02))
         self.world = World(seed, Conditions(delay_s=self.random.choice((0.0001, 0.001, 0.03)), jitter_s=jitter))
         self.names = [f"p{number}" for number in range(self.random.randint(3, 7))]
@@ -188,7 +191,14 @@ class Scenario:
             limits: dict[str, Any] = {"queue_messages": messages, "queue_bytes": size}
             limits["overflow"] = self.random.choice(("block", "block", "drop_oldest", "drop_newest"))
             limits["stall_timeout"] = math.inf if self.gentle else self.random.choice((2.0, 30.0, math.inf))
-            self.world.subscribe(program, self.random.choice(_PREFIXES), types, **limits)
+            chosen = self._some_numbers() if len(types) == 1 else None
+            self.world.subscribe(program, self.random.choice(_PREFIXES), types, chosen, **limits)
+
+    def _some_numbers(self) -> frozenset[int] | None:
+        """What a predicate accepts, for half of those who could have one."""
+        if self.whims.random() < 0.5:
+            return None
+        return frozenset(number for number in range(_NUMBERS) if self.whims.random() < 0.5)
 
     def unsubscribe(self) -> None:
         if (program := self._some_program()) and (readers := [r for r in program.readers if r.open]):

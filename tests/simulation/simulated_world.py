@@ -16,10 +16,12 @@ from simulated_graph import reachable
 from trusted_rules import INTRUDER, Ring
 
 import broker
+from broker.events import name_of
 from broker.protocol.addresses import Address, Entry
 from broker.protocol.frames import TTL_DEFAULT, Header
 from broker.protocol.link import Link
-from broker.protocol.member import Member
+from broker.protocol.member import Member as MeshMember
+from broker.rules.model import Apply, Constant, EventType, Member, MemberType, Name, Where
 from broker.testing import Cluster, Conditions, SimulatedEndpoint, SimulatedSubscription
 
 __all__ = [
@@ -94,6 +96,7 @@ class Reader:
     types: tuple[type, ...]
     handle: SimulatedSubscription
     to_learn: set[bytes]  # by id, who could be reached when it was made, and ever since: it waits for their word
+    chosen: frozenset[int] | None = None  # it has a predicate, which accepts these numbers
     open: bool = True
     known_to: set[Publisher] = attrs.field(factory=set)  # who has acknowledged it
     expected: dict[Publisher, list[int]] = attrs.field(factory=lambda: defaultdict(list))
@@ -103,7 +106,11 @@ class Reader:
     def subscription(self) -> Any:
         return self.handle._subscription
 
-    def wants(self, topic: str, event: object) -> bool:
+    def wants(self, topic: str, event: Any) -> bool:
+        return self.may_want(topic, event) and (self.chosen is None or event.number in self.chosen)
+
+    def may_want(self, topic: str, event: object) -> bool:
+        """Whether it is of a topic and class that it wants, whatever its predicate says."""
         return topic.startswith(self.prefix) and (not self.types or type(event) in self.types)
 
     def close(self) -> None:
@@ -132,8 +139,15 @@ class Program:
     def link_to(self, other: Program) -> Link | None:
         return self.endpoint.node.peerings.links.get(other.endpoint.node.id)
 
-    def member_of(self, other: Program) -> Member | None:
+    def member_of(self, other: Program) -> MeshMember | None:
         return self.endpoint.node.members.members.get(other.endpoint.node.id)
+
+
+def _number_in(kind: type, numbers: frozenset[int]) -> Where:
+    """A predicate: the event's number is one of these."""
+    number = Member(Name("event"), "number")
+    among = Apply("num.in", (number, Constant(tuple(map(float, sorted(numbers))))))
+    return Where(EventType(name_of(kind), (MemberType("number", "number"),), known=True), among)
 
 
 class World:
@@ -200,10 +214,18 @@ class World:
         self.wishes[program.name].discard(address)
         program.endpoint.unpeer(address)
 
-    def subscribe(self, program: Program, prefix: str, types: tuple[type, ...], **limits: Any) -> Reader:
+    def subscribe(
+        self,
+        program: Program,
+        prefix: str,
+        types: tuple[type, ...],
+        chosen: frozenset[int] | None = None,
+        **limits: Any,
+    ) -> Reader:
         to_learn = {m.id for m in program.endpoint.node.members.members.values() if m.reachable}
-        handle = program.endpoint.subscribe(prefix, *types, **limits)
-        reader = Reader(program, prefix, types, handle, to_learn)
+        where = None if chosen is None else _number_in(types[0], chosen)
+        handle = program.endpoint.subscribe(prefix, *types, where=where, **limits)
+        reader = Reader(program, prefix, types, handle, to_learn, chosen)
         program.readers.append(reader)
         return reader
 

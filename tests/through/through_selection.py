@@ -46,4 +46,4 @@ _INSIDE: Final = {
     ),
 }
 NOT_THROUGH: Final[dict[str, dict[str, str]]] = {"blocking": {**_INSIDE}, "aio": {**_INSIDE}}
-TESTS: Final = {"blocking": 414, "aio": 414}
+TESTS: Final = {"blocking": 417, "aio": 417}

@@ -24,8 +24,16 @@ __all__ = ["demo"]
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the agents' spools and the file of what they logged there.",
 )
+@click.option(
+    "--limit",
+    metavar="PERCENT",
+    type=click.FloatRange(0, 100),
+    default=90,
+    show_default=True,
+    help="A host's processors, memory or disks above that raise an alert.",
+)
 @click.option("--secure", is_flag=True, help="With keys and access rules, made for it; one agent breaks the rules.")
-def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, secure: bool) -> int:
+def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, limit: float, secure: bool) -> int:
     """Watch this machine: a manager and agents, as separate processes.
 
     The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a
@@ -36,6 +44,9 @@ def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, s
     after the seconds given or with Ctrl-C, which is no failure here: the exit code is 1 if an event, a write or a
     record was lost or an agent died, else 0.
 
+    Rules watch the figures at the manager: what crosses --limit raises an alert, at most one in ten seconds for each
+    figure of a host, which is published on alerts/HOST and told on standard error.
+
     With --secure all of it is encrypted, each process has a key and rules say what it may do.  One agent publishes in
     the name of another; both ends tell that it was refused.
     """
@@ -45,5 +56,5 @@ def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, s
     from broker.cli.demo.run import Demo
     from broker.cli.running import run
 
-    watch = Demo(seconds, agents, as_json, logs, secure)
+    watch = Demo(seconds, agents, as_json, logs, limit, secure)
     return run(watch, at_first_signal=watch.stop)

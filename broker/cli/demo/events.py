@@ -1,10 +1,10 @@
-"""The events that agents publish, on ``host/<agent>/cpu`` and so on."""
+"""The events that agents publish, on ``host/<agent>/cpu`` and so on, and what the manager's rules make of them."""
 
 from __future__ import annotations
 
 import broker
 
-__all__ = ["AgentReport", "CpuLoad", "DiskUsage", "MemoryUsage", "ProcessSample"]
+__all__ = ["AgentReport", "CpuLoad", "DiskUsage", "LimitCrossed", "MemoryUsage", "ProcessSample"]
 
 
 @broker.event
@@ -64,3 +64,13 @@ class AgentReport:
     seconds: float
     writes: int = 0
     refused: int = 0
+
+
+@broker.event
+class LimitCrossed:
+    """A figure of a host is over the limit, both in percent; ``what`` is cpu, memory or the mount of a disk."""
+
+    host: str
+    what: str
+    percent: float
+    limit: float

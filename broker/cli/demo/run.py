@@ -19,6 +19,7 @@ from typing import Final
 import trio
 
 import broker
+from broker.cli.demo.alerts import Alerts
 from broker.cli.demo.hosts import STORE
 from broker.cli.demo.secure import MANAGER, Security, report_every_s
 from broker.cli.demo.shipping import Shipping
@@ -43,11 +44,18 @@ class Demo:
     """One run: ``stop()`` ends it early, in order."""
 
     def __init__(
-        self, seconds: float | None, agents: int, as_json: bool, logs: Path | None = None, secure: bool = False
+        self,
+        seconds: float | None,
+        agents: int,
+        as_json: bool,
+        logs: Path | None = None,
+        limit_percent: float = 90.0,
+        secure: bool = False,
     ) -> None:
         self._seconds = math.inf if seconds is None else seconds
         self._as_json = as_json
         self._logs = logs
+        self._limit_percent = limit_percent
         self._secure = secure
         self._security: Security | None = None
         self._tally = Tally(f"agent-{number}" for number in range(1, agents + 1))
@@ -75,6 +83,7 @@ class Demo:
         security = self._security
         note(f"starting {len(tally.agents)} agents{f', {security.plan}' if security else ''}")
         self._shipping = shipping = Shipping(directory, self._seconds, security)
+        alerts = Alerts(self._limit_percent, directory)
         async with AsyncExitStack() as stack:
             keys = security.key_file(MANAGER) if security else None
             manager = broker.Endpoint(MANAGER, keys=keys, linger_s=0, report_every=report_every_s(keys))
@@ -90,6 +99,7 @@ class Demo:
             nursery.start_soon(self._follow_status, changes)
             nursery.start_soon(self._receive, messages, show)
             nursery.start_soon(self._watch_store, entries, hosts)
+            nursery.start_soon(alerts.run, endpoint)
             for name in tally.agents:
                 nursery.start_soon(self._run_agent, name, address)
             nursery.start_soon(shipping.run_collector, address)
@@ -108,6 +118,7 @@ class Demo:
                 while True:
                     tally.hosts.take(entries.receive_nowait(), hosts)
             tally.end_hosts(hosts)
+        tally.alerts = alerts.summary()
         tally.logs = await trio.to_thread.run_sync(shipping.summary, list(tally.agents), tally.died)
         if security is not None:
             tally.end_security(security)

@@ -174,6 +174,9 @@ def summary_text(summary: dict[str, Any]) -> str:
         text += f"{counted(hosts['unlike'], 'difference')}"
     if summary["logs"]:
         text += f". {_logs_text(summary['logs'])}"
+    if summary["alerts"]:
+        alerts = summary["alerts"]
+        text += f". {counted(alerts['raised'], 'alert')} of figures over {alerts['limit_percent']:g} %"
     if summary["security"]:
         text += f". {_security_text(summary['security'])}"
     if summary["died"]:

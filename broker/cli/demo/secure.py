@@ -26,7 +26,7 @@ __all__ = ["COLLECTOR_NAME", "MANAGER", "Security", "report_every_s"]
 MANAGER: Final = "manager"
 COLLECTOR_NAME: Final = "collector"
 _GROUPS: Final = {
-    "managers": Rights(subscribe=("host/",), stores={STORE: ("master",)}, relay=True),
+    "managers": Rights(publish=("alerts/",), subscribe=("host/",), stores={STORE: ("master",)}, relay=True),
     "collectors": Rights(logs={STREAM: ("collect",)}),
     "agents": Rights(publish=("host/{name}/",), stores={STORE: ("read", "write")}, logs={STREAM: ("write",)}),
 }

@@ -103,6 +103,7 @@ class Tally:
         self._hosts_summary: dict[str, Any] = {}
         self.logs: dict[str, Any] = {}  # what is known of the log stream at the end
         self.security: dict[str, Any] = {}  # what is known of keys and refusals at the end, if there were any
+        self.alerts: dict[str, Any] = {}  # what the rules have raised
         self._burst_at: list[float] = []  # when the first and the last message of the burst came
 
     def take(self, messages: list[Message], now: float) -> None:
@@ -180,6 +181,7 @@ class Tally:
             "lost": self.lost,
             "hosts": self._hosts_summary,
             "logs": self.logs,
+            "alerts": self.alerts,
             "security": self.security,
             "died": self.died,
             "agents": {name: agent.summary() for name, agent in self.agents.items()},

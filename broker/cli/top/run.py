@@ -51,8 +51,8 @@ class Top:
         silence_library()
         async with self.identity.endpoint(linger_s=0, forward=False) as endpoint, endpoint.status() as changes:
             # Who looks is not to slow down who is looked at.
-            options = {"queue_messages": _QUEUE_MESSAGES}
-            async with endpoint.subscribe(RESERVED, overflow="drop_oldest", **options) as messages:
+            reports = endpoint.subscribe(RESERVED, overflow="drop_oldest", queue_messages=_QUEUE_MESSAGES)
+            async with reports as messages:
                 await self.identity.peer_all(endpoint, self.addresses, self.timeout_s)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._read, messages)

@@ -11,7 +11,7 @@ A compiled path over raw frames would stand beside ``python`` and take the same 
 from __future__ import annotations
 
 from broker.rules.compiling.classes import EventClasses, Misfit, class_for
-from broker.rules.compiling.functions import compile_expression, compile_filter, compile_where, source_of
+from broker.rules.compiling.functions import compile_expression, compile_filter, compile_sweep, compile_where, source_of
 from broker.rules.interpreter import EvaluationFailed, Variable
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "class_for",
     "compile_expression",
     "compile_filter",
+    "compile_sweep",
     "compile_where",
     "source_of",
 ]

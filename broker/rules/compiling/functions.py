@@ -16,7 +16,7 @@ import msgspec
 from broker.errors import RuleError
 from broker.events import Event
 from broker.rules.compiling.classes import EventClasses, Misfit, members_of
-from broker.rules.compiling.python import Source, expression_source, predicate_source
+from broker.rules.compiling.python import Source, expression_source, predicate_source, sweep_source
 from broker.rules.compiling.shapes import Shape, shape_of
 from broker.rules.event_types import event_type
 from broker.rules.interpreter import EvaluationFailed, One, Variable, bind, evaluate
@@ -25,7 +25,7 @@ from broker.rules.model.checking import check_where
 from broker.rules.operations import AGGREGATES, OPERATIONS
 from broker.values import Timestamp
 
-__all__ = ["SHAPES_MAX", "compile_expression", "compile_filter", "compile_where", "source_of"]
+__all__ = ["SHAPES_MAX", "compile_expression", "compile_filter", "compile_sweep", "compile_where", "source_of"]
 
 SHAPES_MAX: Final = 4_096
 """Compiled shapes that are kept: peers can send any number of them, programs hold on to those they use themselves."""
@@ -39,7 +39,7 @@ def _helper(name: str) -> Callable[..., Any]:
     return AGGREGATES[rest] if kind == "aggregate" else OPERATIONS[name]
 
 
-_FURTHER: Final = {"abs": abs, "len": len, "timestamp": Timestamp.from_ns}
+_FURTHER: Final = {"abs": abs, "enumerate": enumerate, "len": len, "timestamp": Timestamp.from_ns}
 
 
 def _built(source: Source) -> Any:
@@ -62,9 +62,39 @@ def _predicate_of(shape: Shape) -> Any:
     return _built(predicate_source(shape))
 
 
+@lru_cache(maxsize=SHAPES_MAX)
+def _sweep_of(shape: Shape, passed: str) -> Any:
+    return _built(sweep_source(shape, passed))
+
+
 def source_of(function: Callable[..., Any]) -> str:
     """The source of a compiled function, in which the constants are ``k0``, ``k1``, ..."""
     return str(getattr(function, "__globals__", {}).get(_SOURCE, ""))
+
+
+def _shape(
+    program: Program, expression: Expression, variables: tuple[Variable, ...], classes: EventClasses | None
+) -> tuple[Shape, list[Any]]:
+    return shape_of(
+        expression,
+        variables,
+        {function.name: function for function in program.functions},
+        {event_type.name: event_type for event_type in program.types},
+        classes.maker if classes is not None else None,
+    )
+
+
+def compile_sweep(
+    program: Program, expression: Expression, variable: Variable, classes: EventClasses | None = None
+) -> Callable[[Sequence[Any]], list[int]]:
+    """The places of those, among many events, for which a condition holds.
+
+    The function raises an exception of any kind where one of them has to be asked by itself, by what
+    :func:`compile_expression` gives, which tells what is wrong with it.
+    """
+    shape, table = _shape(program, expression, (variable,), classes)
+    sweep: Callable[[Sequence[Any]], list[int]] = _sweep_of(shape, variable.kind)(table, None)
+    return sweep
 
 
 def compile_expression(
@@ -79,13 +109,7 @@ def compile_expression(
     expression that names what is not there (:func:`broker.rules.model.checking.check` tells of all that is wrong);
     the function raises EvaluationFailed, and nothing else, where the expression has no value.
     """
-    shape, table = shape_of(
-        expression,
-        variables,
-        {function.name: function for function in program.functions},
-        {event_type.name: event_type for event_type in program.types},
-        classes.maker if classes is not None else None,
-    )
+    shape, table = _shape(program, expression, variables, classes)
 
     def again(*values: Any) -> Any:
         make = (classes.make,) if classes is not None else ()

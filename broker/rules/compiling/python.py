@@ -20,7 +20,7 @@ import attrs
 from broker.rules.compiling.shapes import Shape
 from broker.rules.model import OPERATORS
 
-__all__ = ["Source", "expression_source", "predicate_source"]
+__all__ = ["Source", "expression_source", "predicate_source", "sweep_source"]
 
 LEVELS_MAX: Final = 30
 """Brackets inside brackets in one Python expression; its parser takes 200."""
@@ -301,3 +301,19 @@ def predicate_source(shape: Shape) -> Source:
     at_once = one_by_one if writer.statements else f"[v0 for v0 in events if {code.text}]"
     body += _function("keep", "events", (), at_once, one_by_one)
     return _source(shared, body, "predicate, keep")
+
+
+def sweep_source(shape: Shape, passed: str) -> Source:
+    """The source for the places, among many of what is passed so, of those for which a condition holds.
+
+    The function raises where one of them has to be asked by itself.
+    """
+    shared = _Shared()
+    writer = _Writer(shared, (passed,))
+    test = writer.truth(shape).text
+    body: list[str] = []
+    if writer.statements:
+        body += ["def holds(v0):", *_indented([*writer.statements, f"return {test}"])]
+        test = "holds(v0)"
+    body += ["def sweep(many):", f"    return [place for place, v0 in {shared.helper('enumerate')}(many) if {test}]"]
+    return _source(shared, body, "sweep")

@@ -1,8 +1,8 @@
 """Who wants to see an event: found by its type, and by the equality conditions of rules.
 
-A **watcher** is one step of one rule.  A **route** has the watchers of one type of events, those of its ancestors among
-them.  A watcher whose step has a condition ``member == constant`` stands in a dict under that constant, so that ten
-thousand rules of that kind cost one look-up per member that occurs in such conditions; the others are tried one by one.
+A **watcher** is one step of one rule.  An **index** has the watchers of one type of events, also those of its
+ancestors.  A watcher whose step has a condition ``member == constant`` stands in a dict under that constant, so ten
+thousand rules of that kind cost one look-up per member that occurs in such conditions; others are tried one by one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from broker.messages import Message
+from broker.rules.interpreter import EvaluationFailed
 
 __all__ = ["Index", "Watcher"]
 
@@ -26,24 +27,23 @@ class Watcher(Generic[R]):
     where watchers stand among each other: the rule's place in the program, and later steps before earlier ones.
     """
 
-    __slots__ = ("keys", "listens", "member", "place", "rule", "step", "test")
+    __slots__ = ("keys", "member", "place", "rule", "step", "steps", "test")
 
     def __init__(
         self,
         rule: R,
         step: int,
-        test: Callable[[Message], bool] | None,
+        test: Callable[[Message], object] | None,
         key: tuple[str, tuple[object, ...]] | None,
-        listens: tuple[str, ...],
     ) -> None:
         self.rule = rule
         self.step = step
+        self.steps = [step]
         self.test = test
         self.member: str | None = None
         self.keys: tuple[object, ...] = ()
         if key is not None:
             self.member, self.keys = key
-        self.listens = listens
         self.place: tuple[int, int] = (0, -step)
 
 
@@ -52,22 +52,23 @@ def _place(watcher: Watcher[Any]) -> tuple[int, int]:
 
 
 class Index(Generic[R]):
-    """Watchers of one type of events; :meth:`find` gives those that an event may concern, in their order."""
+    """Watchers of one type of events; ``failed`` is told of tests that have no value: they do not hold."""
 
-    __slots__ = ("_members", "_tables", "scanned")
+    __slots__ = ("_failed", "_members", "_scanned", "_tables")
 
-    def __init__(self) -> None:
-        self.scanned: list[Watcher[R]] = []
+    def __init__(self, failed: Callable[[R, Exception], None]) -> None:
+        self._failed = failed
+        self._scanned: list[Watcher[R]] = []
         self._tables: dict[str, dict[object, list[Watcher[R]]]] = {}
         self._members: list[tuple[Callable[[Any], object], dict[object, list[Watcher[R]]]]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.scanned or self._tables)
+        return bool(self._scanned or self._tables)
 
     def add(self, watcher: Watcher[R]) -> None:
         """Take a watcher in."""
         if watcher.member is None:
-            insort(self.scanned, watcher, key=_place)
+            insort(self._scanned, watcher, key=_place)
             return
         table = self._tables.get(watcher.member)
         if table is None:
@@ -78,16 +79,24 @@ class Index(Generic[R]):
 
     def all(self) -> list[Watcher[R]]:
         """All watchers, in their order."""
-        found = {id(watcher): watcher for watcher in self.scanned}
+        found = {id(watcher): watcher for watcher in self._scanned}
         for table in self._tables.values():
             found |= {id(watcher): watcher for watchers in table.values() for watcher in watchers}
         return sorted(found.values(), key=_place)
 
-    def find(self, event: Any) -> list[Watcher[R]]:
-        """The watchers that may concern an event.  The list is the index's own: not to be changed."""
-        found = self.scanned
+    def matching(self, message: Message) -> list[Watcher[R]]:
+        """The watchers of which an event is a candidate, in their order."""
+        found: list[Watcher[R]] = []
+        watchers = self._scanned
         for member, table in self._members:
-            hits = table.get(member(event))
+            hits = table.get(member(message.event))
             if hits:
-                found = sorted([*found, *hits], key=_place) if found else hits
+                watchers = sorted([*watchers, *hits], key=_place) if watchers else hits
+        for watcher in watchers:
+            test = watcher.test
+            try:
+                if test is None or test(message):
+                    found.append(watcher)
+            except EvaluationFailed as error:
+                self._failed(watcher.rule, error)
         return found

@@ -8,29 +8,31 @@ becomes due by time in between; what they make has the time of what completed it
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
-from typing import Any, Final
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
-from broker.errors import TopicError
 from broker.messages import Message
 from broker.rules.compiling import Misfit
-from broker.rules.engine.dispatch import Watcher
-from broker.rules.engine.outcomes import EngineFigures, Limits, Made, Outcome, Problem, Reloaded, Restored, Seen
-from broker.rules.engine.patterns import Part
-from broker.rules.engine.plans import Bindings
-from broker.rules.engine.rulebook import Route, Rulebook
-from broker.rules.engine.running import Running, Telling
+from broker.rules.engine.outcomes import EngineFigures, Limits, Outcome, Problem, Reloaded, Restored, Seen
+from broker.rules.engine.reporting import Follow, Reporter
+from broker.rules.engine.rulebook import Route
+from broker.rules.engine.running import Running
 from broker.rules.engine.saving import VERSION, Lost, Reader, Writer
 from broker.rules.engine.watermark import Watermark
-from broker.rules.engine.windows import WindowPart
-from broker.rules.interpreter import EvaluationFailed
 from broker.rules.model import Program
-from broker.topics import normalize_topic
+
+if TYPE_CHECKING:
+    from broker.rules.explaining import Explanation
 
 __all__ = ["Engine"]
 
 NS: Final = 1_000_000_000
+
+
+_rule = attrgetter("rule")
 
 
 class Engine:
@@ -48,7 +50,6 @@ class Engine:
         origin: str = "",
     ) -> None:
         self._limits = limits or Limits()
-        self._origin = origin
         self._future_ns = int(future_s * NS)
         self._mark = Watermark(int(lateness_s * NS), max(1, int(idle_s * NS)), now_ns)
         self._waiting: list[tuple[int, int, Message]] = []
@@ -57,25 +58,16 @@ class Engine:
         self._due: list[tuple[int, int, int, Running]] = []  # time, rank, number
         self._scheduled = 0
         self._received = self._late = self._ahead = self._misfits = self._forced = 0
-        self._telling = Telling(self._limits.problems_max)
-        self._outcome = Outcome([], [])
-        self._book = Rulebook(program, self._limits, self._fail)
+        self._reporter = Reporter(program, self._limits, self._mark, origin)
+        self._book = self._reporter.book
 
     # --- in and out ----------------------------------------------------------------------------------------------
-
-    def receive(self, messages: Sequence[Message], now_ns: int) -> Outcome:
-        """Messages as they arrived; the same as one call for each of them."""
-        self._mark.pass_time(now_ns)
-        self._drain()
-        for message in messages:
-            self._receive(message)
-        return self._out()
 
     def tick(self, now_ns: int) -> Outcome:
         """Time has passed."""
         self._mark.pass_time(now_ns)
         self._drain()
-        return self._out()
+        return self._reporter.outcome()
 
     def next_deadline(self, now_ns: int) -> int | None:
         """When to call :meth:`tick` at the latest, in terms of ``now_ns``; None: not before the next message."""
@@ -115,6 +107,18 @@ class Engine:
             rules={name: running.figures(self._book.seen_of(running)) for name, running in self._book.rules.items()},
         )
 
+    def explain(self, rule: str, *events: Any) -> Explanation:
+        """The clauses of a rule for events, or messages: their values, and why one does not hold.
+
+        Raises KeyError for a rule that is not there, and RuleError for an event that it is not about.
+        """
+        # Here: the language, in which it is told, is much to load for who asks for no explanation.
+        from broker.rules.explaining import explain_events
+
+        program = self._book.program
+        found = {each.name: each for each in program.rules}[rule]
+        return explain_events(program, found, events, self._book.classes)
+
     # --- state ---------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
@@ -125,7 +129,7 @@ class Engine:
             "version": VERSION,
             "watermark": self._mark.state(),
             "counters": [self._received, self._late, self._ahead, self._misfits, self._forced],
-            "told": self._telling.state(),
+            "told": self._reporter.telling.state(),
             "numbers": [self._arrived, self._ordered],
             "waiting": [[arrived, writer.number(message)] for _, arrived, message in sorted(self._waiting)],
             "seen": {name: route.seen for name, route in self._book.routes.items()},
@@ -142,7 +146,7 @@ class Engine:
             return Restored(0, (Problem("", "the saved state is not of this version: all rules begin anew"),))
         self._mark.restore(data["watermark"])
         self._received, self._late, self._ahead, self._misfits, self._forced = data["counters"]
-        self._telling.restore(data["told"])
+        self._reporter.telling.restore(data["told"])
         self._arrived, self._ordered = data["numbers"]
         reader = Reader(data["events"], self._accepted)
         dropped: list[Problem] = []
@@ -180,137 +184,193 @@ class Engine:
             raise Lost(f"no rule is about {type(event).__name__} any more")
         return found[0]
 
-    def _out(self) -> Outcome:
-        outcome, self._outcome = self._outcome, Outcome([], [])
-        return outcome
+    # --- messages ------------------------------------------------------------------------------------------------
 
-    # --- one message ---------------------------------------------------------------------------------------------
+    def receive(self, messages: Sequence[Message], now_ns: int) -> Outcome:
+        """Messages as they arrived; the same as one call for each of them."""
+        mark, routes, reporter = self._mark, self._book.by_class, self._reporter
+        mark.pass_time(now_ns)
+        self._drain()
+        self._received += len(messages)
+        horizon = mark.highest_ns + self._future_ns
+        # The quick way, as long as nothing looks at the watermark: what it was told last is told later.
+        origin, latest = None, 0
+        quiet = not (self._waiting or self._due)
+        for message in messages:
+            time_ns = message.time_ns
+            route = routes.get(message.event.__class__)
+            if quiet and route is not None and not route.has_later and time_ns <= horizon:
+                route.seen += 1
+                hits = route.now.matching(message) if route.has_now else None
+                if hits:
+                    made: list[Follow] = []
+                    for watcher in hits:
+                        reporter.report(watcher.rule, (message,), time_ns, made)
+                    if made:
+                        if origin is not None:
+                            mark.hear(origin, latest)
+                            origin = None
+                        self._arrive(made, time_ns)
+                        mark.hear(message.origin, time_ns)
+                        self._drain()
+                        quiet = not (self._waiting or self._due)
+                        continue
+                if message.origin == origin:
+                    if time_ns > latest:
+                        latest = time_ns
+                else:
+                    if origin is not None:
+                        mark.hear(origin, latest)
+                    origin, latest = message.origin, time_ns
+                continue
+            if origin is not None:
+                mark.hear(origin, latest)
+                origin = None
+            self._receive(message, route, horizon)
+            quiet = not (self._waiting or self._due)
+        if origin is not None:
+            mark.hear(origin, latest)
+        return reporter.outcome()
 
-    def _receive(self, message: Message) -> None:
-        self._received += 1
+    def _receive(self, message: Message, route: Route | None, horizon: int) -> None:
         mark = self._mark
-        if message.time_ns > mark.highest_ns + self._future_ns:
+        if message.time_ns > horizon:
             self._ahead += 1
+            text = f"{type(message.event).__name__} from {message.origin} is ahead of the clock"
+            self._reporter.tell(None, text)
             message = Message(message.topic, message.event, mark.highest_ns, message.origin)
-        route = self._book.route(message.event)
         if route is None:
-            accepted = self._book.accept(message.event)
-            if isinstance(accepted, Misfit):
-                self._misfit(accepted)
+            message, route = self._accept(message)
+        if route is None:
+            pass
+        elif route.has_now or self._waiting or self._due:
+            self._arrive([(message, route)], message.time_ns)
+        else:
+            # The quick way for what only rules with state see, when nothing has to come before it.
+            route.seen += 1
+            if mark.at is not None and message.time_ns < mark.at:
+                self._too_late(message, route)
             else:
-                event, route = accepted
-                message = Message(message.topic, event, message.time_ns, message.origin)
-        if route is not None:
-            self._arrive(message, route)
+                mark.hear(message.origin, message.time_ns)
+                if mark.at is not None and message.time_ns <= mark.at:
+                    self._made(self._see(message, route))
+                else:
+                    self._wait(message)
+                self._drain()
+                return
         mark.hear(message.origin, message.time_ns)
         self._drain()
 
-    def _misfit(self, misfit: Misfit) -> None:
-        self._misfits += 1
-        route = self._book.routes[misfit.type]
-        concerned = [*route.now.all(), *route.later.all()]
-        self._tell(concerned[0].rule if concerned else None, str(misfit))
+    def _accept(self, message: Message) -> tuple[Message, Route | None]:
+        route = self._book.route(message.event)
+        if route is not None:
+            return message, route
+        accepted = self._book.accept(message.event)
+        if isinstance(accepted, Misfit):
+            self._misfits += 1
+            wanted = self._book.routes[accepted.type]
+            concerned = [*wanted.now.all(), *wanted.later.all()]
+            self._reporter.tell(concerned[0].rule if concerned else None, str(accepted))
+            return message, None
+        event, route = accepted
+        return Message(message.topic, event, message.time_ns, message.origin), route
 
-    def _arrive(self, message: Message, route: Route) -> None:
-        """Rules without state see a message and what they make of it; rules with state will."""
-        queue = deque([(message, route)])
-        behind = 0 if self._mark.at is None else self._mark.at - message.time_ns
-        while queue:
-            message, route = queue.popleft()
+    def _arrive(self, arrived: list[Follow], time_ns: int) -> None:
+        """Rules without state see events of one time and what they make of them; rules with state will."""
+        queue = deque(arrived)
+        behind = 0 if self._mark.at is None else self._mark.at - time_ns
+        for message, route in self._bounded(queue):
             route.seen += 1
-            if route.now:
-                queue.extend(self._now(message, route))
-            if route.later:
+            if route.has_now:
+                self._now(message, route, queue)
+            if route.has_later:
                 if behind > 0:
-                    self._late += 1
-                    self._tell(None, f"{route.type} from {message.origin} is late by {behind:,} ns")
+                    self._too_late(message, route)
                 else:
-                    self._arrived += 1
-                    heappush(self._waiting, (message.time_ns, self._arrived, message))
-                    if len(self._waiting) > self._limits.waiting_max:
-                        self._forced += 1
-                        self._mark.force(self._waiting[0][0])
+                    self._wait(message)
 
-    def _now(self, message: Message, route: Route) -> list[tuple[Message, Route]]:
-        found: list[tuple[Message, Route]] = []
-        for watcher in route.now.find(message.event):
-            running = watcher.rule
-            bindings = (message,)
-            if self._is_candidate(watcher, message) and all(test(bindings) for test in running.final):
-                running.matched += 1
-                found.extend(self._report(running, bindings, message.time_ns))
-        return found
+    def _too_late(self, message: Message, route: Route) -> None:
+        self._late += 1
+        behind = (self._mark.at or 0) - message.time_ns
+        self._reporter.tell(None, f"{route.type} from {message.origin} is late by {behind:,} ns")
 
-    def _is_candidate(self, watcher: Watcher[Running], message: Message) -> bool:
-        if watcher.listens and not message.topic.startswith(watcher.listens):
-            return False
-        if watcher.test is None:
-            return True
-        try:
-            return bool(watcher.test(message))
-        except EvaluationFailed as error:
-            self._fail(watcher.rule, error)
-            return False
+    def _wait(self, message: Message) -> None:
+        self._arrived += 1
+        heappush(self._waiting, (message.time_ns, self._arrived, message))
+        if len(self._waiting) > self._limits.waiting_max:
+            self._forced += 1
+            self._mark.force(self._waiting[0][0])
+
+    def _now(self, message: Message, route: Route, queue: deque[Follow]) -> None:
+        made: list[Follow] = []
+        for watcher in route.now.matching(message):
+            self._reporter.report(watcher.rule, (message,), message.time_ns, made)
+        queue.extend(made)
+
+    def _bounded(self, queue: deque[Follow]) -> Iterator[Follow]:
+        """Take from a queue until it is empty, or rules have made too much of one message."""
+        for _ in range(self._limits.made_max):
+            if not queue:
+                return
+            yield queue.popleft()
+        self._reporter.tell(None, f"rules made {self._limits.made_max:,} events of one: the others are dropped")
 
     # --- by the watermark ----------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
         """Let rules with state see what the watermark has reached, and what is due, in order."""
-        mark = self._mark.at
-        if mark is None:
-            return
-        waiting, due = self._waiting, self._due
-        while True:
+        waiting, due, mark = self._waiting, self._due, self._mark.at
+        while mark is not None and (waiting or due):
             if due and due[0][0] < mark and not (waiting and waiting[0][0] <= due[0][0]):
                 self._fire(due[0][0])
             elif waiting and waiting[0][0] <= mark:
                 message = heappop(waiting)[2]
-                self._see_all(message, self._book.route(message.event))
+                route = self._book.route(message.event)
+                if route is not None:
+                    self._made(self._see(message, route))
             else:
                 return
 
-    def _see_all(self, message: Message, route: Route | None) -> None:
-        queue = deque([(message, route)] if route else [])
-        while queue:
-            message, route = queue.popleft()
-            queue.extend(self._see(message, route))
-
-    def _made(self, made: list[tuple[Message, Route]]) -> None:
+    def _made(self, made: list[Follow]) -> None:
         """Let all rules see what a rule with state made."""
+        if not made:
+            return
         queue = deque(made)
-        while queue:
-            message, route = queue.popleft()
+        for message, route in self._bounded(queue):
             route.seen += 1
-            if route.now:
-                queue.extend(self._now(message, route))
-            if route.later:
+            if route.has_now:
+                self._now(message, route, queue)
+            if route.has_later:
                 queue.extend(self._see(message, route))
 
-    def _see(self, message: Message, route: Route) -> list[tuple[Message, Route]]:
+    def _see(self, message: Message, route: Route) -> list[Follow]:
+        """Rules with state see an event, in its order; returns what they make of it."""
         self._ordered += 1
         seen = Seen(message.topic, message.event, message.time_ns, message.origin, order=self._ordered)
-        candidates: dict[int, tuple[Running, list[int]]] = {}
-        for watcher in route.later.find(message.event):
-            if self._is_candidate(watcher, seen):
-                candidates.setdefault(watcher.rule.place, (watcher.rule, []))[1].append(watcher.step)
-        made: list[tuple[Message, Route]] = []
-        for running, steps in candidates.values():
-            made.extend(self._feed(running, seen, steps))
+        made: list[Follow] = []
+        hits = route.later.matching(seen)
+        if len(hits) == 1:
+            self._feed(hits[0].rule, seen, hits[0].steps, made)
+        elif hits:
+            for _, watchers in groupby(hits, key=_rule):
+                found = list(watchers)
+                self._feed(found[0].rule, seen, [watcher.step for watcher in found], made)
         return made
 
-    def _feed(self, running: Running, seen: Seen, steps: list[int]) -> list[tuple[Message, Route]]:
-        machine = running.machine
-        assert machine is not None
+    def _feed(self, running: Running, seen: Seen, steps: list[int], made: list[Follow]) -> None:
+        machine: Any = running.machine
         found = machine.see(seen, steps)
         if found is None:
-            return []
-        part: Any
+            return
         part, matches = found
-        made, used = self._report_matches(running, part, matches, seen.time_ns)
-        if seen.order not in used:
+        if matches:
+            used = self._reporter.matches(running, part, matches, seen.time_ns, made)
+            if seen.order not in used:
+                machine.keep(part, seen, steps)
+        else:
             machine.keep(part, seen, steps)
-        self._schedule(running)
-        return made
+        if machine.timed:
+            self._schedule(running)
 
     def _schedule(self, running: Running) -> None:
         machine = running.machine
@@ -327,70 +387,8 @@ class Engine:
         if running.gone or machine is None or running.scheduled != time_ns:
             return
         running.scheduled = None
-        made = []
+        made: list[Follow] = []
         for part, matches in machine.due(time_ns):
-            made.extend(self._report_matches(running, part, matches, time_ns)[0])
+            self._reporter.matches(running, part, matches, time_ns, made)
         self._schedule(running)
         self._made(made)
-
-    # --- reports -------------------------------------------------------------------------------------------------
-
-    def _report_matches(
-        self, running: Running, part: Any, matches: list[Bindings], time_ns: int
-    ) -> tuple[list[tuple[Message, Route]], set[int]]:
-        made: list[tuple[Message, Route]] = []
-        used: set[int] = set()
-        rule, machine = running.rule, running.machine
-        assert machine is not None
-        if rule.select != "each" and matches:
-            matches = [matches[0] if rule.select == "first" else matches[-1]]
-        for bindings in matches:
-            if used and any(seen.order in used for seen in machine.events_of(bindings)):
-                continue
-            running.matched += 1
-            if rule.limit is not None and not _allowed(part, rule.limit.count, rule.limit.per_ns, time_ns):
-                running.limited += 1
-                continue
-            if rule.consume:
-                used |= machine.consume(part, bindings)
-            made.extend(self._report(running, bindings, time_ns))
-        return made, used
-
-    def _report(self, running: Running, bindings: Bindings, time_ns: int) -> list[tuple[Message, Route]]:
-        rule = running.rule
-        try:
-            event = None if running.make is None else running.make(bindings)
-            topic = None if running.topic is None else normalize_topic(running.topic(bindings))
-        except (EvaluationFailed, TopicError) as error:
-            self._fail(running, error)
-            return []
-        running.made += 1
-        shown = None if event is None else self._book.classes.to_event(event)
-        made = Made(rule.name, shown, topic, time_ns, rule.actions, running.because(bindings))
-        self._outcome.made.append(made)
-        route = None if event is None else self._book.route(event)
-        if route is None or not (route.now or route.later):
-            return []
-        return [(Message(topic or "", event, time_ns, self._origin), route)]
-
-    # --- problems ------------------------------------------------------------------------------------------------
-
-    def _fail(self, running: Running, error: Exception) -> None:
-        running.failed += 1
-        self._tell(running, str(error)[:500])
-
-    def _tell(self, running: Running | None, text: str) -> None:
-        telling = self._telling if running is None else running.telling
-        if telling.may(self._mark.clock):
-            self._outcome.problems.append(Problem("" if running is None else running.name, text))
-
-
-def _allowed(part: Part | WindowPart, count: int, per_ns: int, time_ns: int) -> bool:
-    """Whether one more report is allowed; if so it is noted."""
-    reports = part.reports
-    while reports and time_ns - reports[0] >= per_ns:
-        reports.pop(0)
-    if len(reports) >= count:
-        return False
-    reports.append(time_ns)
-    return True

@@ -83,6 +83,7 @@ class Pattern:
         if rule.limit is not None and keep is not None:
             keep = max(keep, rule.limit.per_ns)
         self.parts: Partitions[Part] = Partitions(lambda _: Part(steps, keep), limits.partitions_max)
+        self.timed = bool(plan.trailing)  # whether time completes matches
         self._due: list[tuple[int, int, Pending]] = []
         self._serial = 0
         self._left = 0  # combinations that may still be tried

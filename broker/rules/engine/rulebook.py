@@ -12,7 +12,7 @@ from broker.errors import RuleError
 from broker.events import Event
 from broker.rules.compiling import EventClasses, Misfit
 from broker.rules.engine.clauses import made_type, part_of
-from broker.rules.engine.dispatch import Index
+from broker.rules.engine.dispatch import Index, Watcher
 from broker.rules.engine.outcomes import Limits, Reloaded
 from broker.rules.engine.running import Running
 from broker.rules.model import EventType, Function, Program, Rule
@@ -23,13 +23,19 @@ __all__ = ["Route", "Rulebook"]
 class Route:
     """The watchers of one type of events."""
 
-    __slots__ = ("later", "now", "seen", "type")
+    __slots__ = ("has_later", "has_now", "later", "now", "seen", "type", "wanted")
 
-    def __init__(self, type_: str, seen: int = 0) -> None:
+    def __init__(self, type_: str, seen: int, failed: Callable[[Running, Exception], None]) -> None:
         self.type = type_
         self.seen = seen  # events of it, received and made
-        self.now: Index[Running] = Index()  # of rules without state
-        self.later: Index[Running] = Index()  # of rules with state
+        self.now: Index[Running] = Index(failed)  # of rules without state
+        self.later: Index[Running] = Index(failed)  # of rules with state
+        self.has_now = self.has_later = self.wanted = False
+
+    def add(self, watcher: Watcher[Running]) -> None:
+        """Take a watcher in."""
+        (self.now if watcher.rule.machine is None else self.later).add(watcher)
+        self.has_now, self.has_later, self.wanted = bool(self.now), bool(self.later), True
 
 
 class Rulebook:
@@ -44,7 +50,7 @@ class Rulebook:
         self.rules: dict[str, Running] = {}
         self._types: dict[str, EventType] = {}
         self._functions: dict[str, Function] = {}
-        self._by_class: dict[type, Route | None] = {}
+        self.by_class: dict[type, Route | None] = {}  # what `route` found
         self._makers: dict[str, list[Running]] = {}  # by the type of what they make
         self.replace(program)
 
@@ -54,10 +60,10 @@ class Rulebook:
         """The route of an instance; None if no rule could want it, or if it has to be accepted first."""
         cls = event.__class__
         try:
-            return self._by_class[cls]
+            return self.by_class[cls]
         except KeyError:
             name = self.classes.type_of(event)
-            route = self._by_class[cls] = None if name is None else self.routes[name]
+            route = self.by_class[cls] = None if name is None else self.routes[name]
             return route
 
     def accept(self, event: Any) -> tuple[Any, Route | None] | Misfit:
@@ -163,8 +169,10 @@ class Rulebook:
         former = self.rules
         seen = {name: self.seen_of(rule) - rule.seen_before for name, rule in former.items()}
         self.program, self._types, self._functions, self.classes = program, types, functions, classes
-        self.routes = {name: Route(name, self.routes[name].seen if name in self.routes else 0) for name in types}
-        self._by_class = {}
+        self.routes = {
+            name: Route(name, self.routes[name].seen if name in self.routes else 0, self._failed) for name in types
+        }
+        self.by_class.clear()
         self._makers = {}
         self.rules = {rule.name: rule for rule in running}
         for place, rule in enumerate(running):
@@ -182,8 +190,7 @@ class Rulebook:
     def _watch(self, running: Running) -> None:
         for watcher in running.watchers:
             for name in self.classes.subtypes(running.rule.steps[watcher.step].type):
-                route = self.routes[name]
-                (route.now if running.machine is None else route.later).add(watcher)
+                self.routes[name].add(watcher)
         for route in self.made_by(running):
             self._makers.setdefault(route.type, []).append(running)
         running.seen_before = self.seen_of(running)

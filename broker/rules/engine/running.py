@@ -70,6 +70,10 @@ def _with_key(key: Callable[[Any], object], test: Callable[[Any], Any] | None) -
     return lambda message: key(message.event) is not None and (test is None or test(message))
 
 
+def _listening(prefixes: tuple[str, ...], test: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    return lambda message: message.topic.startswith(prefixes) and (test is None or test(message))
+
+
 def _with_group(rule: Rule) -> Rule:
     """The step of a rule with a window is a group, also where it is not written so."""
     if rule.window is None:
@@ -103,7 +107,8 @@ class Running:
             self.machine = Pattern(self.plan, limits)
         self.make: Callable[[Bindings], Any] | None = None if rule.make is None else compile_.value(rule.make)
         self.topic: Callable[[Bindings], Any] | None = None if rule.topic is None else compile_.value(rule.topic)
-        self.final = self.plan.final if self.machine is None else []
+        self.topics: set[str] = set()  # what is known to be a topic
+        self.actions = rule.actions
         self.watchers = [self._watcher(place, step, compile_) for place, step in enumerate(rule.steps)]
         self.matched = self.made = self.limited = self.failed = 0
         self.seen_before = 0  # what its types' routes had seen when it was added
@@ -126,7 +131,9 @@ class Running:
             test = compile_.own(whole, step)
         if self.machine is None and self.rule.per:
             test = _with_key(PartitionKey(self.rule.per).of, test)
-        return Watcher(self, place, test, key, self.rule.listens)
+        if self.rule.listens:
+            test = _listening(self.rule.listens, test)
+        return Watcher(self, place, test, key)
 
     def put(self, place: int) -> None:
         """Its place among the rules of the program."""

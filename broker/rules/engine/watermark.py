@@ -44,11 +44,13 @@ class Watermark:
         self._sources: dict[str, _Source] = {}
         self._heap: list[tuple[int, int, _Source]] = []
         self._serial = 0
+        self._only: _Source | None = None  # the only source, if it was heard since time passed
 
     # --- time ----------------------------------------------------------------------------------------------------
 
     def pass_time(self, now_ns: int) -> None:
         """The engine's clock is there now."""
+        self._only = None
         if now_ns > self.now_ns:
             self.clock += now_ns - self.now_ns
             if now_ns > self.highest_ns:
@@ -69,6 +71,12 @@ class Watermark:
 
     def hear(self, origin: str, time_ns: int) -> None:
         """A source tells of an event at that time, now."""
+        source = self._only
+        if source is not None and source.origin == origin:
+            if time_ns > source.latest:
+                source.latest = time_ns
+                self._move(time_ns - self._lateness_ns, self.clock)
+            return
         source = self._sources.get(origin)
         if source is not None and source.heard + self._idle_ns <= self.clock:
             self._forget(source)
@@ -84,6 +92,7 @@ class Watermark:
             self._forget(slowest)
         if slowest is not None:
             self._move(slowest.latest - self._lateness_ns, self.clock)
+        self._only = slowest if len(self._sources) == 1 else None
 
     def force(self, time_ns: int) -> None:
         """The watermark moves to a time, whatever the sources say."""
@@ -121,6 +130,7 @@ class Watermark:
         self.clock, self._moved = data["clock"], data["moved"]
         self._sources = {origin: _Source(origin, latest, heard) for origin, latest, heard in data["sources"]}
         self._heap = []
+        self._only = None
         for source in self._sources.values():
             self._push(source)
 

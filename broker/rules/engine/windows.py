@@ -64,6 +64,7 @@ class Windowed:
         # A partition that a boundary may still ask for is not to go before it.
         keep = keep + self._every if keep is not None and self._every is not None else keep
         self.parts: Partitions[WindowPart] = Partitions(lambda _: WindowPart(keep), limits.partitions_max)
+        self.timed = self._every is not None  # whether time completes matches
         self._next: int | None = None  # the next boundary
         self._unchanged = 0  # boundaries since the last event
 

@@ -18,7 +18,7 @@ import attrs
 
 from broker.errors import RuleError, RuleProblem
 
-__all__ = ["Place", "Problems", "suggestion"]
+__all__ = ["Place", "Problems", "shown", "suggestion"]
 
 TOLD_MAX: Final = 20
 """Problems told of a run: more than fit a screen help nobody."""
@@ -92,13 +92,18 @@ def _excerpt(line: str, place: Place) -> str:
     """The line, numbered, and a caret below the place."""
     index = place.column - 1
     first = max(0, index - _BEFORE) if len(line) > _SHOWN_MAX else 0
-    shown = line[first : first + _SHOWN_MAX]
+    part = line[first : first + _SHOWN_MAX]
     before, behind = "..." if first else "", "..." if first + _SHOWN_MAX < len(line) else ""
-    shown_line = before + "".join(map(_shown, shown)) + behind
+    shown_line = before + shown(part) + behind
     # Tabs stay, so that the caret stands right wherever a terminal puts them; broad characters take two places.
-    pad = " " * len(before) + "".join(map(_blank, shown[: index - first]))
+    pad = " " * len(before) + "".join(map(_blank, part[: index - first]))
     gutter = str(place.line)
     return f"  {gutter} | {shown_line}\n  {' ' * len(gutter)} | {pad}^"
+
+
+def shown(text: str) -> str:
+    """A part of a program as messages may show it."""
+    return "".join(map(_shown, text))
 
 
 def _shown(character: str) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from broker.rules.language.problems import Place, Problems
+from broker.rules.language.problems import Place, Problems, shown
 
 __all__ = ["Kind", "Token", "Tokens", "Comment", "tokenize"]
 
@@ -71,8 +71,8 @@ class Token:
     def __str__(self) -> str:
         if self.kind is Kind.END:
             return str(self.kind.value)
-        shown = self.text if len(self.text) <= 40 else f"{self.text[:37]}..."
-        return shown if self.kind is Kind.TEXT else f"'{shown}'"
+        text = shown(self.text if len(self.text) <= 40 else f"{self.text[:37]}...")
+        return text if self.kind is Kind.TEXT else f"'{text}'"
 
 
 @attrs.frozen
@@ -154,8 +154,8 @@ class _Lexer:
                 self._problems.add(position, "this text is not closed: '\"' is missing at its end, on the same line")
                 self._add(Kind.TEXT, piece.rstrip(), position, "")
             case "stray":
-                shown = "".join(dict.fromkeys(piece[:40]))[:10]
-                quoted = repr(shown) if shown.isprintable() else ascii(shown)
+                signs = "".join(dict.fromkeys(piece[:40]))[:10]
+                quoted = repr(signs) if signs.isprintable() else ascii(signs)
                 self._problems.add(position, f"{quoted} is no sign of the language")
             case _:
                 self._add(Kind[kind], piece, position)
@@ -204,7 +204,7 @@ class _Lexer:
                 return chr(int(found[1], 16))
             if found[2] not in _PLAIN:
                 known = r"\" \\ \n \t and \u with four hexadecimal digits"
-                what = f"'\\{found[2]}' says nothing in a text: there are {known}"
+                what = f"'\\{shown(found[2])}' says nothing in a text: there are {known}"
                 self._problems.add(position + 1 + found.start(), what)
             return _PLAIN.get(found[2], "")
 

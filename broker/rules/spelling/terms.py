@@ -18,7 +18,6 @@ from broker.rules.model.checking import check_where
 from broker.rules.model.substitution import renamed
 from broker.rules.model.typing import constant_type
 from broker.rules.operations import to_double
-from broker.rules.showing import show
 from broker.values import Timestamp
 from broker.values.timestamps import nanoseconds_of
 
@@ -311,6 +310,9 @@ def _variables(*terms: Term) -> dict[str, Variable]:
 
 def shown_term(term: Term) -> str:
     """A term as the language writes it, for errors."""
+    # Here: only errors and explanations show text, and the language is much to load for a predicate.
+    from broker.rules.language.showing import show
+
     names = {name: term.variables[name].name if name in term.variables else name for name in names_in(term.expression)}
     return show(renamed(term.expression, names))
 

@@ -82,6 +82,6 @@ def from_files(files: Files) -> Tree:
 
 
 def _checked(event: dict[str, Any]) -> dict[str, Any]:
-    if type(event) is not dict:
+    if not isinstance(event, dict):
         raise TypeError(f"an event is a dict with type, created_ms and payload, not {type(event).__name__}")
     return event

@@ -190,7 +190,14 @@ def _compare(wanted: Compare, rule: str) -> Holds:
             if isinstance(other, Fixed) and type(other.value) is str:
                 return _is_text(given, other.value)
     test = COMPARISONS[wanted.operator]
-    return lambda event, variables: test(first(event, variables), second(event, variables))
+
+    def holds(event: Event, variables: Variables) -> bool:
+        try:
+            return bool(test(first(event, variables), second(event, variables)))
+        except RecursionError:  # a value that is nested deeper than anybody can look into it
+            return False
+
+    return holds
 
 
 def _is_text(given: Give, text: str) -> Holds:

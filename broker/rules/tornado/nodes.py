@@ -235,7 +235,7 @@ def _guards(wanted: Condition | None) -> Iterator[tuple[Keys, Key]]:
             "equals", Fixed(value=value), EventPath(keys=keys)
         ):
             key = _key(value)
-            if key is not None and value == value:  # noqa: PLR0124 - NaN equals nothing
+            if key is not None:
                 yield keys, key
         case _:
             pass

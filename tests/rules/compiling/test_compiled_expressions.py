@@ -11,7 +11,14 @@ from rule_expressions import TYPE, Everything, events, expressions, same
 
 import broker
 from broker.errors import RuleError
-from broker.rules.compiling import EvaluationFailed, EventClasses, Variable, compile_expression, source_of
+from broker.rules.compiling import (
+    EvaluationFailed,
+    EventClasses,
+    Variable,
+    compile_expression,
+    compile_sweep,
+    source_of,
+)
 from broker.rules.interpreter import bind, evaluate
 from broker.rules.model import (
     Aggregate,
@@ -101,6 +108,29 @@ def test_the_names_of_variables_do_not_matter_to_a_shape() -> None:
     assert len({function.__code__ for function in functions}) == 1
     assert "import os" not in source_of(functions[1])
     assert [function(message(n=2)) for function in functions] == [3.0] * 3
+
+
+@settings(max_examples=50)
+@given(expressions("boolean", ["a"], meta=True), st.lists(messages, max_size=4))
+def test_a_sweep_finds_what_holds_or_leaves_it_to_one_by_one(
+    expression: Expression, many: list[broker.Message]
+) -> None:
+    program = Program((TYPE,))
+    one = compile_expression(program, expression, VARIABLES[:1])
+    sweep = compile_sweep(program, expression, VARIABLES[0])
+    try:
+        found = sweep(many)
+    except Exception:  # noqa: BLE001 - of any kind, as is told
+        return
+    assert found == [place for place, each in enumerate(many) if one(each) is True]
+
+
+def test_a_sweep_of_a_deep_condition_finds_what_holds() -> None:
+    value: Expression = Member(A, "n")
+    for _ in range(60):
+        value = Apply("num.add", (value, Constant(1)))
+    sweep = compile_sweep(Program((TYPE,)), Apply("num.gt", (value, Constant(61))), VARIABLES[0])
+    assert sweep([message(n=number) for number in (0, 2, 1, 3)]) == [1, 3]
 
 
 def test_what_has_no_value_is_told_as_one_kind_of_error() -> None:

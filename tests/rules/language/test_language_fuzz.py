@@ -65,6 +65,13 @@ def told(text: str) -> None:
         str(error).encode()
 
 
+@pytest.mark.parametrize(
+    "text", ['" \ud800', "\ud800", '"\\\ud800"', "// \ud800", "x = a \ud800", 'x = "\x00" "\x00";']
+)
+def test_halves_of_characters(text: str) -> None:
+    told(text)
+
+
 @given(st.text())
 @settings(max_examples=100)
 def test_any_text(text: str) -> None:

@@ -68,6 +68,8 @@ A, B, C = name("a"), name("b"), name("c")
         ("--a", tree.Negative(tree.Negative(A, AT), AT)),
         ("not a", tree.Not(A, AT)),
         ("not not (a)", tree.Not(tree.Not(A, AT), AT)),
+        ("not [1] == a", tree.Not(binary(tree.Vector((number(1),), AT), "==", A), AT)),
+        ("not - a", binary(name("not"), "-", A)),
         *((f"a {sign} b", binary(A, sign, B)) for sign in ("==", "!=", ">", "<", ">=", "<=", "+", "-", "*", "/", "^")),
         *((f"a {sign} b", binary(A, sign, B)) for sign in ("in", "contains", "matches")),
         ("a and b", tree.Logical("and", (A, B), AT)),
@@ -253,7 +255,7 @@ def test_depth_is_bounded_in_parentheses_chains_and_signs() -> None:
     for text in (
         "(" * 9999,
         "-" * 9999 + "1",
-        "+".join(["1"] * 1000),
+        "+".join(["1"] * 101),
         "not " * 5000 + "1",
         "f(" * 5000,
         "[" * 5000,

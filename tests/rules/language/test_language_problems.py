@@ -96,7 +96,7 @@ def test_everything_that_is_wrong_is_told_with_its_line_and_a_caret() -> None:
         ("x = event;", 5, "expected the value of 'x', found 'event'"),
         ("x = 1m1h;", 5, "'1m1h': the units of a duration go from long to short, each once"),
         ("x = 0.5ns;", 5, "'0.5ns' is no whole number of nanoseconds"),
-        ("x = 300000d;", 5, "this duration is out of range: the longest is 292 years (106751d)"),
+        ("x = 106752d;", 5, "this duration is out of range: the longest is 292 years (106751d)"),
         ("x = 1e999;", 5, "this number is out of range: the greatest is about 1.8e308"),
         ("x = 1.2.3;", 5, "'1.2.3' is no number and no duration: the units of durations are ns, us, ms, s, m, h, d"),
         ('x = "\\q";', 6,
@@ -180,6 +180,18 @@ def test_a_line_cannot_lead_a_terminal_astray() -> None:
     line, caret = _excerpt('x = "\x1b[31m\u202e" ;;')
     assert line == '  1 | x = "\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}" ;;'
     assert line[caret.index("^")] == ";"
+
+
+def test_messages_cannot_either() -> None:
+    told = syntax_problems('x = a "\x1b[31m\ud800";\ny = "\\\x1b";')
+    assert [problem.what for problem in told] == [
+        "this text holds half of a character (a lone surrogate), which cannot be sent",
+        "expected ';' at the end of the declaration, found \"\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}\"",
+        (
+            "'\\\N{REPLACEMENT CHARACTER}' says nothing in a text: "
+            'there are \\" \\\\ \\n \\t and \\u with four hexadecimal digits'
+        ),
+    ]
 
 
 def test_lines_end_as_on_any_system() -> None:

@@ -209,6 +209,15 @@ def test_names_that_are_not_there_are_told_with_a_suggestion() -> None:
         disk.host.matches("(")
 
 
+def test_conditions_that_are_joined_stand_side_by_side() -> None:
+    joined = (disk.used > 1) & disk.mounted & ((disk.used < 3) | disk.mounted | (disk.used == 5))
+    assert isinstance(joined.expression, Apply)
+    assert [joined.expression.operator, len(joined.expression.operands)] == ["bool.and", 3]
+    either = joined.expression.operands[2]
+    assert isinstance(either, Apply)
+    assert [either.operator, len(either.operands)] == ["bool.or", 3]
+
+
 def test_a_predicate_is_about_one_event() -> None:
     other = rules.of(Disk)
     for predicate in (disk.used > other.used, rules.group_of(Disk).used > 1, rules.topic(disk) == "a"):

@@ -61,6 +61,7 @@ def reason(pattern: str) -> str:
         (r"[a-c~~b-d]", "abcd", ["a", "d"]),
         (r"[\p{Greek}&&\p{Lu}]", "αΩω", ["Ω"]),
         (r"[^\W\d]+", "a1ä", ["a", "ä"]),
+        (r"[b[^a-y]]+", "bzaz", ["bz", "z"]),
         (r"[\s\S]", "a\n", ["a", "\n"]),
         (r"[[:alpha:][:^ascii:]]+", "a1ä", ["a", "ä"]),
         (r"[]a]+[^]b]", "]a]c", ["]a]c"]),
@@ -91,6 +92,7 @@ def reason(pattern: str) -> str:
         (r"\bfoo\b", "a foo b", ["foo"]),
         (r"\bfoo\b", "äfoo foo", ["foo"]),
         (r"(?-u)\bfoo\b", "äfoo", ["foo"]),
+        (r"\bfoo\b", "äfoo", []),
         (r"\Bo", "foo öo", ["o", "o", "o"]),
         (r"\b", "ä b", ["", "", "", ""]),
     ],
@@ -153,8 +155,10 @@ def test_the_dialect_is_that_of_rust(pattern: str, text: str, matches: list[str]
         ("(?-u).", ". matches bytes that are no text where only ASCII is meant, (?-u) (at character 6)"),
         ("(?-u)ä", "'ä' where only ASCII is meant, (?-u) (at character 6)"),
         ("(?-u)[^a]", "a set that matches bytes that are no text where only ASCII is meant, (?-u) (at character 6)"),
-        ("(" * 1_000, "groups within groups, more than 250 deep (at character 252)"),
-        ("[" * 1_000, "sets within sets, more than 250 deep (at character 251)"),
+        ("[a&&b]" * 1_000, "more than 30 sets within sets, intersections and differences (at character 181)"),
+        ("[a[^b]]" * 1_000, "more than 30 sets within sets, intersections and differences (at character 213)"),
+        ("(" * 1_000, "groups within groups, more than 100 deep (at character 102)"),
+        ("[" * 1_000, "sets within sets, more than 100 deep (at character 101)"),
     ],
 )
 def test_what_cannot_be_had_is_refused_with_the_reason(pattern: str, why: str) -> None:

@@ -197,6 +197,21 @@ def test_lists_and_tuples_are_alike() -> None:
     assert given_text("${event.payload.l[1]}", {"l": (1, 2)}) == 2
 
 
+def test_values_nested_too_deep_for_a_look_are_not_what_is_asked_for() -> None:
+    deep: Any = []
+    for _ in range(5_000):
+        deep = [deep]
+    other = [deep[0]]
+    conditions = [
+        {"type": kind, "first": "${event.payload.a}", "second": "${event.payload.b}"} for kind in ("equals", "ge")
+    ]
+    rules = [rule(f"r{place}", constraint={"WHERE": each, "WITH": {}}) for place, each in enumerate(conditions)]
+
+    result = process([*rules, rule("last")], {"a": deep, "b": other})
+
+    assert [each["status"] for each in result["rules"]] == ["NotMatched", "NotMatched", "Matched"]
+
+
 # -- modifiers -------------------------------------------------------------------------------------------------------
 
 
@@ -330,6 +345,17 @@ def test_rules_that_are_found_in_tables_match_as_those_that_are_tried(
     for event in events:
         assert found.process(event) == tried.process(event)
         assert found.actions(event) == tried.actions(event)
+
+
+def test_rules_from_tables_and_others_are_looked_at_in_their_order() -> None:
+    hosts = [{"type": "equals", "first": "${event.payload.host}", "second": f"h{place}"} for place in range(6)]
+    rules = [rule(f"r{place}", constraint={"WHERE": host, "WITH": {}}) for place, host in enumerate(hosts)]
+    rules.insert(3, rule("stops", **{"continue": False}))
+
+    assert [each["status"] for each in process(rules, {"host": "h1"})["rules"]] == [
+        "NotMatched", "Matched", "NotMatched", "Matched",
+    ]  # fmt: skip
+    assert [each["name"] for each in process(rules, {"host": "h4"})["rules"]] == ["r0", "r1", "r2", "stops"]
 
 
 def test_of_many_rules_only_those_are_asked_that_the_event_can_match(monkeypatch: pytest.MonkeyPatch) -> None:

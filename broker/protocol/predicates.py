@@ -1,0 +1,201 @@
+"""Predicates: what a subscription with ``where=`` asks of an event, asked where the event is published.
+
+Theory of operation
+===================
+
+An interest may have a predicate, as bytes that the rules make and read (:mod:`broker.rules`).  The publisher asks it
+before the event joins a batch: what nobody accepts leaves no trace, and what leaves is addressed to those alone who
+have an interest without a predicate, or one whose predicate accepts it.  Relays ask nothing, they pass on what is
+addressed.  The subscription asks once more when the event has come: another of its endpoint's interests may have
+brought it, or a publisher of a version that knows no predicates.
+
+**What cannot be asked is true.**  Bytes that are no predicate, a predicate for another event, a class that lacks a
+member at the publisher, an event that does not fit the class, an exception: then the event is sent, and its subscriber
+decides, who has a class that the predicate was made for.  It is counted (``unjudged``).  So a predicate never loses
+what it should not, and who sends nonsense gets what it would get without.
+
+**Once for each event.**  A :class:`Fork` stands for all topics and events of one name whose receivers depend on the
+same predicates.  Its predicates are told apart by their bytes: however many endpoints share one, it is asked once.
+The answers are bits of a number, and :class:`~broker.protocol.routes.Routes` keeps the way that belongs to a number.
+
+**Bounds.**  A predicate has at most :data:`~broker.protocol.frames.WHERE_BYTES_MAX` bytes and counts by its size
+towards what an endpoint may want.  It is compiled when the first event comes that it decides on.  For one topic and
+event an endpoint has at most :data:`ASKED_MAX` predicates asked, and all of them together :data:`ASKED_TOTAL`: beyond
+that an endpoint gets everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from msgspec import Struct, field
+
+from broker import events
+from broker.errors import NotCarried, RuleError
+from broker.protocol.frames import WHERE_BYTES_MAX
+from broker.protocol.member import Member
+from broker.protocol.subscriptions import Subscription
+from broker.values import pack, unpack
+
+if TYPE_CHECKING:
+    from broker.rules.model import Where
+    from broker.rules.spelling import Predicate
+
+__all__ = [
+    "ASKED_MAX",
+    "ASKED_TOTAL",
+    "Compile",
+    "Condition",
+    "Fork",
+    "Predicates",
+    "Test",
+    "check_size",
+    "pack_where",
+]
+
+# What programs give.  The rules are imported when there is one: who has none does not wait for them.
+Condition: TypeAlias = "Where | Predicate"
+
+Test = Callable[[object], bool]
+Compile = Callable[[bytes, type], Test]
+"""From a predicate and the class of the events to the function that asks it; raises whatever it likes."""
+
+# A comparison takes some 100 ns, sending an event to one more endpoint as much: beyond this asking is no gain.
+ASKED_MAX: Final = 64
+ASKED_TOTAL: Final = 1024
+# Predicates that are kept compiled, by class; past it they are compiled anew when they are asked next.
+_TESTS_MAX: Final = 16_384
+# Classes of one name for which a fork keeps them: there are more when a program makes its classes anew all the time.
+_KINDS_MAX: Final = 8
+
+
+class Fork(Struct, eq=False):
+    """Where the ways of events part: ``wheres`` are asked, and whose bits are among those that accept gets the event.
+
+    The bits of who has an interest without a predicate are 0.
+    """
+
+    wheres: tuple[bytes, ...]
+    members: tuple[tuple[Member, int], ...]
+    local: tuple[tuple[Subscription, int], ...]
+    tests: dict[type, tuple[Test, ...]] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> int:
+        """The answer of which all is true."""
+        return (1 << len(self.wheres)) - 1
+
+    def chosen(self, answer: int) -> tuple[tuple[Member, ...], tuple[Subscription, ...]]:
+        """Return who gets an event that has this answer."""
+        return (
+            tuple([member for member, bits in self.members if not bits or bits & answer]),
+            tuple([subscription for subscription, bits in self.local if not bits or bits & answer]),
+        )
+
+
+class Predicates:
+    """The predicates that one endpoint knows, compiled."""
+
+    def __init__(self) -> None:
+        self.compile: Compile = _compile
+        self.unjudged = 0  # times that a predicate could not be read, or asked about an event
+        self._tests: dict[tuple[bytes, type], Test] = {}
+
+    def answer(self, fork: Fork, event: object) -> int:
+        """Ask the predicates of a fork; None is an event that cannot be asked about."""
+        if event is None:
+            self.unjudged += 1
+            return fork.everything
+        tests = fork.tests.get(event.__class__)
+        if tests is None:
+            tests = self._tests_of(fork, event.__class__)
+        answer, bit = 0, 1
+        for test in tests:
+            try:
+                if test(event):
+                    answer |= bit
+            except Exception:  # noqa: BLE001 - whatever it is: what cannot be asked is true
+                self.unjudged += 1
+                answer |= bit
+            bit <<= 1
+        return answer
+
+    def _tests_of(self, fork: Fork, kind: type) -> tuple[Test, ...]:
+        if len(fork.tests) >= _KINDS_MAX:
+            fork.tests.clear()
+        tests = fork.tests[kind] = tuple([self.test(where, kind) for where in fork.wheres])
+        return tests
+
+    def test(self, where: bytes, kind: type) -> Test:
+        """Return the function that asks a predicate about events of that class."""
+        found = self._tests.get((where, kind))
+        if found is None:
+            if len(self._tests) >= _TESTS_MAX:
+                self._tests.clear()
+            try:
+                found = self.compile(where, kind)
+            except Exception:  # noqa: BLE001 - whatever it is: what cannot be asked is true
+                found = self._unjudged
+            self._tests[where, kind] = found
+        return found
+
+    def _unjudged(self, event: object) -> bool:  # noqa: ARG002 - it stands for one that asks
+        self.unjudged += 1
+        return True
+
+    def accepts(self, where: bytes) -> Test:
+        """Return the function that asks a subscription's predicate about any event."""
+
+        def accepts(event: object) -> bool:
+            try:
+                return bool(self.test(where, event.__class__)(event))
+            except Exception:  # noqa: BLE001 - whatever it is: what cannot be asked is true
+                self.unjudged += 1
+                return True
+
+        return accepts
+
+
+def pack_where(where: object, kinds: Sequence[type | str]) -> bytes:
+    """Return a predicate as it travels: one for the events of the only class that a subscription is to.
+
+    Of its event type only the members that it mentions are told, so that who has the class in another version makes
+    the same of it.  Raises RuleError for what is no predicate for that class, and NotCarried if it is too large.
+    """
+    from broker.rules.compiling import compile_where
+    from broker.rules.model import EventType, Member, Where, to_data, walk
+    from broker.rules.spelling import Predicate
+
+    if isinstance(where, Predicate):
+        where = where.where
+    if not isinstance(where, Where):
+        raise RuleError.at("where", f"expected a predicate, found {type(where).__name__}")
+    kind = kinds[0] if len(kinds) == 1 else None
+    if not isinstance(kind, type):
+        raise RuleError.at("where", "a subscription with a predicate is to exactly one event class, such as DiskUsage")
+    name = events.name_of(kind)
+    if where.type.name != name:
+        raise RuleError.at("where", f"a predicate on {where.type.name}, and a subscription to {name}")
+    compile_where(where, kind)
+    mentioned = {part.name for part in walk(where.expression) if isinstance(part, Member)}
+    members = tuple([member for member in where.type.members if member.name in mentioned])
+    packed = pack(to_data(Where(EventType(name, members), where.expression)))
+    check_size(packed)
+    return packed
+
+
+def check_size(where: bytes) -> None:
+    """Raise NotCarried for a packed predicate that is too large."""
+    if len(where) > WHERE_BYTES_MAX:
+        raise NotCarried(f"a predicate has at most {WHERE_BYTES_MAX} bytes, this one has {len(where)}", "where")
+
+
+def _compile(where: bytes, kind: type) -> Test:
+    from broker.rules.compiling import compile_where
+    from broker.rules.model import Where, from_data
+
+    found, name = from_data(unpack(where), Where), events.name_of(kind)
+    if found.type.name != name:
+        raise RuleError.at("where", f"a predicate on {found.type.name}, and an event {name}")
+    return compile_where(found, kind)

@@ -147,7 +147,9 @@ def costs(sides: Mapping[str, Side], options: Options) -> dict[str, Cost]:
         _spend(name, attrs.evolve(side, expected=-1, warm=(), runs=[*side.warm, *side.runs][:4]))
     in_turns(takes, options.repeat)
     return {
-        name: Cost(statistics.median(each.decoding for each in found), statistics.median(each.deciding for each in found))
+        name: Cost(
+            statistics.median(each.decoding for each in found), statistics.median(each.deciding for each in found)
+        )
         for name, found in taken.items()
     }
 

@@ -57,11 +57,12 @@ def run(options: Options) -> Table:
     rows: list[dict[str, str | float]] = []
     figures: dict[str, float] = {}
     limits: dict[str, float] = {}
+    main = max(size for size in sizes(options) if size <= MAIN)
     for rules in sizes(options):
         found = costs(_sides(rules, options), options)
         adding, changing = _adding(rules, options.repeat)
         rows.append(_row(rules, found, adding, changing))
-        if rules == MAIN or options.count is not None:
+        if rules == main:
             figures[f"{rules:,} rules through the engine, ns/event"] = found["engine"].deciding
             limits[f"{rules:,} rules through the engine, ns/event"] = 1e9 / RATE_MIN
         figures[f"adding a rule to {rules:,}, ms"] = adding
@@ -74,11 +75,12 @@ def run(options: Options) -> Table:
         figures=figures,
         limits=limits,
         notes=(
-            "processor time of one process; rule n: host == its host and used > 0.985; each event is of a host with a rule",
+            "processor time of one process; rule n: host == 'web-n' and used > 0.985; every event's host has a rule",
             "one by one: broker's compiled predicates, each asked of each event",
-            "Tornado's rules, ours: tornado.load(config).process(event), the whole result tree; actions: only what is to be done",
+            "Tornado's rules, ours: load(config).process(event), its whole result; actions: only what is to be done",
+            "the dict that such an event is to it is made of each message on the clock",
             "Tornado, measured elsewhere: for orientation; another machine, in Rust",
-            "adding: engine.replace with one rule more; changing: with another first rule; both with all others' state kept",
+            "adding: engine.replace with one rule more; changing: with another first rule; the others keep their state",
         ),
     )
 

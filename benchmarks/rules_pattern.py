@@ -1,4 +1,4 @@
-"""A sequence of two events per key: through the engine and by hand, with many rules, keys and ways to select; its state.
+"""A sequence of two events per key, through the engine and by hand: many rules, ways to select; what the state takes.
 
 A disk is full, and in the next round of its host it is not.  Every event is a candidate of one of the two steps.  Of
 eight rounds of a host the first two find the disk full; hosts are in different rounds at the same time.
@@ -35,7 +35,7 @@ from benchmarks.ours import DiskUsage
 from benchmarks.peers import OURS
 from benchmarks.processes import BenchmarkFailed
 from broker.rules import spelling
-from broker.rules.model import Program
+from broker.rules.model import Program, Select
 from broker.values.lowering import lower, packer
 
 __all__ = ["run"]
@@ -73,7 +73,7 @@ class _Way:
 
     name: str = "each"
     rounds: float = 1.5
-    select: str = "each"
+    select: Select = "each"
     absent: bool = False
 
 
@@ -106,12 +106,12 @@ def run(options: Options) -> Table:
         figures=figures | _state(_Stream(keys, 1, keys)),
         limits={f"one rule, {keys:,} keys, ns/event": 1e9 / RATE_MIN},
         notes=(
-            "processor time of one process; each event is a candidate of one step of one rule, rules have a mount point each",
-            "one match in eight events (each, absence); 'of two': also with the full one before, three or two matches in eight",
-            "absence: a full one that nothing follows; matches of all ways are counted against those found by hand",
+            "processor time of one process; rules have a mount point each; each event is a candidate of a step of one",
+            "one match in eight events (each, absence); 'of two': the full one before that, too, two or three in eight",
+            "absence: a full one that nothing follows; every side's matches are counted against the definition",
             "by hand: a dict of lists, no order of events, no watermark, no bound on memory",
             f"runs of {BATCH} events; the first {ROUNDS} rounds are not measured",
-            "state: with one full disk kept of each host, its message included; packed as it is stored",
+            "state: with full disks kept of each host, their messages included; packed as it is stored",
         ),
     )
 
@@ -139,7 +139,7 @@ def _program(way: _Way, stream: _Stream) -> Program:
             mount = f"/disk-{number:05d}"
             found = found.where(full.mount == mount, second.mount == mount)
         found = found.per(full.host).within(stream.within_s(way.rounds)).do("tell")
-        return found if way.select == "each" else found.select(way.select)  # type: ignore[arg-type]
+        return found if way.select == "each" else found.select(way.select)
 
     return spelling.program(*map(rule, range(stream.rules)))
 
@@ -213,7 +213,7 @@ def _state(stream: _Stream) -> dict[str, float]:
     """What a key and an event of it take in memory, and the state of all as it is stored."""
     program = _program(_Way(rounds=100 * ROUNDS), stream)
     engine = engine_for(program)
-    full = [attrs.evolve(stream.event(number), used=0.95) for number in range(stream.keys)]
+    full = [DiskUsage(f"web-{key:05d}", "/", 0.95, key) for key in range(stream.keys)]
 
     def see(runs: list[Run]) -> None:
         for messages in decoded(runs):

@@ -13,7 +13,20 @@ from typing import Any
 
 import attrs
 
-from benchmarks.deciding import BATCH, EACH_NS, Cost, Decide, Run, Side, at_engine, costs, engine_for, made, recorded, sizes
+from benchmarks.deciding import (
+    BATCH,
+    EACH_NS,
+    Cost,
+    Decide,
+    Run,
+    Side,
+    at_engine,
+    costs,
+    engine_for,
+    made,
+    recorded,
+    sizes,
+)
 from benchmarks.harness import Options, Table
 from benchmarks.ours import DiskUsage
 from benchmarks.peers import OURS
@@ -78,7 +91,9 @@ def run(options: Options) -> Table:
     count = options.count or COUNT
     if options.count is not None:
         windows = [attrs.evolve(window, events=10, keys=min(window.keys, 10)) for window in windows]
-    rows = tuple(_row(window, costs(_sides(window, count * 100 // max(100, window.events)), options)) for window in windows)
+    rows = tuple(
+        _row(window, costs(_sides(window, count * 100 // max(100, window.events)), options)) for window in windows
+    )
     return Table(
         name="rules-window",
         title="mean(used) > 0.9 of a sliding window per host, asked with each event",

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from broker.errors import BadRegex
 from broker.rules import regex
-from broker.rules.regex import patterns
+from broker.rules.regex.patterns import _finder
 from broker.rules.regex.syntax import parse
 from broker.rules.regex.words import machine
 
@@ -232,7 +232,7 @@ def test_where_re2_is_wrapped_otherwise_its_wrapper_is_asked() -> None:
 
     for data in (b"xxb", b"a", b"", b"x"):
         for place in range(len(data) + 1):
-            assert patterns._finder(other)(data, place) == patterns._finder(engine)(data, place)
+            assert _finder(other)(data, place) == _finder(engine)(data, place)
 
 
 # -- time ------------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from broker.values import Timestamp
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
     from broker.handles.collector import Collector
-    from broker.handles.rule_sources import EngineOptions, Loaded
+    from broker.handles.rule_sources import EngineOptions, Loaded, RuleSource
     from broker.handles.rules_driver import RulesDriver
     from broker.handles.subscriber import Subscriber
     from broker.journal import DiskJournal
@@ -155,7 +155,8 @@ class Rules:
         if self._entered:
             raise EndpointClosed("rules are entered once: attach them anew")
         self._entered = True
-        loaded = self._loaded = await trio.to_thread.run_sync(self._source.load)
+        loaded, kept = await trio.to_thread.run_sync(self._load, self._source)
+        self._loaded = loaded
         driver = self._made = RulesDriver(
             endpoint,
             self.name,
@@ -165,7 +166,7 @@ class Rules:
         )
         engine = loaded.engine(options.engine, driver.clock())
         driver.recorder = Recorder(
-            engine, loaded.kept, driver.publish, driver.act, driver.tell_problems, show_all=options.give_all
+            engine, kept, driver.publish, driver.act, driver.tell_problems, show_all=options.give_all
         )
         try:
             if options.path is not None:
@@ -186,6 +187,11 @@ class Rules:
             raise
         return self
 
+    def _load(self, source: RuleSource) -> tuple[Loaded, bytes]:
+        """Read rules, and pack them if there is a journal; takes its time."""
+        loaded = source.load()
+        return loaded, b"" if self._options.path is None else loaded.kept
+
     @trio.lowlevel.enable_ki_protection
     async def _host(self, task_status: trio.TaskStatus[trio.Nursery]) -> None:
         """Have a nursery that lives as long as the rules run; one who is cancelled meanwhile still leaves in order."""
@@ -203,7 +209,7 @@ class Rules:
         engine_options, now_ns = self._options.engine, driver.clock()
 
         def take_up() -> Sequence[str]:
-            return driver.recorder.recover(journal, lambda kept: kept_engine(kept, engine_options, now_ns))
+            return driver.recorder.recover(journal, lambda kept: kept_engine(kept, loaded, engine_options, now_ns))
 
         driver.recovering = True
         try:
@@ -366,7 +372,7 @@ class Rules:
         driver = self._driver()
         async with self._reloading:
             wanted = self._source if source is None else RuleSource(source)
-            loaded = await trio.to_thread.run_sync(wanted.load)
+            loaded, kept = await trio.to_thread.run_sync(self._load, wanted)
             if self._loaded is not None and not loaded.goes_on(self._loaded):
                 raise RuleError.at("", "the Event Language and Tornado's trees do not follow each other: attach anew")
             interests = loaded.interests(self._options.topics)
@@ -374,7 +380,7 @@ class Rules:
             self._driver()
             self._source, self._loaded = wanted, loaded
             driver.attach(subscribers)
-            found = driver.recorder.replace(loaded.program, loaded.kept)
+            found = driver.recorder.replace(loaded.program, kept)
             for interest in self._subscribers.keys() - set(interests):
                 self._subscribers.pop(interest).end()
             driver.called()

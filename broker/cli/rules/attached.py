@@ -35,7 +35,9 @@ class Attached:
 
     async def __call__(self, output: Output) -> int:
         """Run the rules, and show what they make; says at the end what came of them."""
-        loaded = await trio.to_thread.run_sync(lambda: Loaded.of(RuleFiles(*self.files).load()), abandon_on_cancel=True)
+        loaded = await trio.to_thread.run_sync(
+            lambda: Loaded.of(RuleFiles(*self.files).load(), checked=True), abandon_on_cancel=True
+        )
         async with self.identity.endpoint(linger_s=self.timeout_s) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             rules = await stack.enter_async_context(

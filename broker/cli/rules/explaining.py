@@ -38,7 +38,9 @@ class Explain:
 
     async def __call__(self, output: Output) -> int:
         """Explain the rule for each event; one of several steps, or with a window, for all of them."""
-        loaded = await trio.to_thread.run_sync(lambda: Loaded.of(RuleFiles(self.file).load()), abandon_on_cancel=True)
+        loaded = await trio.to_thread.run_sync(
+            lambda: Loaded.of(RuleFiles(self.file).load(), checked=True), abandon_on_cancel=True
+        )
         program = loaded.program
         if not isinstance(program, Program):
             raise InputError(f"{self.file}: of Tornado's rules 'broker rules run' shows what they do")

@@ -601,7 +601,8 @@ class Endpoint(EndpointLife):
 
         Raises ValueError for arguments that make no sense; entering raises RuleError for rules, and JournalError.
         """
-        from broker.handles.rules import Rules, rules_options  # who has no rules does not wait for them
+        from broker.handles.rule_values import rules_options  # who has no rules does not wait for them
+        from broker.handles.rules import Rules
 
         check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
         options = rules_options(

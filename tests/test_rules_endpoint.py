@@ -207,7 +207,8 @@ async def test_actions_that_nobody_takes_are_dropped_counted_and_told(written: A
 
 
 async def test_a_dry_run_shows_what_would_be_published_and_publishes_nothing(written: Any) -> None:
-    path = written(DISKS + 'DiskFull: [RulesDisk d] -> full to "alerts" do page; Quiet: [RulesDisk d] -> full;')
+    text = 'DiskFull: [RulesDisk d] -> full to "alerts" do page; Loud: [RulesDisk d] -> full to "alerts";'
+    path = written(DISKS + text + "Quiet: [RulesDisk d] -> full;")
     async with (
         endpoint() as manager,
         manager.subscribe("alerts") as alerts,
@@ -215,7 +216,7 @@ async def test_a_dry_run_shows_what_would_be_published_and_publishes_nothing(wri
     ):
         await manager.publish("host/a", disk("a", 1))
         shown = {(action.rule, action.name, action.topic) for action in [await rules.receive() for _ in range(3)]}
-        assert shown == {("DiskFull", "", "alerts"), ("DiskFull", "page", "alerts"), ("Quiet", "", "")}
+        assert shown == {("DiskFull", "page", "alerts"), ("Loud", "", "alerts"), ("Quiet", "", "")}
         assert rules.figures().published == 0
         with pytest.raises(trio.WouldBlock):
             alerts.receive_nowait()

@@ -27,8 +27,10 @@ class Action(Struct, frozen=True, kw_only=True, gc=False):
 
     ``time_ns`` is the event time at which the rule was fulfilled, in nanoseconds since 1970-01-01T00:00Z, ``because``
     the messages that did it, in the order of the rule's steps.  ``lost_before`` counts the actions that were dropped
-    just before this one as nobody took them.  With an empty ``name`` it is no action, but an event that was published
-    on ``topic`` (``give="all"``), or would have been (``dry_run=True``); without a topic, one for other rules alone.
+    just before this one as nobody took them.
+
+    ``topic`` is where the event was published, empty if it was not.  With ``give="all"`` (and ``dry_run``) an empty
+    ``name`` tells of an event that no action gets.
     """
 
     name: str

@@ -334,7 +334,7 @@ class Rules:
             try:
                 await self.reload()
             except (RuleError, OSError) as error:
-                self._driver().tell(RulesBroken(self.name, str(self._source), str(error)))
+                self._driver().tell(RulesBroken(self.name, str(self._source), _in_a_line(error)))
             except EndpointClosed:
                 return
 
@@ -373,6 +373,12 @@ class Rules:
             waiting=len(driver.to_publish) + len(driver.to_act),
             problem=driver.recorder.failing,
         )
+
+
+def _in_a_line(error: RuleError | OSError) -> str:
+    if isinstance(error, RuleError):
+        return "; ".join(str(problem._replace(excerpt="")) for problem in error.problems)
+    return str(error)
 
 
 def _count(found: Any) -> int:

@@ -219,7 +219,7 @@ class RulesDriver:
             else:
                 self._handed.append(output)
                 self._marks.unpark_all()
-            if self._give_all:
+            if self._give_all and not output.called:
                 self.act(output)
                 self.acts.unpark()
             if len(self.to_publish) < _OUTPUTS_MAX:

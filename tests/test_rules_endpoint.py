@@ -325,6 +325,7 @@ async def test_a_rule_is_explained_at_an_endpoint(written: Any) -> None:
         assert [(clause.holds, clause.text) for clause in explained.clauses] == [
             (True, "a.used > 0.9"),
             (False, "b.used > 0.9"),
+            (True, "per host"),
         ]
         with pytest.raises(KeyError, match="did you mean 'Filled'"):
             rules.explain("Filed", disk("a", 1))

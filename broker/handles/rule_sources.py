@@ -105,9 +105,9 @@ class Loaded:
     def explain(self, rule: str, messages: Sequence[Message]) -> Any:
         """Explain a rule for events; of a tree's, all of it for each."""
         if isinstance(self.program, Program):
-            from broker.rules.asking import explain_events
+            from broker.rules.asking import explain_stream
 
-            return explain_events(self.program, rule, messages)
+            return explain_stream(self.program, rule, messages)
         from broker.rules.tree_engine import event_of, rules_of
 
         if rule not in (names := dict(rules_of(self.program.node))):

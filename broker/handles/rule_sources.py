@@ -14,12 +14,12 @@ import msgspec
 from broker.errors import BrokerError, RuleError
 from broker.messages import Message
 from broker.rule_files import RuleFiles, Stamp
-from broker.rules.interests import Interest, interests, least
+from broker.rules.engine.interests import Interest, interests, least
 from broker.rules.model import EventType, Program, from_data, to_data
 from broker.rules.model.checking import check
 from broker.rules.model.trees import FilterNode, IteratorNode, RulesetNode, TreeNode
-from broker.rules.parts import joined, split
 from broker.rules.recording import Driven
+from broker.rules.recording.parts import joined, split
 from broker.topics import normalize_prefix
 
 __all__ = ["EngineOptions", "Loaded", "RuleSource"]
@@ -98,17 +98,17 @@ class Loaded:
         """Return an engine that runs them."""
         if isinstance(self.program, Program):
             return options.engine(self.program, now_ns)
-        from broker.rules.tree_engine import TreeEngine
+        from broker.rules.tornado.engine import TreeEngine
 
         return TreeEngine(self.program)
 
     def explain(self, rule: str, messages: Sequence[Message]) -> Any:
         """Explain a rule for events; of a tree's, all of it for each."""
         if isinstance(self.program, Program):
-            from broker.rules.asking import explain_stream
+            from broker.rules.explaining.streams import explain_stream
 
             return explain_stream(self.program, rule, messages)
-        from broker.rules.tree_engine import event_of, rules_of
+        from broker.rules.tornado.engine import event_of, rules_of
 
         if rule not in (names := dict(rules_of(self.program.node))):
             raise KeyError(f"there is no rule {rule!r}: there are {', '.join(names) or 'none'}")
@@ -174,7 +174,7 @@ def kept_engine(kept: bytes, today: Loaded, options: EngineOptions, now_ns: int)
         if type(data) is dict and data.get("is") == "Program":
             return options.engine(from_data(data, Program), now_ns)
         from broker.rules.tornado import Tree
-        from broker.rules.tree_engine import TreeEngine
+        from broker.rules.tornado.engine import TreeEngine
 
         kinds: tuple[type[TreeNode], ...] = (FilterNode, RulesetNode, IteratorNode)
         for kind in kinds:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from broker.handles.rules_driver import RulesDriver
     from broker.handles.subscriber import Subscriber
     from broker.journal import DiskJournal
-    from broker.rules.calls import Output
-    from broker.rules.interests import Interest
+    from broker.rules.engine.interests import Interest
+    from broker.rules.recording.calls import Output
 
 __all__ = ["Rules"]
 

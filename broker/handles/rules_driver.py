@@ -15,8 +15,8 @@ from broker.handles.rules_intake import Intake
 from broker.messages import Message
 from broker.protocol.actions import Tell
 from broker.protocol.exchange import BLOCKED
-from broker.rules.calls import Output
 from broker.rules.recording import MARK_S, PENDING_BYTES, Recorder
+from broker.rules.recording.calls import Output
 from broker.status import ActionsLost, RuleFailed, RulesFailing, RulesRecovered, Status
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from broker.cli.running import InputError, counted
 from broker.cli.standard import Lines, Output, note, printable
 from broker.handles.rule_sources import Loaded
 from broker.rule_files import RuleFiles
-from broker.rules.asking import rule_named
 from broker.rules.explaining import Explanation
+from broker.rules.explaining.streams import rule_named
 from broker.rules.model import Program
 
 __all__ = ["Explain"]

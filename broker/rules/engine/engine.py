@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from broker.messages import Message
@@ -38,6 +38,7 @@ SAMPLED: Final = 64
 
 
 _rule = attrgetter("rule")
+_PLACE: Final = itemgetter(0, 1)
 
 
 class Engine:
@@ -140,8 +141,8 @@ class Engine:
             "watermark": self._mark.state(),
             "counters": [self._received, self._late, self._ahead, self._misfits, self._forced],
             "told": self._reporter.telling.state(),
-            "numbers": [self._arrived, self._ordered],
-            "waiting": [[arrived, writer.number(message)] for _, arrived, message in sorted(self._waiting)],
+            "ordered": self._ordered,
+            "waiting": [writer.number(message) for _, _, message in sorted(self._waiting, key=_PLACE)],
             "seen": {name: route.seen for name, route in self._book.routes.items()},
             "rules": rules,
             "events": writer.rows,
@@ -157,16 +158,17 @@ class Engine:
         self._mark.restore(data["watermark"])
         self._received, self._late, self._ahead, self._misfits, self._forced = data["counters"]
         self._reporter.telling.restore(data["told"])
-        self._arrived, self._ordered = data["numbers"]
+        self._ordered = data["ordered"]
         reader = Reader(data["events"], self._accepted)
         dropped: list[Problem] = []
-        for arrived, number in data["waiting"]:
+        for number in data["waiting"]:
             try:
                 message = reader.message(number)
             except Lost as lost:
                 dropped.append(Problem("", f"an event that waited is lost: {lost}"))
                 continue
-            heappush(self._waiting, (message.time_ns, arrived, message))
+            self._arrived += 1
+            self._waiting.append((message.time_ns, self._arrived, message))  # in order, so it is a heap
         for name, route in self._book.routes.items():
             route.seen = data["seen"].get(name, 0)
         rules = 0

@@ -6,8 +6,8 @@ import pytest
 
 from broker import Event, Message, RuleError
 from broker.rules import language
-from broker.rules.asking import explain_stream
 from broker.rules.explaining import Explanation
+from broker.rules.explaining.streams import explain_stream
 
 LOGINS = """
 event AskLogin { user: string, ok: boolean };

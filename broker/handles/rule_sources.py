@@ -56,6 +56,7 @@ class EngineOptions:
             idle_s=self.idle_s,
             future_s=self.future_s,
             now_ns=now_ns,
+            clock=perf_counter_ns,
         )
 
 

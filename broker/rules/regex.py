@@ -53,11 +53,14 @@ REPEATS_MAX: Final = 1_000
 """How often RE2 repeats at most, repetitions of repetitions multiplied."""
 
 OPTIONAL_MAX: Final = 4_000
-"""Repetitions that may be left out, as 900 in ``a{100,1000}``: RE2's time to compile grows with their square (a tenth of
-a second for so many, a minute for a hundred thousand)."""
+"""Repetitions that may be left out, as 900 in ``a{100,1000}``: RE2's time to compile grows with their square (a tenth
+of a second for so many, a minute for a hundred thousand)."""
 
 _COMPILED_MAX: Final = 1_000
 """Patterns that are kept for whoever compiles them again."""
+
+_WORDS_FACTOR: Final = 10
+"""The machine for words takes longer than RE2: a hundred times, where the rest of the pattern is found at all."""
 
 _NONE: Final = (-1, -1)
 
@@ -67,10 +70,23 @@ Spans = list[tuple[int, int]]
 class Pattern:
     """A compiled regular expression; made by :func:`compile`."""
 
-    __slots__ = ("_find", "_parsed", "_perhaps", "_searcher", "_taker", "_words", "groups", "names", "pattern")
+    __slots__ = (
+        "_find",
+        "_parsed",
+        "_perhaps",
+        "_searcher",
+        "_taker",
+        "_words",
+        "groups",
+        "names",
+        "pattern",
+        "places",
+    )
 
-    def __init__(self, pattern: str, parsed: Parsed, engine: Any, perhaps: Any = None) -> None:
+    def __init__(self, pattern: str, parsed: Parsed, places: int, engine: Any, perhaps: Any = None) -> None:
         self.pattern: Final = pattern
+        self.places: Final = places if perhaps is None else _WORDS_FACTOR * places
+        """What may follow a character of a text at most: the time that a match takes for each character."""
         self.names: Final = parsed.names
         """Of each named group its name and its number."""
         self.groups: Final = parsed.groups
@@ -212,7 +228,7 @@ def compile(pattern: str) -> Pattern:  # noqa: A001 - as in re, and regex.compil
         engines = [re2.compile(text.encode(), options) for text in texts]
     except re2.error as error:
         raise BadRegex(pattern, _reason(error)) from None
-    return Pattern(pattern, parsed, *engines)
+    return Pattern(pattern, parsed, writer.places, *engines)
 
 
 def _reason(error: Exception) -> str:
@@ -232,12 +248,14 @@ class _Writer:
         self.pattern = pattern
         self.words = False
         self._ask_words = ask_words
+        self.places = 0
         self._times = 1  # how often what is being written is repeated
         self._optional = 0
 
     def write(self, node: Node) -> str:
         match node:
             case Set(text=text, fold=fold):
+                self.places += self._times
                 return f"(?i:[{text}])" if fold else f"[{text}]"
             case Assertion(kind=kind):
                 if kind in ("\\b", "\\B"):

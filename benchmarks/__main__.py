@@ -39,6 +39,10 @@ MODULES = {
     "access": "benchmarks.access",
     "seals": "benchmarks.seals",
     "secrecy": "benchmarks.secrecy",
+    "rules-one": "benchmarks.rules_one",
+    "rules-many": "benchmarks.rules_many",
+    "rules-pattern": "benchmarks.rules_pattern",
+    "rules-window": "benchmarks.rules_window",
 }
 
 

@@ -14,18 +14,22 @@ import psutil
 import pytest
 import zmq
 
+from benchmarks import deciding
 from benchmarks.__main__ import MODULES
+from benchmarks.deciding import recorded, used_by
 from benchmarks.disks import directory_on_disk, file_system
-from benchmarks.harness import Result, Series, Table, in_turns
+from benchmarks.harness import Options, Result, Series, Table, in_turns
 from benchmarks.log_replay import replayed
 from benchmarks.log_shipping import Way, shipment
 from benchmarks.meshes import SHAPES, WINDOW_S, SimulatedMesh
+from benchmarks.ours import DiskUsage
 from benchmarks.peers import JETSTREAM, OURS, OURS_LOGS, PYZMQ, REDIS_STREAMS, Side
 from benchmarks.processes import BenchmarkFailed, Child, free_port, server
 from benchmarks.streams import stream
 from benchmarks.workload import Order, OutOfOrder, lags_ms
 
 RUN_TIMEOUT_S = 100
+RULES = {"rules-one", "rules-many", "rules-pattern", "rules-window"}
 
 RESULT = Result(
     name="events",
@@ -314,7 +318,31 @@ def test_a_directory_on_disk_is_not_in_memory() -> None:
     assert not directory.exists()
 
 
-TABLES = {"facades", "help", "scale", "hostile", "store-snapshot", "store-container", "log-lag"}
+def test_a_side_that_finds_too_few_or_too_many_has_no_figure() -> None:
+    runs = recorded(DiskUsage("web-01", "/", used_by(number), number) for number in range(300))
+
+    def side(expected: int) -> deciding.Side:
+        return deciding.Side(
+            lambda: lambda messages: [m for m in messages if m.event.used > 0.985], len, runs, expected
+        )
+
+    cost = deciding.costs({"right": side(3)}, Options(repeat=1))["right"]
+    assert min(cost.decoding, cost.deciding) > 0
+    assert cost.share == pytest.approx(100 * cost.decoding / (cost.decoding + cost.deciding))
+    with pytest.raises(BenchmarkFailed, match="wrong: 4 matches were to be found, and 3 were"):
+        deciding.costs({"wrong": side(4)}, Options(repeat=1))
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_the_tables_of_rules_have_each_number_of_rules_with_the_codecs_share(name: str) -> None:
+    found = _run(name, str(10 * deciding.BATCH))
+    assert {row["rules"] for row in found["rows"]} == {1, 10}
+    assert all(0 < row["codec's share, %"] < 100 for row in found["rows"])
+    assert all(figure > 0 for row in found["rows"] for figure in row.values() if not isinstance(figure, str))
+    assert found["figures"].keys() >= found["limits"].keys()
+
+
+TABLES = RULES | {"facades", "help", "scale", "hostile", "store-snapshot", "store-container", "log-lag"}
 COMPARISONS = [name for name in MODULES if name not in TABLES]
 
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from broker.errors import BadRegex
 from broker.extras import needed_for
-from broker.rules import regex_sets as sets
-from broker.rules.regex_nodes import Alternatives, Assertion, Group, Node, Parsed, Repeat, Sequence, Set
+from broker.rules.regex import sets
+from broker.rules.regex.nodes import Alternatives, Assertion, Group, Node, Parsed, Repeat, Sequence, Set
 
 with needed_for("regular expressions in rules"):
     import re2

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from broker.errors import BadRegex
 from broker.rules import regex
-from broker.rules.regex_syntax import parse
-from broker.rules.regex_words import machine
+from broker.rules.regex.patterns import _finder
+from broker.rules.regex.syntax import parse
+from broker.rules.regex.words import machine
 
 
 def found(pattern: str, text: str) -> list[str | None]:
@@ -231,7 +232,7 @@ def test_where_re2_is_wrapped_otherwise_its_wrapper_is_asked() -> None:
 
     for data in (b"xxb", b"a", b"", b"x"):
         for place in range(len(data) + 1):
-            assert regex._finder(other)(data, place) == regex._finder(engine)(data, place)
+            assert _finder(other)(data, place) == _finder(engine)(data, place)
 
 
 # -- time ------------------------------------------------------------------------------------------------------------

@@ -1,20 +1,4 @@
-r"""Regular expressions in linear time: no pattern, and no text, can hang whoever uses them.
-
-The dialect is that of Rust's ``regex`` (:mod:`broker.rules.regex_syntax` reads it), the engine is RE2.  Where RE2's
-meaning is that of ASCII alone, boundaries of words (``\b``), a text with other characters goes to a small machine in
-Python (:mod:`broker.rules.regex_words`), which is slower and as linear.
-
-    pattern = regex.compile(r"(?P<user>\w+)@(?P<host>\S+)")
-    pattern.search("root@web-01")              # True
-    pattern.captures("root@web-01")            # ("root@web-01", "root", "web-01")
-    pattern.names                              # (("user", 1), ("host", 2))
-
-To find a match takes time that is linear in the text; to find all matches of a text may take that as often as there are
-matches, as it may in Rust.
-
-Bounds: a pattern has at most :data:`PATTERN_CHARS_MAX` characters, and RE2's program for it at most
-:data:`MEMORY_BYTES_MAX` bytes; what is beyond is refused as :class:`~broker.errors.BadRegex`, which says why in words.
-"""
+"""Patterns: what a syntax tree becomes, for RE2 and for the machine; and how many are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +8,7 @@ from typing import Any, Final
 
 from broker.errors import BadRegex
 from broker.extras import needed_for
-from broker.rules.regex_nodes import (
+from broker.rules.regex.nodes import (
     Alternatives,
     Assertion,
     Group,
@@ -35,8 +19,8 @@ from broker.rules.regex_nodes import (
     Set,
     SyntaxProblem,
 )
-from broker.rules.regex_syntax import parse
-from broker.rules.regex_words import Machine, machine
+from broker.rules.regex.syntax import parse
+from broker.rules.regex.words import Machine, machine
 
 with needed_for("regular expressions in rules"):
     import re2

@@ -166,10 +166,12 @@ class Recorder:
         for made in outcome.made:
             for action in ("", *made.actions):
                 place += 1
-                if action or made.topic is not None or (self._show_all and made.event is not None):
-                    topic = made.topic or ""
+                shown = self._show_all and made.event is not None and not made.actions
+                if action or made.topic is not None or shown:
+                    told = (made.rule, action, made.topic or "", made.time_ns)
                     because = tuple(map(calls.carried, made.because))
-                    found.append(Output(call, place, made.rule, action, topic, made.time_ns, made.event, because))
+                    called = bool(made.actions) and not action
+                    found.append(Output(call, place, *told, made.event, because, called))
         return found
 
     def _release(self, outputs: Iterable[Output]) -> None:

@@ -3,12 +3,14 @@
 Order, as DESIGN.md tells it: rules without state see each message as it arrives, and what they make comes right after
 it; rules with state see all of these when the watermark has reached their time, ordered by time and arrival, and what
 becomes due by time in between; what they make has the time of what completed it and comes before all that follows.
+
+One file although it is long: what has to be in one order stands together.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import groupby
 from operator import attrgetter
@@ -31,6 +33,9 @@ __all__ = ["Engine"]
 
 NS: Final = 1_000_000_000
 
+SAMPLED: Final = 64
+"""What rules take is measured in one call of so many."""
+
 
 _rule = attrgetter("rule")
 
@@ -48,7 +53,9 @@ class Engine:
         future_s: float = 60,
         now_ns: int,
         origin: str = "",
+        clock: Callable[[], int] | None = None,
     ) -> None:
+        """``clock`` gives nanoseconds to measure what rules take, now and then; without it nothing is measured."""
         self._limits = limits or Limits()
         self._future_ns = int(future_s * NS)
         self._mark = Watermark(int(lateness_s * NS), max(1, int(idle_s * NS)), now_ns)
@@ -57,6 +64,9 @@ class Engine:
         self._ordered = 0  # numbers what rules with state see
         self._due: list[tuple[int, int, int, Running]] = []  # time, rank, number
         self._scheduled = 0
+        self._clock = clock
+        self._calls = 0
+        self._timing = False  # whether what rules take is measured now
         self._received = self._late = self._ahead = self._misfits = self._forced = 0
         self._reporter = Reporter(program, self._limits, self._mark, origin)
         self._book = self._reporter.book
@@ -195,7 +205,10 @@ class Engine:
         horizon = mark.highest_ns + self._future_ns
         # The quick way, as long as nothing looks at the watermark: what it was told last is told later.
         origin, latest = None, 0
-        quiet = not (self._waiting or self._due)
+        self._calls += 1
+        self._timing = self._clock is not None and self._calls % SAMPLED == 0
+        quick = not self._timing
+        quiet = quick and not (self._waiting or self._due)
         for message in messages:
             time_ns = message.time_ns
             route = routes.get(message.event.__class__)
@@ -226,7 +239,7 @@ class Engine:
                 self._see_now(message, route)
             else:
                 self._receive(message, route, horizon)
-            quiet = not self._waiting and not self._due
+            quiet = quick and not self._waiting and not self._due
         if origin is not None:
             mark.hear(origin, latest)
         return reporter.outcome()
@@ -314,7 +327,9 @@ class Engine:
     def _now(self, message: Message, route: Route, queue: deque[Follow]) -> None:
         made: list[Follow] = []
         for watcher in route.now.matching(message):
+            began = self._measure()
             self._reporter.report(watcher.rule, (message,), message.time_ns, made)
+            self._measured(watcher.rule, began)
         queue.extend(made)
 
     def _bounded(self, queue: deque[Follow]) -> Iterator[Follow]:
@@ -371,6 +386,13 @@ class Engine:
 
     def _feed(self, running: Running, seen: Seen, steps: list[int], made: list[Follow]) -> None:
         machine: Any = running.machine
+        if self._timing:
+            began = self._measure()
+            self._timing = False
+            self._feed(running, seen, steps, made)
+            self._timing = True
+            self._measured(running, began)
+            return
         found = machine.see(seen, steps)
         if found is None:
             return
@@ -383,6 +405,13 @@ class Engine:
             machine.keep(part, seen, steps)
         if machine.timed:
             self._schedule(running)
+
+    def _measure(self) -> int:
+        return self._clock() if self._timing and self._clock is not None else 0
+
+    def _measured(self, running: Running, began: int) -> None:
+        if self._timing and self._clock is not None:
+            running.spent_ns += SAMPLED * (self._clock() - began)
 
     def _schedule(self, running: Running) -> None:
         machine = running.machine

@@ -49,7 +49,7 @@ class Engine:
         *,
         limits: Limits | None = None,
         lateness_s: float = 0,
-        idle_s: float = 5,
+        idle_s: float = 2,
         future_s: float = 60,
         now_ns: int,
         origin: str = "",
@@ -254,6 +254,7 @@ class Engine:
 
     def _see_now(self, message: Message, route: Route) -> None:
         """The quick way for what only rules with state see, when nothing waits."""
+        message = self._welcome(message)
         mark, time_ns = self._mark, message.time_ns
         route.seen += 1
         if mark.at is not None and time_ns < mark.at:
@@ -277,12 +278,20 @@ class Engine:
             text = f"{type(message.event).__name__} from {message.origin} is ahead of the clock"
             self._reporter.tell(None, text)
             message = Message(message.topic, message.event, mark.highest_ns, message.origin)
+        message = self._welcome(message)
         if route is None:
             message, route = self._accept(message)
         if route is not None:
             self._arrive([(message, route)], message.time_ns)
         mark.hear(message.origin, message.time_ns)
         self._drain()
+
+    def _welcome(self, message: Message) -> Message:
+        """The first event of a source that nobody could wait for: it is taken as of the watermark, if it is close."""
+        mark = self._mark
+        if mark.at is None or not 0 < mark.at - message.time_ns <= mark.idle_ns or mark.knows(message.origin):
+            return message
+        return Message(message.topic, message.event, mark.at, message.origin)
 
     def _accept(self, message: Message) -> tuple[Message, Route | None]:
         route = self._book.route(message.event)
@@ -315,7 +324,7 @@ class Engine:
     def _too_late(self, message: Message, route: Route) -> None:
         self._late += 1
         behind = (self._mark.at or 0) - message.time_ns
-        self._reporter.tell(None, f"{route.type} from {message.origin} is late by {behind:,} ns")
+        self._reporter.tell(None, f"{route.type} from {message.origin} is late by {_shown(behind)}")
 
     def _wait(self, message: Message) -> None:
         self._arrived += 1
@@ -433,3 +442,7 @@ class Engine:
             self._reporter.matches(running, part, matches, time_ns, made)
         self._schedule(running)
         self._made(made)
+
+
+def _shown(behind_ns: int) -> str:
+    return f"{behind_ns / NS:,.3f} s" if behind_ns >= 1_000_000 else f"{behind_ns:,} ns"

@@ -54,6 +54,7 @@ def test_what_is_made_of_a_late_message_is_late_too_in_one_batch() -> None:
     other = rule("other", [Step("c", "C")], make=two_of(Constant(1)))
     pair = rule("pair", [Step("o", "Out"), Step("b", "B")], make=two_of(Constant(2)))
     engine = Engine(program(one, other, pair), now_ns=0)
+    engine.receive([message("C", 0), message("A", 0)], 0)
     engine.receive([message("C", 100), message("A", 50)], 0)
     assert engine.figures().late == 1
 

@@ -248,6 +248,38 @@ def test_no_pattern_takes_longer_than_the_text_is_long(pattern: str) -> None:
     assert time.perf_counter() - started < 10
 
 
+@pytest.mark.parametrize("pattern", ["[ab]{0,100000}c", "[ab]{0,1000}" * 20, "(?:a?){999}" * 9, "a?" * 5_000])
+def test_no_pattern_takes_long_to_read(pattern: str) -> None:
+    """Where RE2 takes the square of the pattern's length, as for the first of these (a minute), it is not asked."""
+    started = time.perf_counter()
+
+    assert reason(pattern) == "repetitions that may be left out: more than 4,000 in all"
+    assert time.perf_counter() - started < 1
+
+
+def test_boundaries_of_words_are_looked_for_only_where_there_may_be_a_match() -> None:
+    text = "ä lorem ipsum " * 20_000
+    started = time.perf_counter()
+
+    assert not regex.compile(r"\berror\b").search(text)
+    assert regex.compile(r"\berror\b").captures(text) is None
+    assert time.perf_counter() - started < 0.5
+
+
+def test_groups_cost_nothing_where_only_a_match_is_asked_for() -> None:
+    pattern = regex.compile(r"\b" + "()" * 3_000 + "x")
+    started = time.perf_counter()
+
+    assert not pattern.search("ä" + "xx" * 10 + "äx" * 10)
+    assert time.perf_counter() - started < 2
+
+
+def test_a_program_for_words_that_is_too_long_is_refused_at_once() -> None:
+    assert reason(r"\b[ab]{30000}") == (
+        "with \\b and a text that is not ASCII it would need more than 20,000 instructions"
+    )
+
+
 # -- engines against each other --------------------------------------------------------------------------------------
 
 ATOMS = st.sampled_from(

@@ -8,6 +8,8 @@ import re
 
 import click
 from docutils import nodes
+from pygments.lexer import RegexLexer
+from pygments.token import Comment, Keyword, Name, Number, String, Text
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
@@ -46,7 +48,7 @@ nitpick_ignore_regex = [
     ("py:.*", rf"(?!broker\b|({'|'.join(public.__all__)})\b).*"),
     (
         "py:.*",
-        r"broker\.(endpoint_life|net|node|protocol|stores|logs\.writer|handles\.store_writing|sinks\.\w+|testing\.\w+)\..*",
+        r"broker\.(endpoint_life|net|node|protocol|stores|logs\.writer|handles\.store_writing|rules\.(explaining|language|model)|sinks\.\w+|testing\.\w+)\..*",
     ),
     ("py:.*", r"broker\..*\._?T"),
     ("py:mod", r"broker.*"),
@@ -119,8 +121,26 @@ def _fill_in(_app: object, _page: str, source: list[str]) -> None:
     )
 
 
+class EventLanguage(RegexLexer):
+    """Colours for the Event Language."""
+
+    tokens = {  # noqa: RUF012 - as Pygments wants it
+        "root": [
+            (r"/\*.*?\*/|//.*?$", Comment),
+            (r'"(?:\\.|[^"\\])*"', String),
+            (r"(?:event|extends|predicate|within|per|last|every|each|first|consume|limit|on|to|do)\b(?!\()", Keyword),
+            (r"(?:and|or|not|in|contains|matches|true|false)\b", Keyword),
+            (r"[A-Z]\w*", Name.Class),
+            (r"\d[\d.]*(?:ns|us|ms|s|m|h|d)?", Number),
+            (r"\w+|\s+|.", Text),
+        ]
+    }
+    flags = re.MULTILINE | re.DOTALL
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect what is above; pages can be read and written side by side."""
+    app.add_lexer("ev", EventLanguage)
     app.connect("source-read", _fill_in)
     app.connect("autodoc-process-docstring", _tell_fields)
     app.connect("autodoc-skip-member", _skip)

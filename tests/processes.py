@@ -129,7 +129,9 @@ async def finished(*arguments: str, stdin: str = "", cwd: Path = ROOT) -> tuple[
 
 
 @asynccontextmanager
-async def in_terminal(*arguments: str, columns: int = 100, term: str = "xterm") -> AsyncIterator[Program]:
+async def in_terminal(
+    *arguments: str, columns: int = 100, term: str = "xterm", executable: str = sys.executable, cwd: Path = ROOT
+) -> AsyncIterator[Program]:
     """The same with a terminal for all its streams; what it writes is in ``out``."""
     import fcntl
     import termios
@@ -137,11 +139,11 @@ async def in_terminal(*arguments: str, columns: int = 100, term: str = "xterm") 
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     process = await trio.lowlevel.open_process(
-        [sys.executable, *arguments],
+        [executable, *arguments],
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        cwd=ROOT,
+        cwd=cwd,
         env={**_environment(), "TERM": term},
         process_group=0,
     )

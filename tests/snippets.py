@@ -12,7 +12,9 @@ see::
 
 A ``python`` fence without one is a whole program.  What a program or a part prints stands in a ``text`` fence right
 behind it, all of it.
-In ``sh`` fences each ``broker`` line is parsed by the command line itself, without being carried out.
+In ``sh`` fences each ``broker`` line is parsed by the command line itself, without being carried out, unless it is::
+
+    <!-- run -->                (sh) a shell runs it in the page's directory; what a terminal shows stands behind it
 
 All of a page runs in one process, and the parts of a program in one loop: they share their names, as in a notebook.
 """
@@ -35,6 +37,7 @@ from typing import Any
 
 import attrs
 import click
+from processes import in_terminal
 
 from broker import events
 
@@ -220,9 +223,7 @@ def _run_pytest(snippet: Snippet, directory: Path) -> None:
 def check_python(page: str, directory: Path) -> int:
     """Run all Python of a page, in a directory, and compare what it prints with what it says; returns how many ran."""
     ran = 0
-    for snippet in snippets(page):
-        if snippet.mark == "file":
-            (directory / snippet.what).write_text(snippet.text)
+    write_files(page, directory)
     with contextlib.chdir(directory):
         for (mark, what), group in groupby(_in_order(page), key=lambda snippet: (snippet.mark, snippet.what)):
             found = list(group)
@@ -248,12 +249,29 @@ def check_python(page: str, directory: Path) -> int:
     return ran
 
 
+def write_files(page: str, directory: Path) -> None:
+    """Write the files that a page has its readers save."""
+    for snippet in snippets(page):
+        if snippet.mark == "file":
+            path = directory / snippet.what
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(snippet.text)
+
+
 def _in_order(page: str) -> list[Snippet]:
     """The Python of a page, parts of one context together."""
     return sorted(snippets(page, "python"), key=lambda snippet: (snippet.mark, snippet.what))
 
 
 # --- the shell -------------------------------------------------------------------------------------------------------
+
+
+async def run_shell(snippet: Snippet, directory: Path) -> str:
+    """What a terminal shows of a snippet's lines, carried out one after the other; ``broker`` is this one."""
+    (directory / "commands").write_text(f'broker() {{ {shlex.quote(sys.executable)} -m broker "$@"; }}\n{snippet.text}')
+    async with in_terminal("commands", columns=120, term="dumb", executable="bash", cwd=directory) as program:
+        await program.end()
+        return "".join(f"{line.rstrip()}\n" for line in await program.out.rest())
 
 
 def broker_lines(page: str) -> list[str]:

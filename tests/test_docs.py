@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from snippets import ROOT, broker_lines, check_python, snippets, understood
+from snippets import ROOT, broker_lines, check_python, run_shell, snippets, understood, write_files
 
 import broker
 from broker.cli.app import app
@@ -17,6 +17,7 @@ from broker.trust.keys import SecretKey
 from broker.trust.toml import parse_access
 
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+WITH_COMMANDS = [page for page in PAGES if any(snippet.mark == "run" for snippet in snippets(page, "sh"))]
 WITH_PYTHON = [page for page in PAGES if snippets(page, "python")]
 LINES = [(page, line) for page in PAGES for line in broker_lines(page)]
 
@@ -24,6 +25,15 @@ LINES = [(page, line) for page in PAGES for line in broker_lines(page)]
 @pytest.mark.parametrize("page", WITH_PYTHON)
 def test_the_python_of_a_page_runs_and_prints_what_it_says(page: str, tmp_path: Path) -> None:
     assert check_python(page, tmp_path) == len(snippets(page, "python"))
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+async def test_the_commands_of_a_page_can_be_run_from_top_to_bottom(page: str, tmp_path: Path) -> None:
+    """Each shows what the page says that it shows."""
+    write_files(page, tmp_path)
+    for snippet in snippets(page, "sh"):
+        if snippet.mark == "run":
+            assert await run_shell(snippet, tmp_path) == (snippet.output or ""), snippet.where
 
 
 def test_command_lines_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +107,8 @@ def test_every_example_is_shown() -> None:
     shown = re.findall(
         r"^```{literalinclude} \.\./examples/(\S+)$", (ROOT / "docs/examples.md").read_text(), re.MULTILINE
     )
-    assert sorted(shown) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+    there = [str(path.relative_to(ROOT / "examples")) for path in (ROOT / "examples").rglob("*") if path.is_file()]
+    assert sorted(shown) == sorted(name for name in there if re.fullmatch(r"\w+\.py|rules/\w+\.ev", name))
 
 
 def test_the_page_of_errors_has_all_errors_and_status_events() -> None:

@@ -12,19 +12,35 @@ from pathlib import Path
 
 import pytest
 import trio
-from processes import ROOT, Program, finished, started
+from processes import ROOT, Program, broker, finished, started
 
 from broker.cli.app import run_app
 
 EXAMPLES = ROOT / "examples"
 # Where they are run from is theirs to choose: some are started in a directory of the test's own.
-AGENT, ASYNCIO_WEB, BLOCKING, DATABASE, LEADER, MANAGER, MEMBER, RELAY, SECURED, SHARED, SHIPPING, TESTS = (
+(
+    AGENT,
+    ALERTS,
+    ASYNCIO_WEB,
+    BLOCKING,
+    DATABASE,
+    FULL_DISKS,
+    LEADER,
+    MANAGER,
+    MEMBER,
+    RELAY,
+    SECURED,
+    SHARED,
+    SHIPPING,
+) = (
     str(EXAMPLES / f"{name}.py")
     for name in (
-        *("agent", "asyncio_web", "blocking_program", "log_to_database", "state_leader", "manager", "state_member"),
-        *("relay", "secured", "shared_state", "log_shipping", "test_agent"),
+        *("agent", "alerts", "asyncio_web", "blocking_program", "log_to_database", "full_disks", "state_leader"),
+        *("manager", "state_member", "relay", "secured", "shared_state", "log_shipping"),
     )
 )
+TESTS = (str(EXAMPLES / "test_agent.py"), str(EXAMPLES / "test_alerts.py"))
+RULES = EXAMPLES / "rules"
 LINES_MAX = 80  # a minute's reading
 
 
@@ -35,6 +51,7 @@ async def address_of(manager: Program) -> str:
 def test_each_example_is_short_says_how_to_run_it_and_is_in_the_table() -> None:
     table = (EXAMPLES / "README.md").read_text()
     programs = sorted(EXAMPLES.glob("*.py"))
+    rules = sorted(RULES.glob("*.ev"))
 
     assert len(programs) >= 8
     for path in programs:
@@ -42,6 +59,10 @@ def test_each_example_is_short_says_how_to_run_it_and_is_in_the_table() -> None:
         assert text.count("\n") <= LINES_MAX, path.name
         assert f"examples/{path.name}" in (ast.get_docstring(ast.parse(text)) or ""), path.name
         assert f"[{path.name}]({path.name})" in table
+    assert len(rules) >= 4
+    for path in rules:
+        assert path.read_text().count("\n") <= LINES_MAX / 2, path.name
+        assert f"[rules/{path.name}](rules/{path.name})" in table
     for name in re.findall(r"\]\(([^)]+)\)", table):
         assert (EXAMPLES / name.partition("#")[0]).exists(), name
 
@@ -119,8 +140,8 @@ async def test_agent_says_what_is_wrong_with_its_address() -> None:
     assert errors.count("\n") == 0
 
 
-async def test_the_tests_of_an_agent_pass_on_the_simulated_network() -> None:
-    code, output, errors = await finished("-m", "pytest", "-q", TESTS)
+async def test_the_tests_of_an_agent_and_of_rules_pass_on_the_simulated_network() -> None:
+    code, output, errors = await finished("-m", "pytest", "-q", *TESTS)
     assert code == 0, output + errors
     assert "6 passed" in output
 
@@ -228,3 +249,114 @@ async def test_every_record_is_in_the_database_once_though_its_program_is_killed
     database.close()
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) > last >= 3
+
+
+@pytest.mark.parametrize(
+    ("rules", "recorded", "made"),
+    [
+        ("velocity.ev", "positions.ndjson", [{"event": "VelocityEvent", "fields": {"velocity": [2.5]}}]),
+        (
+            "brute_force.ev",
+            "logins.ndjson",
+            [
+                {
+                    "action": "block",
+                    "topic": "alerts/logins",
+                    "fields": {"source": {"$address": "203.0.113.9"}, "user": "admin", "failures": 5, "users": 3},
+                }
+            ],
+        ),
+        (
+            "tornado",
+            "tornado_events.ndjson",
+            [
+                {"rule": "root.email.backups.failed", "action": "icinga2"},
+                {"rule": "root.email.backups.done", "action": "archive"},
+                {"rule": "root.icinga.hosts.down", "action": "page"},
+                {"rule": "root.snmp.ports.states.port_down", "action": "page"},
+            ],
+        ),
+    ],
+)
+async def test_rules_make_of_recorded_events_what_they_say(rules: str, recorded: str, made: list[object]) -> None:
+    run = broker("rules", "run", str(RULES / rules))
+    code, output, errors = await finished(*run, stdin=(RULES / recorded).read_text())
+    assert code == 0, errors
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert [line | wanted for line, wanted in zip(lines, made, strict=True)] == lines
+
+
+def test_rules_of_the_examples_have_no_problem_and_the_one_layout() -> None:
+    files = [path for path in RULES.glob("*.ev") if path.name != "velocity.ev"]  # that one is to the letter
+    assert run_app(["rules", "check", *map(str, files)]) == 0
+    assert run_app(["rules", "check", str(RULES / "velocity.ev")]) == 0
+    assert run_app(["rules", "format", "--check", *map(str, files)]) == 0
+
+
+async def test_disks_that_fill_up_are_told_once_an_hour_and_hosts_that_fall_silent() -> None:
+    """Of two disks at 40 percent one grows by half a percent a minute; then the host tells its load twice, no more."""
+    lines = [
+        json.dumps(
+            {
+                "topic": "host/web-01/disk",
+                "time": f"2026-01-01T12:{minute:02}:00Z",
+                "event": "DiskUsage",
+                "fields": {"host": "web-01", "mount": mount, "percent": 40 + growth * minute},
+            }
+        )
+        for minute in range(40)
+        for mount, growth in (("/", 0.5), ("/boot", 0.0))
+    ]
+    loads = [
+        json.dumps(
+            {
+                "topic": "host/web-01/load",
+                "time": f"2026-01-01T13:00:{second:02}Z",
+                "event": "Load",
+                "fields": {"host": "web-01", "average": 0.5},
+            }
+        )
+        for second in range(0, 40, 20)
+    ]
+    run = broker("rules", "run", *(str(RULES / name) for name in ("disk_filling.ev", "silent_host.ev")))
+    code, output, errors = await finished(*run, "--settle", "60", stdin="\n".join([*lines, *loads]))
+    assert code == 0, errors
+    filling, silent = map(json.loads, output.splitlines())
+    assert (filling["action"], filling["topic"], filling["time"]) == (
+        "page",
+        "alerts/disk",
+        "2026-01-01T12:09:00+00:00",
+    )
+    assert filling["fields"] == {"host": "web-01", "mount": "/", "percent": 44.5, "percent_per_hour": pytest.approx(30)}
+    assert (silent["rule"], silent["time"]) == ("Silent", "2026-01-01T13:00:50+00:00")
+
+
+async def test_a_predicate_is_asked_by_agents_and_rules_tell_what_they_find(tmp_path: Path) -> None:
+    """Rules of the test's own call an action at the first event, so that nothing has to be waited for."""
+    rules = tmp_path / "first.ev"
+    rules.write_text(
+        "event DiskUsage { host: string, mount: string, percent: number };\n"
+        "event Seen { host: string };\n"
+        'First: [DiskUsage d] on "host/" per host limit 1 per 1h -> seen(d) to "alerts/disk" do page;\n'
+        "Seen seen(DiskUsage d) := { host = d.host };\n"
+    )
+    async with started(MANAGER, "tcp://127.0.0.1:0") as manager:
+        address = await address_of(manager)
+        async with (
+            started(FULL_DISKS, "0", address) as some,
+            started(FULL_DISKS, "101", address) as none,
+            started(ALERTS, address, str(rules)) as alerts,
+        ):
+            for program in (some, none, alerts):
+                await program.out.next_with("linked with")
+            async with started(AGENT, "web-01", address) as agent:
+                assert re.fullmatch(r"web-01: / \d+ % full", await some.out.next())
+                assert await alerts.out.next() == "page: First: Event(name='Seen', args=('web-01',))"
+                assert re.search(r"because of .*DiskUsage.* from web-01$", await alerts.out.next())
+                await some.out.next()
+                for program in (agent, some, none, alerts, manager):
+                    program.interrupt()
+                    assert await program.end() == 0
+                assert await none.out.rest() == []
+    code, _, errors = await finished(ALERTS, address, str(tmp_path / "none.ev"))
+    assert (code, "none.ev: there is no such file" in errors) == (1, True)

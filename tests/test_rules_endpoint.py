@@ -495,3 +495,38 @@ async def test_what_had_not_arrived_when_the_program_died_is_published_again_and
             assert await again("on its way") == 1
             network.fabric.heal("manager", "reader")
             assert (await alerts.receive()).event.args == ("b",)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3, 10, 30, 100, 300])
+async def test_cancelled_at_any_moment_rules_let_go_of_everything(written: Any, tmp_path: Path, turns: int) -> None:
+    path, journal = written(TWO_FULL), tmp_path / "alerts.rules"
+    async with endpoint() as manager:
+        async with trio.open_nursery() as nursery:
+
+            async def attach() -> None:
+                async with manager.rules(path, path=journal):
+                    await trio.sleep_forever()
+
+            nursery.start_soon(attach)
+            for _ in range(turns):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert manager.subscriber_count("host") == 0
+        async with manager.rules(path, path=journal) as rules:
+            assert rules.figures().received == 0
+
+
+async def test_an_endpoint_that_is_closed_first_ends_its_rules(written: Any, tmp_path: Path) -> None:
+    path, journal = written(TWO_FULL), tmp_path / "alerts.rules"
+    with trio.fail_after(20):
+        manager = broker.Endpoint("manager", network=SimulatedNetwork(seed=1))
+        await manager.__aenter__()
+        rules = manager.rules(path, path=journal)
+        await rules.__aenter__()
+        await manager.publish("host/a", disk("a", 0.95))
+        await manager.__aexit__(None, None, None)
+        with pytest.raises(broker.EndpointClosed):
+            await rules.receive()
+        await rules.__aexit__(None, None, None)
+        async with endpoint() as other, other.rules(path, path=journal):
+            pass

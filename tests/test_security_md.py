@@ -12,7 +12,13 @@ TESTS = Path(__file__).parent
 TEXT = (TESTS.parent / "SECURITY.md").read_text()
 STATED, _, LISTED = TEXT.partition("## Where each statement is tested\n")
 # Sections whose lists state something, each sentence of it.
-STATING = ("What the defaults protect from", "What they do not protect from", "Keys and rules", "Supply chain")
+STATING = (
+    "What the defaults protect from",
+    "What they do not protect from",
+    "Keys and rules",
+    "Supply chain",
+    "Rules and predicates",
+)
 
 
 def listed() -> dict[str, list[tuple[str, str]]]:

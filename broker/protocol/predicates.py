@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ASKED_MAX",
     "ASKED_TOTAL",
-    "Compile",
+    "MakeTest",
     "Condition",
     "Fork",
     "Predicates",
@@ -58,7 +58,7 @@ __all__ = [
 Condition: TypeAlias = "Where | Predicate"
 
 Test = Callable[[object], bool]
-Compile = Callable[[bytes, type], Test]
+MakeTest = Callable[[bytes, type], Test]
 """From a predicate and the class of the events to the function that asks it; raises whatever it likes."""
 
 # A comparison takes some 100 ns, sending an event to one more endpoint as much: beyond this asking is no gain.
@@ -98,7 +98,7 @@ class Predicates:
     """The predicates that one endpoint knows, compiled."""
 
     def __init__(self) -> None:
-        self.compile: Compile = _compile
+        self.make_test: MakeTest = _compile
         self.unjudged = 0  # times that a predicate could not be read, or asked about an event
         self._tests: dict[tuple[bytes, type], Test] = {}
 
@@ -134,7 +134,7 @@ class Predicates:
             if len(self._tests) >= _TESTS_MAX:
                 self._tests.clear()
             try:
-                found = self.compile(where, kind)
+                found = self.make_test(where, kind)
             except Exception:  # noqa: BLE001 - whatever it is: what cannot be asked is true
                 found = self._unjudged
             self._tests[where, kind] = found

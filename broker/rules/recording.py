@@ -9,8 +9,9 @@ program replaces that one, which keeps the state of what has not changed.
 
 **What is promised.**  A call whose commit was not done has never been: nobody has seen anything of it.  What was
 committed is never lost, and counts once.  Outputs are carried out in order; how far that is, once it is known to have
-arrived, is written with the next commit, or by itself :data:`MARK_S` later.  After a crash they go on from there: none is missing, and those that were
-carried out since are carried out once more.  Outputs that were dropped because nobody took them stay dropped.
+arrived, is written with the next commit, or by itself :data:`MARK_S` later.  After a crash they go on from there: none
+is missing, and those that were carried out since are carried out once more.  Outputs that were dropped because nobody
+took them stay dropped.
 
 Without a journal, calls pass through.
 """

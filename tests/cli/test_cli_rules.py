@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from cli_outputs import Kept
 from processes import broker, finished, started
 
+import broker as broker_module
 from broker.cli.app import run_app
+from broker.cli.identity import Identity
+from broker.cli.rules.attached import Attached
 from broker.cli.rules.checking import Check
 from broker.cli.rules.explaining import Explain
 from broker.cli.rules.formatting import Format
@@ -253,11 +257,44 @@ async def test_rules_run_on_a_mesh_and_show_what_they_publish(files: Any) -> Non
         assert "1 events published, 2 shown" in "\n".join(await rules.err.rest())
 
 
+async def test_records_of_a_log_stream_are_events_and_count_once_from_run_to_run(files: Any, tmp_path: Path) -> None:
+    (path,) = files(
+        pairs="""
+    event CliTick { number: number };
+    event Pair { first: number, second: number };
+    Pair pair(CliTick a, CliTick b) := { first = a.number, second = b.number };
+    Pairs: [CliTick a, CliTick b] on "log/" first consume -> pair(a, b);
+    """
+    )
+    options = {"name": "pairs", "path": tmp_path / "pairs.rules", "collect": ["ticks"]}
+
+    @broker_module.log_record
+    class CliTick:
+        number: int
+
+    shown = []
+    async with broker_module.Endpoint("hub") as hub, hub.log("ticks", CliTick, path=tmp_path / "spool") as log:
+        address = await hub.listen("tcp://127.0.0.1:0")
+        for numbers in ((1, 2, 3), (4, 5)):
+            await log.write_all(map(CliTick, numbers))
+            output = Kept()
+            with trio.fail_after(20):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(Attached([path], [address], [], Identity("rules"), 5.0, options, False), output)
+                    await log.collected("pairs")
+                    while not output.text:
+                        await trio.lowlevel.checkpoint()
+                    nursery.cancel_scope.cancel()
+            shown += [form["fields"] for form in output.forms]
+    assert shown == [{"first": 1, "second": 2}, {"first": 3, "second": 4}]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["rules", "run", "none.ev"], "there is no such file"),
-        (["rules", "run", "none.ev", "--dry-run"], "--dry-run and --journal are for a mesh"),
+        (["rules", "run", "none.ev", "--dry-run"], "--dry-run, --journal and --collect are for a mesh"),
+        (["rules", "run", "none.ev", "--collect", "conn", "--listen", LISTEN], "say --journal PATH and --name NAME"),
         (
             ["rules", "run", "none.ev", "--settle", "5", "--connect", "tcp://127.0.0.1:9"],
             "standard input, not of a mesh",

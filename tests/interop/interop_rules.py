@@ -15,14 +15,20 @@ import trio
 import broker
 
 
+def say(**what: Any) -> None:
+    """A line for who has started us."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
 async def main(options: dict[str, Any]) -> None:
     """Run the rules until somebody ends it."""
     async with broker.Endpoint("ruler") as endpoint:
         await endpoint.peer(options["address"])
         async with endpoint.rules(options["file"], **options["rules"]) as rules:
-            print(json.dumps({"ready": True}), flush=True)
+            say(ready=True)
             async for action in rules:
-                print(json.dumps({"action": action.name, "args": action.event.args}), flush=True)
+                say(action=action.name, args=action.event.args)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,34 @@ async def test_our_own_rules_are_asked_before_anything_leaves(realm: Realm) -> N
             assert (caught.value.key, caught.value.right, caught.value.what) == ("there", right, what)
 
 
+async def test_what_rules_of_events_hear_and_publish_is_held_to_their_endpoints_rights(realm: Realm) -> None:
+    """Their file is anybody's to write here."""
+    realm.write("there", rights=some(publish=("allowed/", "seen/"), subscribe=("allowed/", "seen/")))
+    path = realm.folder / "rules.ev"
+
+    def write(heard: str) -> None:
+        path.write_text(
+            f"""event Seen {{ number: number }};
+            event Made {{ number: number }};
+            Made made(Seen s) := {{ number = s.number }};
+            Allowed: [Seen] on "{heard}" -> made to "allowed/made";
+            Refused: [Seen] on "{heard}" -> made to "other/made";"""
+        )
+        path.chmod(0o666)
+
+    async with pair(realm) as (_, there), there.status() as told, there.subscribe("allowed/") as got:
+        write("secret/")
+        with pytest.raises(broker.NotPermitted, match="there has no right to subscribe 'secret/'"):
+            await entered(there.rules(path))
+        write("seen/")
+        async with there.rules(path):
+            await there.publish("seen/it", broker.Event("Seen", (1,)))
+            failed = await next_status(told, broker.RuleFailed)
+            assert failed.rule == "Refused"
+            assert "there has no right to publish 'other/made'" in failed.reason
+            assert (await got.receive()).topic == "allowed/made"
+
+
 async def entered(handle: Any) -> None:
     async with handle:
         pass

@@ -63,7 +63,7 @@ def taught(wiring: Wiring) -> dict[str, Asked]:
     """Teach every station to compile predicates."""
     found = {}
     for name, station in wiring.stations.items():
-        found[name] = station.node.exchange.routes.predicates.compile = Asked()
+        found[name] = station.node.exchange.routes.predicates.make_test = Asked()
     return found
 
 
@@ -237,7 +237,7 @@ def test_predicates_of_one_endpoint_on_several_topics_are_kept_apart() -> None:
 
 def test_access_rules_count_whatever_a_predicate_accepts() -> None:
     routes, one, two = Routes(), Member(b"1" * 16, "1", 1), Member(b"2" * 16, "2", 1, distance=1)
-    routes.predicates.compile = Asked()
+    routes.predicates.make_test = Asked()
     refused = []
     routes.refused = lambda member, right, what, count=1: refused.append((member, right, what))
     one.grants, one.distance = NOTHING, 1
@@ -308,7 +308,7 @@ def test_who_has_too_many_predicates_for_one_topic_gets_everything() -> None:
 
 def test_the_predicates_that_are_asked_about_an_event_are_bounded() -> None:
     routes = Routes()
-    routes.predicates.compile = asked = Asked()
+    routes.predicates.make_test = asked = Asked()
     members = [Member(bytes([number]) * 16, str(number), 1) for number in range(ASKED_TOTAL // ASKED_MAX + 1)]
     for number, member in enumerate(members):
         wheres = [b"value=%d" % (number * ASKED_MAX + place) for place in range(ASKED_MAX)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 import attrs
 import trio
@@ -29,9 +30,7 @@ class Attached:
     listen: Sequence[str]
     identity: Identity
     timeout_s: float
-    topics: Sequence[str]
-    lateness_s: float
-    journal: str | None
+    options: Mapping[str, Any]  # of Endpoint.rules
     dry_run: bool
 
     async def __call__(self, output: Output) -> int:
@@ -40,14 +39,7 @@ class Attached:
         async with self.identity.endpoint(linger_s=self.timeout_s) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             rules = await stack.enter_async_context(
-                endpoint.rules(
-                    self.files,
-                    path=self.journal,
-                    topics=self.topics,
-                    lateness_s=self.lateness_s,
-                    give="all",
-                    dry_run=self.dry_run,
-                )
+                endpoint.rules(self.files, give="all", dry_run=self.dry_run, **self.options)
             )
             nursery = await stack.enter_async_context(trio.open_nursery())
             nursery.start_soon(follow_status, changes)

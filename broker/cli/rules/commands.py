@@ -96,7 +96,14 @@ all went well; 1 lines were passed over, or the mesh said no; 2 the rules make n
     type=click.Path(dir_okay=False),
     help="On a mesh: keep the state of the rules there.",
 )
-@link_options()
+@click.option(
+    "--collect",
+    metavar="STREAM",
+    multiple=True,
+    help="On a mesh: events are the records of this log stream, too; each counts once. Needs --journal and --name.",
+)
+@click.option("--name", metavar="NAME", help="What the rules are called, and the collector of --collect.")
+@link_options(name_taken=True)
 @import_option("event")
 @json_option
 def run_(
@@ -107,6 +114,8 @@ def run_(
     settle_s: float,
     lateness_s: float,
     journal: str | None,
+    collect: Sequence[str],
+    name: str | None,
     connect: Sequence[str],
     listen: Sequence[str],
     identity: Identity,
@@ -124,10 +133,13 @@ def run_(
         if event or settle_s:
             raise click.UsageError("--event and --settle are for events of standard input, not of a mesh")
         topics = ("",) if topic is None else (topic,)
-        attached = Attached(files, connect, listen, identity, timeout_s, topics, lateness_s, journal, dry_run=dry_run)
-        return run(attached, as_json=as_json)
-    if dry_run or journal:
-        raise click.UsageError("--dry-run and --journal are for a mesh: say --connect ADDRESS or --listen ADDRESS, too")
+        if collect and (journal is None or name is None):
+            raise click.UsageError("records of --collect count once: say --journal PATH and --name NAME, too")
+        options = {"name": name, "path": journal, "topics": topics, "collect": collect, "lateness_s": lateness_s}
+        return run(Attached(files, connect, listen, identity, timeout_s, options, dry_run), as_json=as_json)
+    if dry_run or journal or collect:
+        what = "--dry-run, --journal and --collect are for a mesh"
+        raise click.UsageError(f"{what}: say --connect ADDRESS or --listen ADDRESS, too")
     return run(Recorded(files, topic, event, lateness_s, settle_s), as_json=as_json)
 
 

@@ -5,7 +5,7 @@ A clause that is a conjunction, also inside a predicate that it calls, is as man
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -28,7 +28,7 @@ from broker.rules.model import (
     walk,
 )
 
-__all__ = ["Condition", "conditions", "equality", "made_type", "mentions", "part_of"]
+__all__ = ["Condition", "best_equality", "conditions", "equality", "made_type", "mentions", "part_of"]
 
 CONDITIONS_MAX: Final = 256
 """Conjuncts of a rule: what has more is left whole from there on."""
@@ -200,12 +200,22 @@ def made_type(rule: Rule, functions: Mapping[str, Function]) -> str | None:
 # --- equality ----------------------------------------------------------------------------------------------------
 
 # Members of these types are hashable, and equal by `==` exactly if the operator says so.
-_EQUAL = frozenset({"num.eq", "str.eq", "addr.eq", "dur.eq"})
+_EQUAL = frozenset({"num.eq", "str.eq", "addr.eq", "dur.eq", "bool.eq"})
 _IN = frozenset({"str.in"})
 
 
 def _is_equality(expression: Apply) -> bool:
     return expression.operator in _EQUAL or expression.operator in _IN
+
+
+def best_equality(expressions: Sequence[Expression], name: str) -> tuple[int, _Keys] | None:
+    """The condition by which a step is best found, and its place: one on a boolean is the last choice."""
+    found: tuple[int, _Keys] | None = None
+    for place, expression in enumerate(expressions):
+        keys = equality(expression, name)
+        if keys is not None and (found is None or isinstance(found[1][1][0], bool) > isinstance(keys[1][0], bool)):
+            found = place, keys
+    return found
 
 
 def equality(expression: Expression, name: str) -> _Keys | None:
@@ -216,7 +226,7 @@ def equality(expression: Expression, name: str) -> _Keys | None:
         ):
             if operator in _EQUAL and value == value:  # noqa: PLR0124 - NaN equals nothing
                 return member, (value,)
-            if operator in _IN and isinstance(value, tuple):
+            if operator in _IN and isinstance(value, tuple) and value:
                 return member, tuple(dict.fromkeys(value))
         case Apply(operator=operator, operands=(Constant() as constant, Member() as of)) if operator in _EQUAL:
             return equality(Apply(operator, (of, constant)), name)

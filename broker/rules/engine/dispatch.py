@@ -85,13 +85,16 @@ class Index(Generic[R]):
         return sorted(found.values(), key=_place)
 
     def matching(self, message: Message) -> list[Watcher[R]]:
-        """The watchers of which an event is a candidate, in their order."""
-        found: list[Watcher[R]] = []
+        """The watchers of which an event is a candidate, in their order.  The list may be the index's own."""
         watchers = self._scanned
+        event = message.event
         for member, table in self._members:
-            hits = table.get(member(message.event))
+            hits = table.get(member(event))
             if hits:
                 watchers = sorted([*watchers, *hits], key=_place) if watchers else hits
+        if not watchers or (len(watchers) == 1 and watchers[0].test is None):
+            return watchers
+        found: list[Watcher[R]] = []
         for watcher in watchers:
             test = watcher.test
             try:

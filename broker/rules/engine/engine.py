@@ -207,13 +207,9 @@ class Engine:
                     for watcher in hits:
                         reporter.report(watcher.rule, (message,), time_ns, made)
                     if made:
-                        if origin is not None:
-                            mark.hear(origin, latest)
-                            origin = None
-                        self._arrive(made, time_ns)
-                        mark.hear(message.origin, time_ns)
-                        self._drain()
-                        quiet = not (self._waiting or self._due)
+                        self._follow(made, message, origin, latest)
+                        origin = None
+                        quiet = not self._waiting and not self._due
                         continue
                 if message.origin == origin:
                     if time_ns > latest:
@@ -226,11 +222,40 @@ class Engine:
             if origin is not None:
                 mark.hear(origin, latest)
                 origin = None
-            self._receive(message, route, horizon)
-            quiet = not (self._waiting or self._due)
+            if quiet and time_ns <= horizon and route is not None and not route.has_now:
+                self._see_now(message, route)
+            else:
+                self._receive(message, route, horizon)
+            quiet = not self._waiting and not self._due
         if origin is not None:
             mark.hear(origin, latest)
         return reporter.outcome()
+
+    def _follow(self, made: list[Follow], message: Message, origin: str | None, latest: int) -> None:
+        """What rules without state made of a message; the origin that was heard before it is not told yet."""
+        if origin is not None:
+            self._mark.hear(origin, latest)
+        self._arrive(made, message.time_ns)
+        self._mark.hear(message.origin, message.time_ns)
+        self._drain()
+
+    def _see_now(self, message: Message, route: Route) -> None:
+        """The quick way for what only rules with state see, when nothing waits."""
+        mark, time_ns = self._mark, message.time_ns
+        route.seen += 1
+        if mark.at is not None and time_ns < mark.at:
+            self._too_late(message, route)
+            mark.hear(message.origin, time_ns)
+            return
+        mark.hear(message.origin, time_ns)
+        if mark.at is not None and time_ns <= mark.at:
+            made = self._see(message, route)
+            if made:
+                self._made(made)
+        else:
+            self._wait(message)
+        if self._due or self._waiting:
+            self._drain()
 
     def _receive(self, message: Message, route: Route | None, horizon: int) -> None:
         mark = self._mark
@@ -241,23 +266,8 @@ class Engine:
             message = Message(message.topic, message.event, mark.highest_ns, message.origin)
         if route is None:
             message, route = self._accept(message)
-        if route is None:
-            pass
-        elif route.has_now or self._waiting or self._due:
+        if route is not None:
             self._arrive([(message, route)], message.time_ns)
-        else:
-            # The quick way for what only rules with state see, when nothing has to come before it.
-            route.seen += 1
-            if mark.at is not None and message.time_ns < mark.at:
-                self._too_late(message, route)
-            else:
-                mark.hear(message.origin, message.time_ns)
-                if mark.at is not None and message.time_ns <= mark.at:
-                    self._made(self._see(message, route))
-                else:
-                    self._wait(message)
-                self._drain()
-                return
         mark.hear(message.origin, message.time_ns)
         self._drain()
 
@@ -346,12 +356,14 @@ class Engine:
     def _see(self, message: Message, route: Route) -> list[Follow]:
         """Rules with state see an event, in its order; returns what they make of it."""
         self._ordered += 1
-        seen = Seen(message.topic, message.event, message.time_ns, message.origin, order=self._ordered)
         made: list[Follow] = []
-        hits = route.later.matching(seen)
+        hits = route.later.matching(message)
+        if not hits:
+            return made
+        seen = Seen(message.topic, message.event, message.time_ns, message.origin, 0, None, self._ordered)
         if len(hits) == 1:
             self._feed(hits[0].rule, seen, hits[0].steps, made)
-        elif hits:
+        else:
             for _, watchers in groupby(hits, key=_rule):
                 found = list(watchers)
                 self._feed(found[0].rule, seen, [watcher.step for watcher in found], made)

@@ -47,10 +47,11 @@ class Partitions(Generic[P]):
 
     def use(self, key: Hashable, time_ns: int) -> P:
         """The partition of a key, made if there is none."""
-        part = self._parts.pop(key, None)
+        parts = self._parts
+        part = parts.pop(key, None)
         if part is None:
             part = self._add(key, time_ns)
-        self._parts[key] = part
+        parts[key] = part
         return part
 
     def discard(self, key: Hashable) -> None:
@@ -110,6 +111,9 @@ def _key_of(per: tuple[str, ...]) -> Callable[[Any], Hashable | None]:
 
     def key(event: Any) -> Hashable | None:
         found: Any = get(event)
+        if found.__class__ is str:
+            text: str = found
+            return text
         for item in (found,) if single else found:
             if item is None or item != item:  # noqa: PLR0124 - NaN is equal to nothing
                 return None

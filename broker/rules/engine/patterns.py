@@ -86,6 +86,9 @@ class Pattern:
         self.timed = bool(plan.trailing)  # whether time completes matches
         self._due: list[tuple[int, int, Pending]] = []
         self._serial = 0
+        self._last = plan.last
+        self._begins = plan.positive == [plan.last]  # nothing has to be there before its last step
+        self._events_max = limits.events_max
         self._left = 0  # combinations that may still be tried
 
     # --- events --------------------------------------------------------------------------------------------------
@@ -101,12 +104,14 @@ class Pattern:
         part = self.parts.use(key, seen.time_ns)
         part.used_ns = seen.time_ns
         found: list[Bindings] = []
+        last = self._last
         for step in steps:
-            if step > self.plan.last:
-                self._forbid(part, step, seen)
-            elif step == self.plan.last:
+            if step > last:
+                if part.pending:
+                    self._forbid(part, step, seen)
+            elif step == last and (part.events or self._begins):
                 found = self._complete(part, seen)
-                if self.plan.trailing:
+                if self.timed:
                     for bindings in found:
                         self._wait(key, part, bindings, seen)
                     found = []
@@ -117,11 +122,12 @@ class Pattern:
         for step in steps:
             if self._keeps[step]:
                 kept = part.kept[step]
-                self._prune(part, step, seen.time_ns)
+                if kept:
+                    self._prune(part, step, seen.time_ns)
                 kept.append(seen)
                 part.events += 1
-        while part.events > self.limits.events_max:
-            self._drop_oldest(part)
+                if part.events > self._events_max:
+                    self._drop_oldest(part)
 
     def consume(self, part: Part, bindings: Bindings) -> set[int]:
         """Use the events of a reported match up: their orders."""

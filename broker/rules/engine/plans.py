@@ -18,6 +18,7 @@ import attrs
 
 from broker.errors import RuleError
 from broker.rules.compiling import EventClasses, compile_expression
+from broker.rules.engine.aggregates import FIGURES
 from broker.rules.engine.clauses import Condition, conditions
 from broker.rules.interpreter import EvaluationFailed, Variable
 from broker.rules.model import Expression, Program, Rule, Step, names_in
@@ -99,8 +100,11 @@ class Compile:
     def _compiled(self, expression: Expression, one_of: str | None) -> tuple[Callable[..., Any], list[int]]:
         names = names_in(expression)
         places = [place for place, step in enumerate(self._steps) if step.name in names]
-        variables = tuple(_variable(self._steps[place], one_of) for place in places)
-        return compile_expression(self.program, expression, variables, self._classes), places
+        variables = [_variable(self._steps[place], one_of) for place in places]
+        if FIGURES in names:
+            places.append(len(self._steps))
+            variables.append(Variable(FIGURES, kind="event"))
+        return compile_expression(self.program, expression, tuple(variables), self._classes), places
 
 
 def _variable(step: Step, one_of: str | None) -> Variable:
@@ -136,6 +140,7 @@ class Plan:
     qualifies: list[list[Test]]  # by step: of groups and absent steps
     between: list[list[Test]]  # by the single step that is chosen last
     final: list[Test]
+    finally_: list[Expression]  # the same, not compiled
     last: int  # the last positive step
     chosen: list[int]  # the single steps, without the last
     runs: list[Run]
@@ -163,6 +168,7 @@ class Plan:
             qualifies=[[] for _ in steps],
             between=[[] for _ in steps],
             final=[],
+            finally_=[],
             last=last,
             chosen=chosen,
             runs=_runs(steps, positive),
@@ -191,6 +197,7 @@ class Plan:
             self.qualifies[several[0]].append(compile_.test(condition.expression, one_of=name))
         elif condition.inside or not outside:
             self.final.append(compile_.test(condition.expression))
+            self.finally_.append(condition.expression)
         else:
             place = max(place for place in outside if place != self.last)
             self.between[place].append(compile_.test(condition.expression))

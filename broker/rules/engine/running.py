@@ -10,7 +10,7 @@ import attrs
 
 from broker.messages import Message
 from broker.rules.compiling import EventClasses
-from broker.rules.engine.clauses import equality
+from broker.rules.engine.clauses import best_equality
 from broker.rules.engine.dispatch import Watcher
 from broker.rules.engine.outcomes import Limits, RuleFigures
 from broker.rules.engine.partitions import PartitionKey
@@ -18,7 +18,7 @@ from broker.rules.engine.patterns import Pattern
 from broker.rules.engine.plans import Bindings, Compile, Plan
 from broker.rules.engine.saving import Reader, Writer
 from broker.rules.engine.windows import Windowed
-from broker.rules.model import Apply, Expression, Program, Rule, Step, identity
+from broker.rules.model import Apply, Program, Rule, Step, identity
 
 __all__ = ["Running", "Telling", "is_stateless"]
 
@@ -70,6 +70,15 @@ def _with_key(key: Callable[[Any], object], test: Callable[[Any], Any] | None) -
     return lambda message: key(message.event) is not None and (test is None or test(message))
 
 
+def _either(
+    regular: Callable[[Bindings], Any] | None, plain: Callable[[Bindings], Any] | None
+) -> Callable[[Bindings], Any] | None:
+    """Of a window: by whether its figures are there."""
+    if regular is None or plain is None:
+        return None
+    return lambda bindings: regular(bindings) if len(bindings) > 1 else plain(bindings)
+
+
 def _listening(prefixes: tuple[str, ...], test: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
     return lambda message: message.topic.startswith(prefixes) and (test is None or test(message))
 
@@ -102,11 +111,14 @@ class Running:
         self.plan = Plan.of(rule, compile_)
         self.machine: Pattern | Windowed | None = None
         if rule.window is not None:
-            self.machine = Windowed(self.plan, limits)
+            self.machine = Windowed(self.plan, limits, compile_)
         elif not is_stateless(rule):
             self.machine = Pattern(self.plan, limits)
         self.make: Callable[[Bindings], Any] | None = None if rule.make is None else compile_.value(rule.make)
         self.topic: Callable[[Bindings], Any] | None = None if rule.topic is None else compile_.value(rule.topic)
+        if isinstance(self.machine, Windowed):
+            self.make = _either(self.machine.make, self.make)
+            self.topic = _either(self.machine.topic, self.topic)
         self.topics: set[str] = set()  # what is known to be a topic
         self.actions = rule.actions
         self.watchers = [self._watcher(place, step, compile_) for place, step in enumerate(rule.steps)]
@@ -117,14 +129,12 @@ class Running:
         self.telling = Telling(limits.problems_max)
 
     def _watcher(self, place: int, step: Step, compile_: Compile) -> Watcher[Running]:
-        rest: list[Expression] = []
+        rest = list(self.plan.own[place])
+        best = best_equality(rest, step.name)
         key = None
-        for expression in self.plan.own[place]:
-            found = equality(expression, step.name) if key is None else None
-            if found is None:
-                rest.append(expression)
-            else:
-                key = found
+        if best is not None:
+            del rest[best[0]]
+            key = best[1]
         test = None
         if rest:
             whole = rest[0] if len(rest) == 1 else Apply("bool.and", tuple(rest))

@@ -12,9 +12,10 @@ from collections.abc import Hashable, Sequence
 from operator import attrgetter
 from typing import Any
 
+from broker.rules.engine.aggregates import Kept, WindowFigures, replaced
 from broker.rules.engine.outcomes import Limits, Seen
 from broker.rules.engine.partitions import PartitionKey, Partitions
-from broker.rules.engine.plans import Bindings, Plan
+from broker.rules.engine.plans import Bindings, Compile, Plan
 from broker.rules.engine.saving import Lost, Reader, Writer
 
 __all__ = ["Windowed", "WindowPart"]
@@ -25,10 +26,11 @@ _time = attrgetter("time_ns")
 class WindowPart:
     """The window of one partition."""
 
-    __slots__ = ("gone", "kept", "keep_ns", "reports", "used_ns")
+    __slots__ = ("figures", "gone", "keep_ns", "kept", "reports", "used_ns")
 
-    def __init__(self, keep_ns: int | None) -> None:
+    def __init__(self, figures: WindowFigures | None, keep_ns: int | None) -> None:
         self.kept: list[Seen] = []
+        self.figures = figures
         self.reports: list[int] = []  # times, for the rule's limit
         self.used_ns = 0
         self.keep_ns = keep_ns
@@ -47,9 +49,18 @@ class WindowPart:
 class Windowed:
     """The state of one rule with a window, and what completes its matches."""
 
-    def __init__(self, plan: Plan, limits: Limits) -> None:
+    def __init__(self, plan: Plan, limits: Limits, compile_: Compile) -> None:
         rule, window = plan.rule, plan.rule.window
         assert window is not None
+        (step,) = rule.steps
+        self._aggregates: list[Kept] = []
+        regular = [replaced(expression, step.name, self._aggregates) for expression in plan.finally_]
+        made = (rule.make, rule.topic)
+        makes = [None if each is None else replaced(each, step.name, self._aggregates) for each in made]
+        self._items = [compile_.own(each.item, step) for each in self._aggregates]
+        self._regular = [compile_.test(expression) for expression in regular]
+        # Of a match of a window that is regular: the functions for what the rule makes, and its topic.
+        self.make, self.topic = (None if each is None else compile_.value(each) for each in makes)
         self.plan = plan
         self.limits = limits
         self.dropped = 0  # events and boundaries
@@ -63,7 +74,9 @@ class Windowed:
             keep = max(keep, rule.limit.per_ns)
         # A partition that a boundary may still ask for is not to go before it.
         keep = keep + self._every if keep is not None and self._every is not None else keep
-        self.parts: Partitions[WindowPart] = Partitions(lambda _: WindowPart(keep), limits.partitions_max)
+        self.parts: Partitions[WindowPart] = Partitions(
+            lambda _: WindowPart(self._figures(), keep), limits.partitions_max
+        )
         self.timed = self._every is not None  # whether time completes matches
         self._next: int | None = None  # the next boundary
         self._unchanged = 0  # boundaries since the last event
@@ -79,6 +92,8 @@ class Windowed:
         part = self.parts.use(key, seen.time_ns)
         part.used_ns = seen.time_ns
         part.kept.append(seen)
+        if part.figures is not None:
+            part.figures.add(seen)
         self._prune(part, seen.time_ns)
         if self._every is None:
             return part, self._matches(part)
@@ -93,6 +108,7 @@ class Windowed:
     def consume(self, part: WindowPart, bindings: Bindings) -> set[int]:
         """Begin with an empty window."""
         part.kept = []
+        part.figures = self._figures()
         return {seen.order for seen in bindings[0]}
 
     def events_of(self, bindings: Bindings) -> list[Seen]:
@@ -160,19 +176,37 @@ class Windowed:
                 continue
             part = self.parts.restored(self._key.from_data(key_data))
             part.used_ns, part.reports, part.kept = used_ns, list(reports), events
+            if part.figures is not None:
+                for seen in events:
+                    part.figures.add(seen)
         return lost
 
     # --- within --------------------------------------------------------------------------------------------------
 
     def _matches(self, part: WindowPart) -> list[Bindings]:
-        bindings = [part.kept]
-        return [bindings] if all(test(bindings) for test in self.plan.final) else []
+        bindings: list[Any] = [part.kept]
+        tests = self.plan.final
+        if part.figures is not None and part.figures.regular:
+            bindings.append(part.figures.update())
+            tests = self._regular
+        for test in tests:
+            if not test(bindings):
+                return []
+        return [bindings]
+
+    def _remove(self, part: WindowPart, count: int) -> None:
+        del part.kept[:count]
+        if part.figures is not None:
+            part.figures.remove(count)
+
+    def _figures(self) -> WindowFigures | None:
+        return WindowFigures(self._aggregates, self._items) if self._aggregates else None
 
     def _prune(self, part: WindowPart, time_ns: int) -> None:
         kept = part.kept
         if self._length is not None and kept and kept[0].time_ns <= time_ns - self._length:
-            del kept[: bisect_right(kept, time_ns - self._length, key=_time)]
+            self._remove(part, bisect_right(kept, time_ns - self._length, key=_time))
         if len(kept) > self._count:
             surplus = len(kept) - self._count
-            del kept[:surplus]
+            self._remove(part, surplus)
             self.dropped += surplus if self._drops else 0

@@ -55,8 +55,7 @@ class Calls(Usage):
         """Whether a call is an aggregate: min and max are also functions of numbers."""
         if node.name not in ("min", "max"):
             return True
-        one = self._aggregated is None and len(node.arguments) == 1
-        return one and bool(_groups_in(node, self.scope.variables))
+        return len(node.arguments) == 1 and bool(_groups_in(node, self.scope.variables))
 
     def _aggregate(self, node: tree.Call) -> Value:
         environment = self.environment

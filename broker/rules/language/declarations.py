@@ -23,8 +23,6 @@ __all__ = ["declare_types", "define"]
 
 Defined: TypeAlias = tree.PredicateDecl | tree.FunctionDecl | tree.Assignment | tree.EventDecl
 
-RESULTLESS: Final = Value("boolean", NOTHING.expression)
-
 
 # -- event types -------------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,8 @@ def _of_any(sign: str, left: Value, right: Value) -> Value:
         return _apply(OPERATORS["any.contains"], left, right)
     if plain and sign == "in" and right.type == "any":
         return _apply(OPERATORS["any.contains"], right, left)
-    raise Misfit(f"'{sign}' does not go with {in_words(left.type)} and {in_words(right.type)}{_hint(sign, left.type)}")
+    hint = ": compare members" if any(kind[:1].isupper() for kind in kinds) else _hint(sign, left.type)
+    raise Misfit(f"'{sign}' does not go with {in_words(left.type)} and {in_words(right.type)}{hint}")
 
 
 def _with_addresses(sign: str, left: Value, right: Value) -> tuple[Value, Value]:
@@ -91,8 +92,6 @@ def _hint(sign: str, left: Type) -> str:
     )
     fits.update((in_words(kinds[2]), None) for kinds in _TURNED if kinds[:2] == (sign, left))
     fits.pop(in_words("network"), None)
-    if left not in PLAIN and sign in _EQUALITY:
-        return ": compare their members"
     if not fits:
         first = dict.fromkeys(in_words(kinds[0]) for text, kinds in _TABLE if text == sign and len(kinds) == 2)
         return f": before it stands {_or(list(first))}"

@@ -177,7 +177,7 @@ def _check_use(use: Use, environment: Environment) -> None:
     problems = environment.problems
     for name, at in use.loose.items():
         if name in use.whole:
-            problems.add(at, f"one clause cannot ask of each event of '{name}' and of the whole group")
+            problems.add(at, f"one clause cannot ask of each event of '{name}' and of the whole group: write two")
     if len(use.loose) > 1:
         first, second = list(use.loose)[:2]
         what = f"one clause cannot ask of each event of two groups, '{first}' and '{second}': use an aggregate of one"

@@ -86,8 +86,8 @@ class Comment:
 
 _PIECE: Final = re.compile(
     r"""
-      (?P<space>\s+)
-    | (?P<comment>//[^\n]*|/\*.*?\*/)
+      (?P<space>[\s\ufeff]+)
+    | (?P<comment>//(?!\*)[^\n]*|/\*.*?\*/)
     | (?P<unclosed>/\*)
     | (?P<TYPE>[A-Z][A-Za-z0-9_]*)
     | (?P<NAME>[a-z_][A-Za-z0-9_]*)
@@ -97,7 +97,7 @@ _PIECE: Final = re.compile(
     | (?P<TEXT>"(?:[^"\\\n]|\\[^\n])*")
     | (?P<open>"[^\n]*)
     | (?P<SIGN>:=|->|==|!=|>=|<=|[-+*/^=<>!:;,.(){}\[\]])
-    | (?P<stray>(?:(?![A-Za-z0-9_"\s]|[-+*/^=<>!:;,.(){}\[\]]).)+)
+    | (?P<stray>(?:(?![A-Za-z0-9_"\s\ufeff]|[-+*/^=<>!:;,.(){}\[\]]).)+)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -116,7 +116,7 @@ class _Lexer:
         self.damaged: set[int] = set()
 
     def run(self) -> None:
-        text, position = self._text, int(self._text.startswith("\ufeff"))
+        text, position = self._text, 0
         while position < len(text):
             found = _PIECE.match(text, position)
             assert found is not None, "a stray character is a piece, too"

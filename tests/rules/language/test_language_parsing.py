@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from language_programs import SLIDES, syntax_problems
 
-from broker.rules.language import parse, tree
+from broker.rules.language import load, parse, tree
 from broker.rules.language.problems import Place
 
 AT = Place(0, 1, 1)
@@ -225,7 +225,7 @@ A {added}2(A a) := f(a);
 def test_comments_and_white_space_separate_tokens_only() -> None:
     text = "/* a ; \n event */predicate/**/p ( A\ta ) // b\r\n:= a . b//;\n> a./* ** / * */c ;\u00a0//"
     assert parse(text) == parse("predicate p(A a) := a.b > a.c;")
-    assert parse("\ufeffx = 1;") == parse("x=1;")
+    assert parse("\ufeffx = 1;\n\ufeffy = 2;") == parse("x=1;y=2;")
 
 
 def test_places_count_characters_and_lines_from_one() -> None:
@@ -272,3 +272,8 @@ def test_a_program_is_of_bounded_length() -> None:
 
 def test_a_long_program_is_read() -> None:
     assert len(parse("predicate p(A a) := a.b > 1 and not a.c;\n" * 1000).declarations) == 1000
+
+
+def test_a_comment_right_behind_a_division_is_a_comment_as_ever() -> None:
+    program = "event E {{ v }}; event F {{ n: number }}; F f(E a) := {{ n = 6 {sign} 3 }};"
+    assert load(program.format(sign="//* by */")) == load(program.format(sign="/"))

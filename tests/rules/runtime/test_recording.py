@@ -256,7 +256,7 @@ def test_data_of_any_size_are_parts_and_come_back(value: object) -> None:
 
 
 def test_a_state_of_more_elements_than_a_value_may_have_is_kept() -> None:
-    state = {"hosts": {f"host-{number}": [number, 1.5] for number in range(180_000)}}
+    state = {"events": [*range(600_000)], "hosts": {f"host-{number}": [number] for number in range(11_000)}}
     with pytest.raises(NotCarried):
         pack(state)
     parts = split(state)

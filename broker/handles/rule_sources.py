@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from time import perf_counter_ns
 from typing import Any, Final
 
 import attrs

@@ -191,3 +191,11 @@ def test_the_trend_is_per_second_of_event_time() -> None:
     function = compile_expression(Program((TYPE,)), Aggregate("slope", "g", Member(G, "n")), VARIABLES[2:])
     assert function([message(0, n=10), message(2, n=14), message(4, n=18)]) == 2.0
     assert function([message(0, n=10)]) is None
+
+
+def test_the_first_and_the_last_event_of_a_group_have_members() -> None:
+    for which, told in (("first", 1), ("last", 2)):
+        expression = Member(Aggregate(which, "g", G), "n")  # type: ignore[arg-type]
+        group = [message(n=1), message(n=2)]
+        assert compile_expression(Program((TYPE,)), expression, VARIABLES[2:])(group) == told
+        assert evaluate(Program((TYPE,)), expression, {"g": group}) == told

@@ -198,4 +198,4 @@ def test_the_first_and_the_last_event_of_a_group_have_members() -> None:
         expression = Member(Aggregate(which, "g", G), "n")  # type: ignore[arg-type]
         group = [message(n=1), message(n=2)]
         assert compile_expression(Program((TYPE,)), expression, VARIABLES[2:])(group) == told
-        assert evaluate(Program((TYPE,)), expression, {"g": group}) == told
+        assert evaluate(Program((TYPE,)), expression, bind(VARIABLES[2:], (group,))) == told

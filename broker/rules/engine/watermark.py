@@ -21,6 +21,7 @@ only what is on top has to be looked at again.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from heapq import heappop, heappush, heapreplace
 from typing import Any, Final
 
@@ -55,9 +56,9 @@ class Watermark:
         self.idle_ns = idle_ns
         self._moved = 0  # when the watermark last moved, by the clock
         self._lateness_ns = lateness_ns
-        # Both in the order in which they were heard.
-        self._live: dict[str, _Source] = {}
-        self._silent: dict[str, _Source] = {}
+        # Both in the order in which they were heard; a dict that is popped in front would be slow to look into.
+        self._live: OrderedDict[str, _Source] = OrderedDict()
+        self._silent: OrderedDict[str, _Source] = OrderedDict()
         self._live_heap: list[tuple[int, int, _Source]] = []
         self._silent_heap: list[tuple[int, int, _Source]] = []
         self._serial = 0
@@ -101,7 +102,7 @@ class Watermark:
         else:
             if source.heard != self.clock:
                 source.heard = self.clock
-                self._live[origin] = self._live.pop(origin)
+                self._live.move_to_end(origin)
             if time_ns > source.latest:
                 source.latest = time_ns
         self._advance()
@@ -144,8 +145,9 @@ class Watermark:
         """Take what :meth:`state` gave."""
         self.at, self.now_ns, self.highest_ns = data["at"], data["now"], data["highest"]
         self.clock, self._moved = data["clock"], data["moved"]
-        self._live = {origin: _Source(origin, latest, heard) for origin, latest, heard in data["sources"]}
-        self._silent, self._live_heap, self._silent_heap, self._only = {}, [], [], None
+        sources = (_Source(origin, latest, heard) for origin, latest, heard in data["sources"])
+        self._live = OrderedDict((source.origin, source) for source in sources)
+        self._silent, self._live_heap, self._silent_heap, self._only = OrderedDict(), [], [], None
         for source in self._live.values():
             self._push(self._live_heap, source.latest, source)
         self._silence()
@@ -165,15 +167,11 @@ class Watermark:
             source = next(iter(self._silent.values()))
             if source.heard + max(self.idle_ns, FORGOTTEN_NS) > self.clock:
                 break
-            self._forget(self._silent)
+            self._silent.popitem(last=False)
 
     def _bound(self) -> None:
         if len(self._live) + len(self._silent) >= SOURCES_MAX:
-            self._forget(self._silent or self._live)
-
-    def _forget(self, sources: dict[str, _Source]) -> None:
-        """Forget the one of them that was heard longest ago."""
-        del sources[next(iter(sources))]
+            (self._silent or self._live).popitem(last=False)
 
     def _advance(self) -> None:
         slowest = self._slowest()

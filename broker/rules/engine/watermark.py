@@ -75,7 +75,10 @@ class Watermark:
         if source is not None and source.origin == origin:
             if time_ns > source.latest:
                 source.latest = time_ns
-                self._move(time_ns - self._lateness_ns, self.clock)
+                at = time_ns - self._lateness_ns
+                if self.at is None or at > self.at:  # _move, in line
+                    self.at = at
+                    self._moved = self.clock
             return
         source = self._sources.get(origin)
         if source is not None and source.heard + self._idle_ns <= self.clock:

@@ -43,7 +43,7 @@ $(READY): pyproject.toml constraints.txt
 
 # In bash SECONDS is the age of the shell: make's own $(SECONDS) is meant, from its command line or environment.
 demo: $(READY)
-	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(filter-out 0,$(SECURE)),--secure)
+	@$(BIN)/python -m broker demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(LIMIT),--alert-at $(LIMIT)) $(if $(filter-out 0,$(SECURE)),--secure)
 
 # A fixed hash seed gives tests the same names in each worker; a file's tests stay in one.
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses auto --dist loadfile

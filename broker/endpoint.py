@@ -596,12 +596,13 @@ class Endpoint(EndpointLife):
         the topic ``log/STREAM``; ``name`` is then the collector's, and needed, as is ``path``: each record counts once.
 
         ``overflow`` and what follows it are as for :meth:`subscribe`.  Actions wait in a queue of ``queue_actions``:
-        the oldest are dropped.  ``give="all"``: what is published comes out with the actions; ``dry_run``: and is not
-        published.
+        the oldest are dropped.  ``give="all"``: events that rules make for no action come out, too; ``dry_run``: they
+        do, and nothing is published.
 
         Raises ValueError for arguments that make no sense; entering raises RuleError for rules, and JournalError.
         """
-        from broker.handles.rules import Rules, rules_options  # who has no rules does not wait for them
+        from broker.handles.rule_values import rules_options  # who has no rules does not wait for them
+        from broker.handles.rules import Rules
 
         check_limits(overflow, queue_messages, queue_bytes, stall_timeout)
         options = rules_options(

@@ -12,7 +12,7 @@ import random
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from time import perf_counter, time_ns
+from time import perf_counter, perf_counter_ns, time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -133,7 +133,9 @@ class EndpointLife(EnteredAsync):
         self._publish = self._exchange.publish if self._trace_now is None else self._publish_traced
         self._publish_at = self._publish  # at a time of the endpoint's clock that was asked for just before
         self._clock: Callable[[], int] = time_ns
+        self._exchange.routes.predicates.timer = perf_counter_ns
         if network is not _zmq_network:
+            self._exchange.routes.predicates.timer = None  # what a simulation does is no matter of how quick we are
             self._clock = SimulatedClock()
             self._publish, self._publish_at = self._publish_simulated, self._publish_alone
         self._make_network = network

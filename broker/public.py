@@ -68,7 +68,8 @@ from broker.handles.batch import Batch
 from broker.handles.collector import Collector
 from broker.handles.log_topic import LogTopic
 from broker.handles.log_writer import CollectorInfo, LogInfo, LogWriter
-from broker.handles.rules import Action, Rules, RulesFigures
+from broker.handles.rule_values import Action, RulesFigures
+from broker.handles.rules import Rules
 from broker.handles.status_reader import StatusReader
 from broker.handles.store import Store, StoreFollower, StoreInfo
 from broker.handles.store_proxy import StoreProxy

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from broker.errors import EventDefinitionError, RuleError, RuleProblem
 from broker.events import class_named
+from broker.rules.language.texts import load_texts
 from broker.rules.model import EventType
-from broker.rules.texts import load_texts
 
 __all__ = ["FILES_MAX", "FILE_BYTES_MAX", "TOTAL_BYTES_MAX", "RuleFiles", "known_type", "read_text"]
 

@@ -121,7 +121,7 @@ def _fill_in(_app: object, _page: str, source: list[str]) -> None:
     )
 
 
-class EventLanguage(RegexLexer):
+class EventLanguage(RegexLexer):  # type: ignore[misc]  # Pygments has no types
     """Colours for the Event Language."""
 
     tokens = {  # noqa: RUF012 - as Pygments wants it

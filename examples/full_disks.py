@@ -29,7 +29,7 @@ class DiskUsage:
 async def main(percent: str = "80", address: str = "tcp://127.0.0.1:4040") -> None:
     """Print what is too full, as it is told."""
     disk = of(DiskUsage)
-    full = (disk.percent > float(percent)) & ~disk.mount.matches("^/(boot|snap)")
+    full = (disk.percent > float(percent)) & ~disk.mount.is_in(["/boot", "/snap"])
     async with (
         broker.Endpoint(f"disks-over-{percent}") as endpoint,
         endpoint.subscribe("host/", DiskUsage, where=full) as messages,

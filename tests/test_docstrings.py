@@ -16,6 +16,9 @@ import broker.blocking
 import broker.log_format
 import broker.metrics
 import broker.reports
+import broker.rules
+import broker.rules.language
+import broker.rules.tornado
 import broker.sinks
 import broker.testing
 import broker.testing.strategies
@@ -28,6 +31,9 @@ MODULES = (
     broker.log_format,
     broker.metrics,
     broker.reports,
+    broker.rules,
+    broker.rules.language,
+    broker.rules.tornado,
     broker.sinks,
     broker.testing,
     broker.testing.strategies,

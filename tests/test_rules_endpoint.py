@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from rules_endpoints import DISKS, TWO_FULL, disk, endpoint, told
 
 import broker
 import broker.blocking
 import broker.handles.rules
 from broker.testing import SimulatedNetwork
-
-DISKS = """
-event Disk { host: string, used: number };
-event Full { host: string };
-Full full(Disk d) := { host = d.host };
-"""
-TWO_FULL = (
-    DISKS + 'Filled: [Disk a, Disk b : a.used > 0.9, b.used > 0.9] per host consume -> full(b) to "alerts" do page;'
-)
-
-S = TypeVar("S", bound=broker.Status)
-
-
-def disk(host: str, used: float) -> broker.Event:
-    return broker.Event("Disk", (host, used))
-
-
-@asynccontextmanager
-async def endpoint(name: str = "manager") -> AsyncIterator[broker.Endpoint]:
-    with trio.fail_after(20):
-        async with broker.Endpoint(name, network=SimulatedNetwork(seed=1)) as made:
-            yield made
-
-
-async def told(changes: broker.StatusReader, kind: type[S]) -> S:
-    async for change in changes:
-        if isinstance(change, kind):
-            return change
-    raise AssertionError
 
 
 @pytest.fixture
@@ -58,7 +27,7 @@ def written(tmp_path: Path) -> Any:
 
 
 async def test_what_a_rule_makes_is_published_and_its_actions_come_out(written: Any) -> None:
-    rule = 'DiskFull: [Disk d : d.used > 0.9] on "host/" -> full to "alerts/" + d.host do page, mail;'
+    rule = 'DiskFull: [RulesDisk d : d.used > 0.9] on "host/" -> full to "alerts/" + d.host do page, mail;'
     async with (
         endpoint() as manager,
         manager.rules(written(DISKS + rule)) as rules,
@@ -68,7 +37,7 @@ async def test_what_a_rule_makes_is_published_and_its_actions_come_out(written: 
         await manager.publish("host/web-01", disk("web-01", 0.5))
         await manager.publish("host/web-02", disk("web-02", 0.95))
         message = await alerts.receive()
-        assert (message.topic, message.event) == ("alerts/web-02", broker.Event("Full", ("web-02",)))
+        assert (message.topic, message.event) == ("alerts/web-02", broker.Event("RulesFull", ("web-02",)))
         first, second = await rules.receive(), await rules.receive()
         assert [first.name, second.name] == ["page", "mail"]
         assert (first.event, first.rule, first.topic) == (message.event, "DiskFull", "alerts/web-02")
@@ -80,10 +49,10 @@ async def test_what_a_rule_makes_is_published_and_its_actions_come_out(written: 
 
 async def test_what_rules_publish_is_seen_once_by_their_others_and_what_a_program_publishes_too(written: Any) -> None:
     text = """
-    event Warned { host: string };
-    Warned warned(Full f) := { host = f.host };
-    DiskFull: [Disk d : d.used > 0.9] -> full to "alerts";
-    Warn: [Full f] on "alerts" -> warned to "warnings";
+    event RulesWarned { host: string };
+    RulesWarned warned(RulesFull f) := { host = f.host };
+    DiskFull: [RulesDisk d : d.used > 0.9] -> full to "alerts";
+    Warn: [RulesFull f] on "alerts" -> warned to "warnings";
     """
     async with (
         endpoint() as manager,
@@ -91,7 +60,7 @@ async def test_what_rules_publish_is_seen_once_by_their_others_and_what_a_progra
         manager.subscribe("warnings") as warnings,
     ):
         await manager.publish("host/a", disk("a", 0.95))
-        await manager.publish("alerts", broker.Event("Full", ("by hand",)))
+        await manager.publish("alerts", broker.Event("RulesFull", ("by hand",)))
         await manager.publish("host/z", disk("z", 0.95))
         hosts = [(await warnings.receive()).event.args[0] for _ in range(3)]
         assert sorted(hosts) == ["a", "by hand", "z"]
@@ -103,11 +72,11 @@ async def test_what_rules_publish_is_seen_once_by_their_others_and_what_a_progra
 
 async def test_events_of_several_subscriptions_stay_in_their_order_so_none_is_late(written: Any) -> None:
     text = """
-    event Begun { job: number };
-    event Ended { job: number };
-    event Done { job: number };
-    Done done(Begun b, Ended e) := { job = e.job };
-    Job: [Begun b, Ended e : b.job == e.job] on "begun/", "ended/" within 1h per job -> done(b, e) to "done";
+    event RulesBegun { job: number };
+    event RulesEnded { job: number };
+    event RulesDone { job: number };
+    RulesDone done(RulesBegun b, RulesEnded e) := { job = e.job };
+    Job: [RulesBegun b, RulesEnded e : b.job == e.job] on "begun/", "ended/" within 1h per job -> done(b, e) to "done";
     """
     async with (
         endpoint() as manager,
@@ -115,16 +84,18 @@ async def test_events_of_several_subscriptions_stay_in_their_order_so_none_is_la
         manager.subscribe("done") as done,
     ):
         for job in range(300):
-            await manager.publish("begun/x", broker.Event("Begun", (job,)))
-            await manager.publish("ended/x", broker.Event("Ended", (job,)))
+            await manager.publish("begun/x", broker.Event("RulesBegun", (job,)))
+            await manager.publish("ended/x", broker.Event("RulesEnded", (job,)))
         assert [(await done.receive()).event.args[0] for _ in range(300)] == list(range(300))
         assert rules.figures().late == 0
 
 
 async def test_rules_whose_own_queue_is_full_of_what_they_publish_go_on(written: Any) -> None:
-    text = DISKS + 'All: [Disk d] on "host/" -> full to "host/full"; Look: [Full f : f.host == "none"] -> full2;'
-    text += "Full full2(Full f) := f;".replace(
-        "Full full2(Full f) := f", "event X { host: string }; X full2(Full f) := { host = f.host }"
+    text = (
+        DISKS + 'All: [RulesDisk d] on "host/" -> full to "host/full"; Look: [RulesFull f : f.host == "none"] -> full2;'
+    )
+    text += "RulesFull full2(RulesFull f) := f;".replace(
+        "RulesFull full2(RulesFull f) := f", "event X { host: string }; X full2(RulesFull f) := { host = f.host }"
     )
     async with (
         endpoint() as manager,
@@ -156,7 +127,7 @@ async def test_a_changed_file_is_taken_up_by_itself_and_a_broken_one_is_not(
         broken = await told(changes, broker.RulesBroken)
         assert "line 5" in broken.reason
         assert "hots" in broken.reason
-        path.write_text(TWO_FULL + 'Other: [Disk d : d.used > 5] -> full to "alerts";')
+        path.write_text(TWO_FULL + 'Other: [RulesDisk d : d.used > 5] -> full to "alerts";')
         taken = await told(changes, broker.RulesReloaded)
         assert (taken.kept, taken.new, taken.gone) == (1, 1, 0)
         await manager.publish("host/a", disk("a", 0.95))
@@ -165,7 +136,7 @@ async def test_a_changed_file_is_taken_up_by_itself_and_a_broken_one_is_not(
 
 
 async def test_reloading_subscribes_to_what_is_new_and_gives_nothing_twice(written: Any) -> None:
-    text = DISKS + 'DiskFull: [Disk d] on "host/" -> full to "alerts";'
+    text = DISKS + 'DiskFull: [RulesDisk d] on "host/" -> full to "alerts";'
     async with endpoint() as manager, manager.rules(written(text), watch=False) as rules:
         assert manager.subscriber_count("disk/a") == 0
         for number in range(5):
@@ -180,7 +151,7 @@ async def test_reloading_subscribes_to_what_is_new_and_gives_nothing_twice(writt
 
 
 async def test_rules_that_make_no_sense_are_refused_with_all_that_is_wrong(written: Any) -> None:
-    path = written(DISKS + 'One: [Disk d : d.usd > 1] -> full to "a";\nTwo: [Dsk d] -> full to "a";')
+    path = written(DISKS + 'One: [RulesDisk d : d.usd > 1] -> full to "a";\nTwo: [Dsk d] -> full to "a";')
     async with endpoint() as manager:
         with pytest.raises(broker.RuleError) as refused:
             async with manager.rules(path):
@@ -198,8 +169,8 @@ async def test_rules_that_make_no_sense_are_refused_with_all_that_is_wrong(writt
 async def test_an_event_that_cannot_be_published_is_told_and_the_stream_goes_on(written: Any) -> None:
     text = """
     event Two { a: string, b: string };
-    Two two(Disk d) := { a = d.host, b = d.host };
-    DiskFull: [Disk d] -> two to "good";
+    Two two(RulesDisk d) := { a = d.host, b = d.host };
+    DiskFull: [RulesDisk d] -> two to "good";
     """
     path = written(DISKS + text)
     async with (
@@ -218,7 +189,7 @@ async def test_an_event_that_cannot_be_published_is_told_and_the_stream_goes_on(
 
 
 async def test_actions_that_nobody_takes_are_dropped_counted_and_told(written: Any) -> None:
-    path = written(DISKS + "DiskFull: [Disk d] -> full do page;")
+    path = written(DISKS + "DiskFull: [RulesDisk d] -> full do page;")
     async with (
         endpoint() as manager,
         manager.status() as changes,
@@ -236,7 +207,8 @@ async def test_actions_that_nobody_takes_are_dropped_counted_and_told(written: A
 
 
 async def test_a_dry_run_shows_what_would_be_published_and_publishes_nothing(written: Any) -> None:
-    path = written(DISKS + 'DiskFull: [Disk d] -> full to "alerts" do page; Quiet: [Disk d] -> full;')
+    text = 'DiskFull: [RulesDisk d] -> full to "alerts" do page; Loud: [RulesDisk d] -> full to "alerts";'
+    path = written(DISKS + text + "Quiet: [RulesDisk d] -> full;")
     async with (
         endpoint() as manager,
         manager.subscribe("alerts") as alerts,
@@ -244,7 +216,7 @@ async def test_a_dry_run_shows_what_would_be_published_and_publishes_nothing(wri
     ):
         await manager.publish("host/a", disk("a", 1))
         shown = {(action.rule, action.name, action.topic) for action in [await rules.receive() for _ in range(3)]}
-        assert shown == {("DiskFull", "", "alerts"), ("DiskFull", "page", "alerts"), ("Quiet", "", "")}
+        assert shown == {("DiskFull", "page", "alerts"), ("Loud", "", "alerts"), ("Quiet", "", "")}
         assert rules.figures().published == 0
         with pytest.raises(trio.WouldBlock):
             alerts.receive_nowait()
@@ -267,22 +239,22 @@ async def test_a_directory_of_tornado_s_runs_too(tmp_path: Path) -> None:
 async def test_a_program_given_as_a_value_is_checked(written: Any) -> None:
     from broker.rules.model import Clause, Constant, EventType, Program, Rule, Step
 
-    good = Program((EventType("Tick"),), (), (Rule("R", (Step("t", "Tick"),), actions=("go",)),))
-    bad = Program((), (), (Rule("R", (Step("t", "Tick"),), (Clause(Constant(True)),)),))
+    good = Program((EventType("Bare"),), (), (Rule("R", (Step("t", "Bare"),), actions=("go",)),))
+    bad = Program((), (), (Rule("R", (Step("t", "Bare"),), (Clause(Constant(True)),)),))
     async with endpoint() as manager:
-        with pytest.raises(broker.RuleError, match="Tick"):
+        with pytest.raises(broker.RuleError, match="Bare"):
             async with manager.rules(bad):
                 pass
         with pytest.raises(TypeError, match="not int"):
             async with manager.rules(5):
                 pass
         async with manager.rules(good) as rules:
-            await manager.publish("x", broker.Event("Tick", ()))
+            await manager.publish("x", broker.Event("Bare", ()))
             assert (await rules.receive()).event is None
 
 
 async def test_leaving_publishes_what_was_made_and_ends_who_waits(written: Any) -> None:
-    path = written(DISKS + 'DiskFull: [Disk d] -> full to "alerts";')
+    path = written(DISKS + 'DiskFull: [RulesDisk d] -> full to "alerts";')
     async with endpoint() as manager, manager.subscribe("alerts") as alerts:
         ended = trio.Event()
         async with trio.open_nursery() as nursery:
@@ -324,10 +296,10 @@ async def test_rules_go_by_the_clock_of_a_simulation_so_silence_takes_no_time(
     written: Any, autojump_clock: trio.testing.MockClock
 ) -> None:
     text = """
-    event Beat { host: string };
-    event Silent { host: string };
-    Silent silent(Beat b) := { host = b.host };
-    HostSilent: [Beat b, !Beat n within 1m] per host -> silent(b) to "alerts";
+    event RulesBeat { host: string };
+    event RulesSilent { host: string };
+    RulesSilent silent(RulesBeat b) := { host = b.host };
+    HostSilent: [RulesBeat b, !RulesBeat n within 1m] per host -> silent(b) to "alerts";
     """
     network = SimulatedNetwork(seed=1)
     async with (
@@ -339,98 +311,12 @@ async def test_rules_go_by_the_clock_of_a_simulation_so_silence_takes_no_time(
         await manager.listen("sim://manager")
         await agent.peer("sim://manager")
         for _ in range(60):
-            await agent.publish("host", broker.Event("Beat", ("web-01",)))
+            await agent.publish("host", broker.Event("RulesBeat", ("web-01",)))
             await trio.sleep(10)
         began = trio.current_time()
         assert (await alerts.receive()).event.args == ("web-01",)
         assert 50 <= trio.current_time() - began < 60
         assert (rules.figures().late, rules.figures().published) == (0, 1)
-
-
-async def test_with_a_journal_rules_go_on_where_they_were(written: Any, tmp_path: Path) -> None:
-    path, journal = written(TWO_FULL), tmp_path / "alerts.rules"
-    async with endpoint() as manager:
-        async with manager.rules(path, path=journal) as rules:
-            await manager.publish("host/a", disk("a", 0.95))
-            while rules.figures().received < 1:
-                await trio.lowlevel.checkpoint()
-        path.write_text(TWO_FULL + 'Other: [Disk d : d.used > 5] -> full to "alerts";')
-        async with manager.rules(path, path=journal) as rules, manager.subscribe("alerts") as alerts:
-            await manager.publish("host/a", disk("a", 0.99))
-            action = await rules.receive()
-            assert [message.event.args[1] for message in action.because] == [0.95, 0.99]
-            assert (await alerts.receive()).event.args == ("a",)
-        # The action was in hand when the block was left without an exception: it is done.
-        async with manager.rules(path, path=journal) as rules:
-            await trio.lowlevel.checkpoint()
-            with pytest.raises(trio.WouldBlock):
-                rules.receive_nowait()
-
-
-async def test_an_action_that_failed_is_given_out_again(written: Any, tmp_path: Path) -> None:
-    path, journal = written(DISKS + "DiskFull: [Disk d] -> full do page;"), tmp_path / "alerts.rules"
-    async with endpoint() as manager:
-
-        async def page() -> None:
-            async with manager.rules(path, path=journal) as rules:
-                for host in "abc":
-                    await manager.publish("host", disk(host, 1))
-                assert (await rules.receive()).event.args == ("a",)
-                assert (await rules.receive()).event.args == ("b",)
-                raise OSError("no pager")
-
-        with pytest.raises(OSError, match="no pager"):
-            await page()
-        async with manager.rules(path, path=journal) as rules:
-            assert [(await rules.receive()).event.args[0] for _ in "bc"] == ["b", "c"]
-
-
-async def test_a_journal_that_is_another_s_or_in_use_is_refused(written: Any, tmp_path: Path) -> None:
-    path, journal = written(TWO_FULL), tmp_path / "alerts.rules"
-    async with endpoint() as manager:
-        async with manager.master("hosts", path=tmp_path / "hosts.db"):
-            pass
-        with pytest.raises(broker.JournalMismatch):
-            async with manager.rules(path, path=tmp_path / "hosts.db"):
-                pass
-        async with manager.rules(path, path=journal):
-            with pytest.raises(broker.JournalBusy):
-                async with manager.rules(path, path=journal):
-                    pass
-
-
-async def test_while_the_disk_fails_nothing_is_published_and_nothing_is_lost(
-    written: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from broker.handles import rules_driver
-    from broker.journal import DiskJournal
-
-    monkeypatch.setattr(rules_driver, "_RETRY_S", 0.01)
-    carry_out, full = DiskJournal.carry_out, [False]
-
-    def failing(journal: DiskJournal, work: Any) -> None:
-        if full[0]:
-            raise broker.JournalFull("alerts.rules", "no room on the disk")
-        carry_out(journal, work)
-
-    monkeypatch.setattr(DiskJournal, "carry_out", failing)
-    path = written(DISKS + 'DiskFull: [Disk d] -> full to "alerts";')
-    async with (
-        endpoint() as manager,
-        manager.status() as changes,
-        manager.subscribe("alerts") as alerts,
-        manager.rules(path, path=tmp_path / "alerts.rules") as rules,
-    ):
-        full[0] = True
-        await manager.publish("host", disk("a", 1))
-        assert "no room" in (await told(changes, broker.RulesFailing)).reason
-        await manager.publish("host", disk("b", 1))
-        assert rules.figures().problem == "no room on the disk"
-        with pytest.raises(trio.WouldBlock):
-            alerts.receive_nowait()
-        full[0] = False
-        await told(changes, broker.RulesRecovered)
-        assert [(await alerts.receive()).event.args[0] for _ in "ab"] == ["a", "b"]
 
 
 async def test_a_rule_is_explained_at_an_endpoint(written: Any) -> None:
@@ -439,13 +325,14 @@ async def test_a_rule_is_explained_at_an_endpoint(written: Any) -> None:
         assert [(clause.holds, clause.text) for clause in explained.clauses] == [
             (True, "a.used > 0.9"),
             (False, "b.used > 0.9"),
+            (True, "per host"),
         ]
         with pytest.raises(KeyError, match="did you mean 'Filled'"):
             rules.explain("Filed", disk("a", 1))
 
 
 def test_blocking_programs_have_rules_too(written: Any) -> None:
-    path = written(DISKS + 'DiskFull: [Disk d] -> full to "alerts" do page;')
+    path = written(DISKS + 'DiskFull: [RulesDisk d] -> full to "alerts" do page;')
     with (
         broker.blocking.Endpoint("manager") as manager,
         manager.subscribe("alerts") as alerts,
@@ -457,76 +344,3 @@ def test_blocking_programs_have_rules_too(written: Any) -> None:
         with pytest.raises(TimeoutError):
             rules.receive(timeout=0.01)
         assert rules.figures().published == 1
-
-
-async def test_what_had_not_arrived_when_the_program_died_is_published_again_and_what_had_is_not(
-    written: Any, tmp_path: Path
-) -> None:
-    path, journal = written(DISKS + 'DiskFull: [Disk d] -> full to "alerts";'), tmp_path / "alerts.rules"
-    network = SimulatedNetwork(seed=1)
-
-    async def again(name: str) -> int:
-        """How much another program publishes that goes on from the file as it is now."""
-        copy = tmp_path / f"{name}.rules"
-        shutil.copy(journal, copy)
-        async with endpoint(name) as other, other.rules(path, path=copy, give="all") as rules:
-            with trio.move_on_after(0.1):
-                await rules.receive()
-            return rules.figures().published
-
-    with trio.fail_after(20):
-        async with (
-            broker.Endpoint("manager", network=network) as manager,
-            broker.Endpoint("reader", network=network) as reader,
-            reader.subscribe("alerts") as alerts,
-            manager.rules(path, path=journal) as rules,
-        ):
-            await reader.listen("sim://reader")
-            await manager.peer("sim://reader")
-            await manager.publish("host", disk("a", 1))
-            await alerts.receive()
-            while await again("after it arrived"):
-                await trio.lowlevel.checkpoint()
-            network.fabric.partition("manager", "reader")
-            await manager.publish("host", disk("b", 1))
-            while rules.figures().published < 2:
-                await trio.lowlevel.checkpoint()
-            await trio.sleep(0.2)  # four times what the mark waits for where nothing is in the way
-            assert await again("on its way") == 1
-            network.fabric.heal("manager", "reader")
-            assert (await alerts.receive()).event.args == ("b",)
-
-
-@pytest.mark.parametrize("turns", [0, 1, 3, 10, 30, 100, 300])
-async def test_cancelled_at_any_moment_rules_let_go_of_everything(written: Any, tmp_path: Path, turns: int) -> None:
-    path, journal = written(TWO_FULL), tmp_path / "alerts.rules"
-    async with endpoint() as manager:
-        async with trio.open_nursery() as nursery:
-
-            async def attach() -> None:
-                async with manager.rules(path, path=journal):
-                    await trio.sleep_forever()
-
-            nursery.start_soon(attach)
-            for _ in range(turns):
-                await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel()
-        assert manager.subscriber_count("host") == 0
-        async with manager.rules(path, path=journal) as rules:
-            assert rules.figures().received == 0
-
-
-async def test_an_endpoint_that_is_closed_first_ends_its_rules(written: Any, tmp_path: Path) -> None:
-    path, journal = written(TWO_FULL), tmp_path / "alerts.rules"
-    with trio.fail_after(20):
-        manager = broker.Endpoint("manager", network=SimulatedNetwork(seed=1))
-        await manager.__aenter__()
-        rules = manager.rules(path, path=journal)
-        await rules.__aenter__()
-        await manager.publish("host/a", disk("a", 0.95))
-        await manager.__aexit__(None, None, None)
-        with pytest.raises(broker.EndpointClosed):
-            await rules.receive()
-        await rules.__aexit__(None, None, None)
-        async with endpoint() as other, other.rules(path, path=journal):
-            pass

@@ -29,7 +29,7 @@ from broker.blocking.base import (
 )
 from broker.figures import Figures
 from broker.handles.log_writer import LogInfo
-from broker.handles.rules import Action, RulesFigures
+from broker.handles.rule_values import Action, RulesFigures
 from broker.handles.store import StoreInfo
 from broker.handles.store_writing import Level, Outcome
 from broker.handles.watch import MISSING

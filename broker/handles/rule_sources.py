@@ -5,22 +5,27 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from time import perf_counter_ns
+from typing import Any, Final
 
 import attrs
+import msgspec
 
-from broker.errors import BrokerError, NotCarried, RuleError
+from broker.errors import BrokerError, RuleError
 from broker.messages import Message
 from broker.rule_files import RuleFiles, Stamp
-from broker.rules.interests import Interest, interests, least
+from broker.rules.engine.interests import Interest, interests, least
 from broker.rules.model import EventType, Program, from_data, to_data
 from broker.rules.model.checking import check
 from broker.rules.model.trees import FilterNode, IteratorNode, RulesetNode, TreeNode
 from broker.rules.recording import Driven
+from broker.rules.recording.parts import joined, split
 from broker.topics import normalize_prefix
-from broker.values import pack, unpack
 
 __all__ = ["EngineOptions", "Loaded", "RuleSource"]
+
+_KEPT: Final = msgspec.msgpack.Encoder()
 
 
 @attrs.frozen
@@ -52,6 +57,7 @@ class EngineOptions:
             idle_s=self.idle_s,
             future_s=self.future_s,
             now_ns=now_ns,
+            clock=perf_counter_ns,
         )
 
 
@@ -60,22 +66,24 @@ class Loaded:
     """Rules as they were read: a program, or a tree of Tornado's."""
 
     program: Any
-    kept: bytes  # as a journal keeps them; empty: they are too large for that
+
+    @cached_property
+    def kept(self) -> bytes:
+        """They as a journal keeps them: ten thousand rules take seconds."""
+        model = self.program if isinstance(self.program, Program) else self.program.node
+        return _KEPT.encode(split(to_data(model)))
 
     @classmethod
-    def of(cls, program: Any) -> Loaded:
-        """Look at what was read; raises TypeError for what are no rules."""
+    def of(cls, program: Any, *, checked: bool = False) -> Loaded:
+        """Look at rules; raises RuleError for a program that makes no sense, TypeError for what are no rules."""
         if isinstance(program, Program):
-            problems = check(program)
+            problems = [] if checked else check(program)
             if problems:
                 raise RuleError(problems)
         elif not _is_tree(program):
             what = type(program).__name__
             raise TypeError(f"rules are files, a Program or a Tree of broker.rules.tornado, not {what}")
-        try:
-            return cls(program, pack(to_data(program if isinstance(program, Program) else program.node)))
-        except NotCarried:
-            return cls(program, b"")
+        return cls(program)
 
     def interests(self, topics: Sequence[str]) -> tuple[Interest, ...]:
         """Return what they have to be given: a tree looks at everything."""
@@ -92,17 +100,17 @@ class Loaded:
         """Return an engine that runs them."""
         if isinstance(self.program, Program):
             return options.engine(self.program, now_ns)
-        from broker.rules.tree_engine import TreeEngine
+        from broker.rules.tornado.engine import TreeEngine
 
         return TreeEngine(self.program)
 
     def explain(self, rule: str, messages: Sequence[Message]) -> Any:
         """Explain a rule for events; of a tree's, all of it for each."""
         if isinstance(self.program, Program):
-            from broker.rules.asking import explain_events
+            from broker.rules.explaining.streams import explain_stream
 
-            return explain_events(self.program, rule, messages)
-        from broker.rules.tree_engine import event_of, rules_of
+            return explain_stream(self.program, rule, messages)
+        from broker.rules.tornado.engine import event_of, rules_of
 
         if rule not in (names := dict(rules_of(self.program.node))):
             raise KeyError(f"there is no rule {rule!r}: there are {', '.join(names) or 'none'}")
@@ -144,7 +152,7 @@ class RuleSource:
         if self._files is None:
             return Loaded.of(self._program)
         self._stamp = self._files.stamp()  # before: what changes meanwhile is seen at the next look
-        return Loaded.of(self._files.load())
+        return Loaded.of(self._files.load(), checked=True)
 
     def look(self) -> bool:
         """Whether files have changed since they were read, and are left alone since the last look."""
@@ -158,19 +166,22 @@ class RuleSource:
         return due
 
 
-def kept_engine(kept: bytes, options: EngineOptions, now_ns: int) -> Driven | None:
+def kept_engine(kept: bytes, today: Loaded, options: EngineOptions, now_ns: int) -> Driven | None:
     """Return an engine of a program as a journal has it; None: it makes no sense any more."""
+    if kept == today.kept:
+        driven: Driven = today.engine(options, now_ns)
+        return driven
     try:
-        data = unpack(kept)
+        data = joined(msgspec.msgpack.decode(kept, type=list[bytes]))
         if type(data) is dict and data.get("is") == "Program":
             return options.engine(from_data(data, Program), now_ns)
         from broker.rules.tornado import Tree
-        from broker.rules.tree_engine import TreeEngine
+        from broker.rules.tornado.engine import TreeEngine
 
         kinds: tuple[type[TreeNode], ...] = (FilterNode, RulesetNode, IteratorNode)
         for kind in kinds:
             if type(data) is dict and data.get("is") == kind.__name__:
                 return TreeEngine(Tree(from_data(data, kind)))
-    except (BrokerError, ValueError, TypeError, LookupError):
+    except (BrokerError, msgspec.MsgspecError, ValueError, TypeError, LookupError):
         pass
     return None

@@ -6,35 +6,30 @@ What it stands on is imported when it is entered: a program without rules does n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import attrs
 import trio
-from msgspec import Struct
 
 from broker.errors import EndpointClosed, JournalDamaged, Malformed, RuleError
-from broker.handles.collector import collector_name
+from broker.handles.rule_values import Action, RulesFigures, RulesOptions
 from broker.messages import Message
-from broker.protocol.subscriptions import Overflow
 from broker.status import RulesBroken, RulesRecovered, RulesReloaded
-from broker.topics import normalize_prefix
-from broker.values import Timestamp
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
     from broker.handles.collector import Collector
-    from broker.handles.rule_sources import EngineOptions, Loaded
+    from broker.handles.rule_sources import Loaded, RuleSource
     from broker.handles.rules_driver import RulesDriver
     from broker.handles.subscriber import Subscriber
     from broker.journal import DiskJournal
-    from broker.rules.calls import Output
-    from broker.rules.interests import Interest
+    from broker.rules.engine.interests import Interest
+    from broker.rules.recording.calls import Output
 
-__all__ = ["Action", "Rules", "RulesFigures", "RulesOptions", "rules_options"]
+__all__ = ["Rules"]
 
 # Files are looked at so often.
 _LOOK_S: Final = 0.5
@@ -42,64 +37,6 @@ _LOOK_S: Final = 0.5
 _LINGER_S: Final = 5.0
 _CHECKED_PAGES: Final = 500
 _TOLD_MAX: Final = 10  # of what could not be taken up
-
-
-class Action(Struct, frozen=True, kw_only=True, gc=False):
-    """What a rule wants done: ``name`` is the action's, ``event`` what the rule has made.
-
-    ``time_ns`` is the event time at which the rule was fulfilled, in nanoseconds since 1970-01-01T00:00Z, ``because``
-    the messages that did it, in the order of the rule's steps.  ``lost_before`` counts the actions that were dropped
-    just before this one as nobody took them.  With an empty ``name`` it is no action, but an event that was published
-    on ``topic`` (``give="all"``), or would have been (``dry_run=True``); without a topic, one for other rules alone.
-    """
-
-    name: str
-    event: Any
-    rule: str
-    time_ns: int
-    topic: str = ""
-    because: tuple[Message, ...] = ()
-    lost_before: int = 0
-
-    @property
-    def time(self) -> Timestamp:
-        """The event time as an aware ``datetime`` in UTC that keeps the nanoseconds."""
-        return Timestamp.from_ns(self.time_ns)
-
-
-class RulesFigures(Struct, frozen=True, kw_only=True):
-    """What rules have done since they were attached."""
-
-    rules: dict[str, Any]  # of each rule what the engine counts: see broker.rules.engine
-    received: int
-    late: int  # events below the watermark: rules with state did not see them
-    ahead: int  # events far ahead of the clock
-    misfits: int  # events that are not what the rules' text says that they are
-    watermark_ns: int
-    published: int
-    failed: int  # events that could not be published
-    actions: int  # that were given out
-    actions_lost: int  # that were dropped as nobody took them
-    lost: int  # messages that were lost on their way to the rules
-    echoes: int  # own events that came back and were not looked at again
-    waiting: int  # events to be published, and actions to be taken
-    problem: str  # why the journal cannot be written; empty: it can
-
-
-@attrs.frozen
-class RulesOptions:
-    """How rules are attached: see :meth:`Endpoint.rules`."""
-
-    name: str | None
-    path: Path | None
-    topics: tuple[str, ...]
-    collect: tuple[str, ...]
-    engine: EngineOptions
-    limits: tuple[int, int, Overflow, float]  # of each subscription
-    queue_actions: int
-    give_all: bool
-    dry_run: bool
-    watch: bool
 
 
 class Rules:
@@ -155,7 +92,8 @@ class Rules:
         if self._entered:
             raise EndpointClosed("rules are entered once: attach them anew")
         self._entered = True
-        loaded = self._loaded = await trio.to_thread.run_sync(self._source.load)
+        loaded, kept = await trio.to_thread.run_sync(self._load, self._source)
+        self._loaded = loaded
         driver = self._made = RulesDriver(
             endpoint,
             self.name,
@@ -165,7 +103,7 @@ class Rules:
         )
         engine = loaded.engine(options.engine, driver.clock())
         driver.recorder = Recorder(
-            engine, loaded.kept, driver.publish, driver.act, driver.tell_problems, show_all=options.give_all
+            engine, kept, driver.publish, driver.act, driver.tell_problems, show_all=options.give_all
         )
         try:
             if options.path is not None:
@@ -173,7 +111,7 @@ class Rules:
             endpoint._check_open()
             endpoint._rules.add(self)
             nursery = self._nursery = await endpoint._nursery.start(self._host)
-            driver.attach(await self._subscribe(loaded.interests(options.topics)))
+            driver.intake.attach(await self._subscribe(loaded.interests(options.topics)))
             for task in (driver.run_publisher, driver.run_timer, driver.run_reader, driver.run_marks):
                 nursery.start_soon(task)
             for stream in options.collect:
@@ -185,6 +123,11 @@ class Rules:
             await self._close(linger_s=0)
             raise
         return self
+
+    def _load(self, source: RuleSource) -> tuple[Loaded, bytes]:
+        """Read rules, and pack them if there is a journal; takes its time."""
+        loaded = source.load()
+        return loaded, b"" if self._options.path is None else loaded.kept
 
     @trio.lowlevel.enable_ki_protection
     async def _host(self, task_status: trio.TaskStatus[trio.Nursery]) -> None:
@@ -203,7 +146,7 @@ class Rules:
         engine_options, now_ns = self._options.engine, driver.clock()
 
         def take_up() -> Sequence[str]:
-            return driver.recorder.recover(journal, lambda kept: kept_engine(kept, engine_options, now_ns))
+            return driver.recorder.recover(journal, lambda kept: kept_engine(kept, loaded, engine_options, now_ns))
 
         driver.recovering = True
         try:
@@ -366,15 +309,15 @@ class Rules:
         driver = self._driver()
         async with self._reloading:
             wanted = self._source if source is None else RuleSource(source)
-            loaded = await trio.to_thread.run_sync(wanted.load)
+            loaded, kept = await trio.to_thread.run_sync(self._load, wanted)
             if self._loaded is not None and not loaded.goes_on(self._loaded):
                 raise RuleError.at("", "the Event Language and Tornado's trees do not follow each other: attach anew")
             interests = loaded.interests(self._options.topics)
             subscribers = await self._subscribe(interests)
             self._driver()
             self._source, self._loaded = wanted, loaded
-            driver.attach(subscribers)
-            found = driver.recorder.replace(loaded.program, loaded.kept)
+            driver.intake.attach(subscribers)
+            found = driver.recorder.replace(loaded.program, kept)
             for interest in self._subscribers.keys() - set(interests):
                 self._subscribers.pop(interest).end()
             driver.called()
@@ -391,7 +334,7 @@ class Rules:
             try:
                 await self.reload()
             except (RuleError, OSError) as error:
-                self._driver().tell(RulesBroken(self.name, str(self._source), str(error)))
+                self._driver().tell(RulesBroken(self.name, str(self._source), _in_a_line(error)))
             except EndpointClosed:
                 return
 
@@ -425,50 +368,17 @@ class Rules:
             failed=driver.failed,
             actions=driver.given,
             actions_lost=driver.actions_lost,
-            lost=driver.lost,
-            echoes=driver.echoes,
+            lost=driver.intake.lost,
+            echoes=driver.intake.echoes,
             waiting=len(driver.to_publish) + len(driver.to_act),
             problem=driver.recorder.failing,
         )
 
 
-def rules_options(
-    *,
-    name: str | None,
-    path: str | os.PathLike[str] | None,
-    topics: Iterable[str],
-    collect: Iterable[str],
-    engine: tuple[float, float, float, int, int],
-    limits: tuple[int, int, Overflow, float],
-    queue_actions: int,
-    give: str,
-    dry_run: bool,
-    watch: bool,
-) -> RulesOptions:
-    """Return the options of :meth:`Endpoint.rules`, if they make sense; raises ValueError, TopicError."""
-    from broker.handles.rule_sources import EngineOptions
-
-    if isinstance(topics, str) or isinstance(collect, str):
-        raise ValueError("topics and collect are several texts: give a list or a tuple")
-    streams = tuple(collect)
-    if streams and (name is None or path is None):
-        raise ValueError("records of log streams count once: that needs the collector's name= and path=, a journal")
-    if queue_actions < 1:
-        raise ValueError(f"a queue has room for at least one action, not {queue_actions!r}")
-    if give not in {"actions", "all"}:
-        raise ValueError(f"give is 'actions' or 'all', not {give!r:.100}")
-    return RulesOptions(
-        name=None if name is None else collector_name(name),
-        path=None if path is None else Path(path),
-        topics=tuple(map(normalize_prefix, topics)),
-        collect=streams,
-        engine=EngineOptions(*engine),
-        limits=limits,
-        queue_actions=queue_actions,
-        give_all=give == "all" or dry_run,
-        dry_run=dry_run,
-        watch=watch,
-    )
+def _in_a_line(error: RuleError | OSError) -> str:
+    if isinstance(error, RuleError):
+        return "; ".join(str(problem._replace(excerpt="")) for problem in error.problems)
+    return str(error)
 
 
 def _count(found: Any) -> int:

@@ -5,26 +5,23 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from itertools import chain
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from broker.errors import BrokerError, EndpointClosed, JournalError
-from broker.events import Event, encode, name_of
 from broker.handles.journal_thread import JournalThread
+from broker.handles.rules_intake import Intake
 from broker.messages import Message
 from broker.protocol.actions import Tell
 from broker.protocol.exchange import BLOCKED
-from broker.rules.calls import Output
 from broker.rules.recording import MARK_S, PENDING_BYTES, Recorder
+from broker.rules.recording.calls import Output
 from broker.status import ActionsLost, RuleFailed, RulesFailing, RulesRecovered, Status
 
 if TYPE_CHECKING:
     from broker.endpoint import Endpoint
     from broker.handles.collector import Collector
-    from broker.handles.subscriber import Subscriber
     from broker.journaling import Journal
     from broker.logs.messages import LogMessage
     from broker.protocol.courier import Fence
@@ -41,9 +38,6 @@ _RETRY_S: Final = 1.0
 _LOOK_S: Final = 5.0
 # The same failure of a rule is told so often.
 _TELL_S: Final = 10.0
-# Own publications whose copy may still come from the mesh.
-_ECHOES_MAX: Final = 100_000
-_TIME: Final = attrgetter("time_ns")
 
 
 class RulesDriver:
@@ -61,7 +55,8 @@ class RulesDriver:
         self._handed: deque[Output] = deque()
         self._fence: tuple[Fence, int] | None = None
         self.recovering = False  # in another thread: nothing is told, nobody woken
-        self.published = self.failed = self.given = self.actions_lost = self.lost = self.echoes = 0
+        self.intake = Intake(endpoint.name)
+        self.published = self.failed = self.given = self.actions_lost = 0
         self.lost_untold = 0  # of actions, to the reader
         self._queue_actions = queue_actions
         self._give_all = give_all
@@ -73,10 +68,6 @@ class RulesDriver:
         self._settled = trio.lowlevel.ParkingLot()
         self._timer_scope = trio.CancelScope()
         self._blocked = False  # the publisher waits for a slow reader
-        self.subscribers: list[Subscriber] = []
-        self._backlog: deque[list[Message]] = deque()
-        self._arrivals = trio.lowlevel.ParkingLot()  # where the reader waits
-        self._echo: dict[tuple[str, str, bytes], int] = {}
         self._told: dict[tuple[str, str], tuple[float, int]] = {}
         self._checkpoints: list[tuple[int, Collector, LogMessage]] = []  # behind which call a record is acknowledged
         self.catching: set[Collector] = set()  # those that have not caught up with their writers
@@ -104,49 +95,14 @@ class RulesDriver:
 
     # -- in --------------------------------------------------------------------------------------------------------
 
-    def attach(self, subscribers: Sequence[Subscriber]) -> None:
-        """Read these from now on; what the present ones have is read first, and nothing twice."""
-        former = self.subscribers
-        self._take_all()
-        self.subscribers = list(subscribers)
-        for subscriber in subscribers:
-            if subscriber not in former:
-                subscriber.on_wake = self._arrived
-                self._backlog.append([one for one in self._taken(subscriber) if not _covered(one, former)])
-        self._arrivals.unpark_all()
-
-    def _arrived(self) -> None:
-        self._arrivals.unpark_all()
-
-    def _taken(self, subscriber: Subscriber) -> list[Message]:
-        """Return all that waits in a subscription."""
-        found: list[Message] = []
-        try:
-            while (messages := subscriber._take()) is not None:
-                found += messages
-        except EndpointClosed:
-            pass
-        self.lost += sum([message.lost_before for message in found])
-        return [message for message in found if not self._is_echo(message)] if self._echo else found
-
-    def _take_all(self) -> None:
-        """Take what waits in all subscriptions, at one time, so that each origin's messages stay in their order.
-
-        Those of one origin that are in several queues are put in order by their times, which are its clock's.
-        """
-        found = [messages for one in self.subscribers if (messages := self._taken(one))]
-        if len(found) > 1:
-            found = [sorted(chain.from_iterable(found), key=_TIME)]
-        self._backlog.extend(found)
-
     async def run_reader(self) -> None:
         """Give the engine what the subscriptions bring, for ever."""
         while True:
-            self._take_all()
-            if not self._backlog:
-                await self._arrivals.park()
+            self.intake.take_all()
+            if not self.intake.backlog:
+                await self.intake.arrivals.park()
                 continue
-            messages = self._backlog.popleft()
+            messages = self.intake.backlog.popleft()
             for start in range(0, len(messages), _BATCH):
                 await self.room()
                 self.feed(messages[start : start + _BATCH])
@@ -160,9 +116,9 @@ class RulesDriver:
     async def room(self) -> None:
         """Wait until there is room for what may come of more messages."""
         while self.recorder.pending_bytes >= PENDING_BYTES or len(self.to_publish) >= _OUTPUTS_MAX:
-            if self._blocked and any(one._subscription.holds for one in self.subscribers if one._subscription):
+            if self._blocked and self.intake.holds:
                 # What we publish waits for a full queue, and that is ours.
-                self._take_all()
+                self.intake.take_all()
                 await trio.lowlevel.checkpoint()
             else:
                 await self._room.park()
@@ -263,7 +219,7 @@ class RulesDriver:
             else:
                 self._handed.append(output)
                 self._marks.unpark_all()
-            if self._give_all:
+            if self._give_all and not output.called:
                 self.act(output)
                 self.acts.unpark()
             if len(self.to_publish) < _OUTPUTS_MAX:
@@ -280,30 +236,9 @@ class RulesDriver:
             self._blocked = False
             code = endpoint._publish_at(output.topic, output.event, now_ns)
         self.published += 1
-        self._expect_echo(output, now_ns)
+        self.intake.expect_echo(output.topic, output.event, now_ns)
         if endpoint._after_publish(code, now_ns):
             await trio.lowlevel.checkpoint()
-
-    # -- what comes back -------------------------------------------------------------------------------------------
-
-    def _expect_echo(self, output: Output, now_ns: int) -> None:
-        """Take note of what our own subscriptions will bring, too: the engine has seen it already."""
-        made = Message(output.topic, output.event, now_ns, self._endpoint.name)
-        if _covered(made, self.subscribers):
-            if len(self._echo) >= _ECHOES_MAX:  # those were dropped on their way
-                del self._echo[next(iter(self._echo))]
-            key = _key(made)
-            self._echo[key] = self._echo.get(key, 0) + 1
-
-    def _is_echo(self, message: Message) -> bool:
-        if message.origin != self._endpoint.name:
-            return False
-        key = _key(message)
-        count = self._echo.pop(key, 0)
-        if count > 1:
-            self._echo[key] = count - 1
-        self.echoes += count > 0
-        return count > 0
 
     # -- the journal -----------------------------------------------------------------------------------------------
 
@@ -393,7 +328,7 @@ class RulesDriver:
 
     def end(self) -> None:
         """Let who waits find out that it is over."""
-        for lot in (self.acts, self._room, self._work, self._settled, self._marks, self._arrivals):
+        for lot in (self.acts, self._room, self._work, self._settled, self._marks, self.intake.arrivals):
             lot.unpark_all()
 
     # -- log streams -----------------------------------------------------------------------------------------------
@@ -426,7 +361,7 @@ class RulesDriver:
             self.catching.discard(collector)
 
     def _take_records(self, topic: str, collector: Collector, batch: Sequence[LogMessage]) -> None:
-        self.lost += sum(record.lost_before for record in batch)
+        self.intake.lost += sum(record.lost_before for record in batch)
         messages = [Message(topic, record.record, record.time_ns, record.origin) for record in batch]
         self.recorder.receive(messages, batch[-1].time_ns if collector in self.catching else self.clock())
         self._checkpoints.append((self.recorder.calls, collector, batch[-1]))
@@ -438,18 +373,3 @@ class RulesDriver:
 def _has_all(collector: Collector, got: Mapping[bytes, int]) -> bool:
     """Whether no writer that can be reached has more."""
     return all(got.get(one.journal, one.acknowledged) >= one.last for one in collector.lag() if one.reachable)
-
-
-def _covered(message: Message, subscribers: Sequence[Subscriber]) -> bool:
-    """Whether one of the subscriptions brings that message."""
-    name = _event_name(message.event)
-    return any(message.topic.startswith(one._prefix) and (not one._names or name in one._names) for one in subscribers)
-
-
-def _key(message: Message) -> tuple[str, str, bytes]:
-    """What tells a message from all others of its origin: its topic and its bytes, with its time."""
-    return message.topic, *encode(message.event, message.time_ns)
-
-
-def _event_name(event: object) -> str:
-    return event.name if type(event) is Event else name_of(type(event))

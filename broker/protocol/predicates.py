@@ -18,6 +18,11 @@ what it should not, and who sends nonsense gets what it would get without.
 same predicates.  Its predicates are told apart by their bytes: however many endpoints share one, it is asked once.
 The answers are bits of a number, and :class:`~broker.protocol.routes.Routes` keeps the way that belongs to a number.
 
+**Time.**  What a predicate may walk through is bounded (:mod:`broker.rules.effort`).  As members of events may be long,
+it is measured besides: where those for one event take longer than :data:`ANSWER_NS_MAX`, they are asked once more one
+by one, and the slowest are not asked any more.  What that and compiling takes is bounded, too (:data:`GRACE_NS`):
+beyond it new predicates are not looked at.  So who means to hold up a publisher cannot.
+
 **Bounds.**  A predicate has at most :data:`~broker.protocol.frames.WHERE_BYTES_MAX` bytes and counts by its size
 towards what an endpoint may want.  It is compiled when the first event comes that it decides on.  For one topic and
 event an endpoint has at most :data:`ASKED_MAX` predicates asked, and all of them together :data:`ASKED_TOTAL`: beyond
@@ -27,6 +32,7 @@ that an endpoint gets everything.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct, field
@@ -64,6 +70,12 @@ MakeTest = Callable[[bytes, type], Test]
 # A comparison takes some 100 ns, sending an event to one more endpoint as much: beyond this asking is no gain.
 ASKED_MAX: Final = 64
 ASKED_TOTAL: Final = 1024
+ANSWER_NS_MAX: Final = 1_000_000
+"""What all predicates may take for one event: as long as it takes to send it to hundreds of endpoints."""
+GRACE_NS: Final = 5_000_000_000
+"""Time for compiling predicates and for finding out that they are slow; one part in :data:`SHARE` of the time that
+passes comes to it.  A thousand, which is all that are asked, are compiled in two seconds."""
+SHARE: Final = 20
 # Predicates that are kept compiled, by class; past it they are compiled anew when they are asked next.
 _TESTS_MAX: Final = 16_384
 # Classes of one name for which a fork keeps them: there are more when a program makes its classes anew all the time.
@@ -99,8 +111,12 @@ class Predicates:
 
     def __init__(self) -> None:
         self.make_test: MakeTest = _compile
+        self.timer: Callable[[], int] | None = None  # in nanoseconds; without it nobody looks how long anything takes
         self.unjudged = 0  # times that a predicate could not be read, or asked about an event
         self._tests: dict[tuple[bytes, type], Test] = {}
+        self._slow: set[tuple[bytes, type]] = set()
+        self._spent_ns = 0
+        self._since_ns: int | None = None
 
     def answer(self, fork: Fork, event: object) -> int:
         """Ask the predicates of a fork; None is an event that cannot be asked about."""
@@ -110,6 +126,8 @@ class Predicates:
         tests = fork.tests.get(event.__class__)
         if tests is None:
             tests = self._tests_of(fork, event.__class__)
+        timer = self.timer
+        began = 0 if timer is None else timer()
         answer, bit = 0, 1
         for test in tests:
             try:
@@ -119,13 +137,61 @@ class Predicates:
                 self.unjudged += 1
                 answer |= bit
             bit <<= 1
+        if timer is not None and timer() - began > ANSWER_NS_MAX:
+            self._find_slow(fork, event, tests, began)
         return answer
 
     def _tests_of(self, fork: Fork, kind: type) -> tuple[Test, ...]:
         if len(fork.tests) >= _KINDS_MAX:
             fork.tests.clear()
-        tests = fork.tests[kind] = tuple([self.test(where, kind) for where in fork.wheres])
+        began = 0 if self.timer is None else self.timer()
+        has_time = self._has_time(began)
+        tests = tuple([self._asked(where, kind, has_time) for where in fork.wheres])
+        if has_time:
+            fork.tests[kind] = tests
+            self._spend(began)
         return tests
+
+    def _asked(self, where: bytes, kind: type, has_time: bool) -> Test:
+        known = (where, kind) in self._tests
+        if (where, kind) in self._slow or not (known or has_time):
+            return self._unjudged
+        return self.test(where, kind)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def _find_slow(self, fork: Fork, event: object, tests: Sequence[Test], began: int) -> None:
+        """Ask one by one, and give up the slowest until the rest is quick; what is so by chance is so twice."""
+        kind = event.__class__
+        taken = sorted([(self._time(test, event), place) for place, test in enumerate(tests)], reverse=True)
+        rest = sum([ns for ns, _ in taken])
+        for ns, place in taken:
+            if rest <= ANSWER_NS_MAX:
+                break
+            if len(self._slow) >= _TESTS_MAX:
+                self._slow.clear()
+            self._slow.add((fork.wheres[place], kind))
+            rest -= ns
+        fork.tests.pop(kind, None)
+        self._spend(began)
+
+    def _time(self, test: Test, event: object) -> int:
+        assert self.timer is not None
+        began = self.timer()
+        with suppress(Exception):
+            test(event)
+        return self.timer() - began
+
+    def _has_time(self, now_ns: int) -> bool:
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        return self._spent_ns <= GRACE_NS + (now_ns - self._since_ns) // SHARE
+
+    def _spend(self, began_ns: int) -> None:
+        if self.timer is not None:
+            self._spent_ns += self.timer() - began_ns
+
+    # -- one by one ------------------------------------------------------------------------------------------------
 
     def test(self, where: bytes, kind: type) -> Test:
         """Return the function that asks a predicate about events of that class."""
@@ -164,6 +230,7 @@ def pack_where(where: object, kinds: Sequence[type | str]) -> bytes:
     the same of it.  Raises RuleError for what is no predicate for that class, and NotCarried if it is too large.
     """
     from broker.rules.compiling import compile_where
+    from broker.rules.effort import check_effort
     from broker.rules.model import EventType, Member, Where, to_data, walk
     from broker.rules.spelling import Predicate
 
@@ -178,6 +245,7 @@ def pack_where(where: object, kinds: Sequence[type | str]) -> bytes:
     if where.type.name != name:
         raise RuleError.at("where", f"a predicate on {where.type.name}, and a subscription to {name}")
     compile_where(where, kind)
+    check_effort(where.expression)
     mentioned = {part.name for part in walk(where.expression) if isinstance(part, Member)}
     members = tuple([member for member in where.type.members if member.name in mentioned])
     packed = pack(to_data(Where(EventType(name, members), where.expression)))
@@ -193,9 +261,12 @@ def check_size(where: bytes) -> None:
 
 def _compile(where: bytes, kind: type) -> Test:
     from broker.rules.compiling import compile_where
+    from broker.rules.effort import check_effort
     from broker.rules.model import Where, from_data
 
     found, name = from_data(unpack(where), Where), events.name_of(kind)
     if found.type.name != name:
         raise RuleError.at("where", f"a predicate on {found.type.name}, and an event {name}")
-    return compile_where(found, kind)
+    test = compile_where(found, kind)
+    check_effort(found.expression)
+    return test

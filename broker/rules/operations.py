@@ -24,7 +24,7 @@ from typing import Any, Final
 from broker.values import Timestamp
 from broker.values.timestamps import nanoseconds_of
 
-__all__ = ["AGGREGATES", "OPERATIONS", "TEXT_MAX", "to_double"]
+__all__ = ["AGGREGATES", "OPERATIONS", "TEXT_MAX", "between_ns", "to_double"]
 
 TEXT_MAX: Final = 2**20
 """Characters that joined texts may have, so that an expression cannot grow a text without bound; beyond it is None."""
@@ -147,7 +147,12 @@ def _address_key(address: Any) -> tuple[int, int]:
 
 def _between(a: datetime, b: datetime) -> timedelta:
     """Both cut to whole microseconds, which is what durations have."""
-    return timedelta(microseconds=nanoseconds_of(a) // 1000 - nanoseconds_of(b) // 1000)
+    return between_ns(nanoseconds_of(a), nanoseconds_of(b))
+
+
+def between_ns(a_ns: int, b_ns: int) -> timedelta:
+    """The duration between two times in nanoseconds, each cut to whole microseconds."""
+    return timedelta(microseconds=a_ns // 1000 - b_ns // 1000)
 
 
 def _later(moment: datetime, duration: timedelta) -> Timestamp:

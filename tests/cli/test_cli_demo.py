@@ -64,7 +64,7 @@ def summary_of(lines: list[str]) -> dict[str, Any]:
 
 
 async def test_piped_it_prints_json_alone_and_sums_up_that_all_has_come_and_which_alerts_were_raised() -> None:
-    code, output, errors = await finished(*broker("demo", "--seconds", "2", "--limit", "0"))
+    code, output, errors = await finished(*broker("demo", "--seconds", "2", "--alert-at", "0"))
     assert code == 0, errors
     lines = output.splitlines()
     messages = [json.loads(line) for line in lines[:-1]]

@@ -13,17 +13,17 @@ from processes import Program, started
 import broker
 
 RULES: Final = """
-event Tick { number: number };
-event Pair { first: number, second: number };
-Pair pair(Tick a, Tick b) := { first = a.number, second = b.number };
-Pairs: [Tick a, Tick b] on "log/ticks" first consume -> pair(a, b) to "pairs" do note;
+event KillTick { number: number };
+event KillPair { first: number, second: number };
+KillPair pair(KillTick a, KillTick b) := { first = a.number, second = b.number };
+Pairs: [KillTick a, KillTick b] on "log/ticks" first consume -> pair(a, b) to "pairs" do note;
 """
 PROGRAM: Final = str(Path(__file__).parent / "interop_rules.py")
 COUNT: Final = 4000
 
 
 @broker.log_record
-class Tick:
+class KillTick:
     number: int
 
 
@@ -44,8 +44,8 @@ async def test_every_record_counts_once_however_often_the_rules_are_killed(tmp_p
 
     async with (
         broker.Endpoint("hub") as hub,
-        hub.subscribe("pairs", "Pair") as pairs,
-        hub.log("ticks", Tick, path=tmp_path / "ticks.spool", collectors=["rules"]) as log,
+        hub.subscribe("pairs", "KillPair") as pairs,
+        hub.log("ticks", KillTick, path=tmp_path / "ticks.spool", collectors=["rules"]) as log,
         trio.open_nursery() as nursery,
     ):
         options = {
@@ -74,7 +74,7 @@ async def test_every_record_counts_once_however_often_the_rules_are_killed(tmp_p
 
 async def write(log: broker.LogWriter) -> None:
     for number in range(1, COUNT + 1):
-        await log.write(Tick(number), durable=number % 10 == 0)
+        await log.write(KillTick(number), durable=number % 10 == 0)
 
 
 async def kill(program: Program) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from protocol_wiring import NOW_NS, Block, Reading, Wiring, read
 import broker
 from broker.errors import EventDefinitionError, NotCarried, RuleError
 from broker.protocol.frames import WHERE_BYTES_MAX
-from broker.protocol.predicates import Predicates, pack_where
+from broker.protocol.predicates import Fork, Predicates, pack_where
 from broker.rules.model import Apply, Constant, EventType, Expression, Member, MemberType, Name, Where, to_data
 from broker.testing.strategies import values
 from broker.values import pack
@@ -169,3 +170,88 @@ def test_predicates_that_are_nearly_right_are_asked_without_harm(data: st.DataOb
     node.publish("x", Reading("a", 6), NOW_NS)
     node.flush()
     assert len(read(subscription)) <= 1
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+HOST = Member(Name("event"), "host")
+
+
+def chain(operator: str, first: Expression, times: int, *others: Expression) -> Expression:
+    for _ in range(times):
+        first = Apply(operator, (first, *others))
+    return first
+
+
+@pytest.mark.parametrize(
+    "laborious",
+    [
+        Apply("num.gt", (Apply("vec.len", (chain("vec.neg", Constant((1,) * 5_000), 90),)), VALUE)),
+        Apply("num.in", (VALUE, chain("vec.add", Constant((1,) * 500), 90, Constant((1,))))),
+        Apply("num.gt", (Apply("str.len", (chain("str.lower", Constant("x" * 15_000), 90),)), VALUE)),
+        Apply("str.matches", (HOST, Constant("(?:[ab]*a[ab]{300}){3}c"))),
+        Apply("str.matches", (HOST, Constant(r"(?:\b|[ab]){1000}c"))),
+        Apply("str.matches", (HOST, Constant("[ab]{0,100000}c"))),
+    ],
+)
+def test_a_predicate_that_walks_through_too_much_is_not_asked(laborious: Expression) -> None:
+    data = Where(
+        EventType("protocol.Reading", (MemberType("host", "string"), MemberType("value", "number"))), laborious
+    )
+    assert asked(pack(to_data(data)), Reading("a", 6)) == (True, 1)
+    with pytest.raises(RuleError, match=r"walks through too much|may be left out"):
+        pack_where(data, [Reading])
+
+
+class Timed:
+    """Predicates of which each takes the time that its bytes say, in microseconds, by a clock of their own."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.compiling_ns = 0
+        self.asked: list[bytes] = []
+        self.predicates = Predicates()
+        self.predicates.timer = lambda: self.now_ns
+        self.predicates.make_test = self.make_test
+
+    def make_test(self, where: bytes, kind: type) -> Callable[[object], bool]:
+        self.now_ns += self.compiling_ns
+
+        def test(event: object) -> bool:
+            self.asked.append(where)
+            self.now_ns += int(where) * 1_000
+            return False
+
+        return test
+
+    def answers(self, fork: Fork, times: int = 1) -> list[int]:
+        return [self.predicates.answer(fork, Reading("a", 1)) for _ in range(times)]
+
+
+def test_predicates_that_take_too_long_are_asked_no_more() -> None:
+    timed = Timed()
+    fork = Fork((b"1", b"500000", b"2", b"900"), (), ())
+    assert timed.answers(fork, 3) == [0, 0b0010, 0b0010]
+    assert timed.asked.count(b"500000") == 2  # and once alone: it could have been a chance
+    assert timed.asked.count(b"900") == 4
+    assert timed.predicates.unjudged == 2
+    # Nor are they in another fork.
+    assert timed.answers(Fork((b"500000", b"3"), (), ())) == [0b01]
+
+
+def test_many_predicates_that_take_too_long_together_are_not_all_asked() -> None:
+    timed = Timed()
+    fork = Fork(tuple(b"%d" % (100 + place) for place in range(20)), (), ())
+    assert [answer.bit_count() for answer in timed.answers(fork, 2)] == [0, 11]
+
+
+def test_compiling_predicates_takes_a_share_of_the_time() -> None:
+    timed = Timed()
+    timed.compiling_ns = 1_000_000_000
+    for place in range(20):
+        timed.answers(Fork((b"%d" % place,), (), ()))
+    assert len(set(timed.asked)) == 6  # what was granted, and one that had begun
+    assert timed.answers(Fork((b"0",), (), ())) == [0]  # those that are compiled are asked
+    timed.now_ns += 200_000_000_000
+    later = Fork((b"77",), (), ())
+    assert timed.answers(later, 2) == [0, 0]

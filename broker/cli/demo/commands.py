@@ -25,7 +25,7 @@ __all__ = ["demo"]
     help="Keep the agents' spools and the file of what they logged there.",
 )
 @click.option(
-    "--limit",
+    "--alert-at",
     metavar="PERCENT",
     type=click.FloatRange(0, 100),
     default=90,
@@ -33,7 +33,7 @@ __all__ = ["demo"]
     help="A host's processors, memory or disks above that raise an alert.",
 )
 @click.option("--secure", is_flag=True, help="With keys and access rules, made for it; one agent breaks the rules.")
-def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, limit: float, secure: bool) -> int:
+def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, alert_at: float, secure: bool) -> int:
     """Watch this machine: a manager and agents, as separate processes.
 
     The agents publish the machine's CPU, memory, disk and process figures as typed events, and once, at the end, a
@@ -44,7 +44,7 @@ def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, l
     after the seconds given or with Ctrl-C, which is no failure here: the exit code is 1 if an event, a write or a
     record was lost or an agent died, else 0.
 
-    Rules watch the figures at the manager: what crosses --limit raises an alert, at most one in ten seconds for each
+    Rules watch the figures at the manager: what crosses --alert-at raises an alert, at most one in ten seconds for each
     figure of a host, which is published on alerts/HOST and told on standard error.
 
     With --secure all of it is encrypted, each process has a key and rules say what it may do.  One agent publishes in
@@ -56,5 +56,5 @@ def demo(seconds: float | None, agents: int, as_json: bool, logs: Path | None, l
     from broker.cli.demo.run import Demo
     from broker.cli.running import run
 
-    watch = Demo(seconds, agents, as_json, logs, limit, secure)
+    watch = Demo(seconds, agents, as_json, logs, alert_at, secure)
     return run(watch, at_first_signal=watch.stop)

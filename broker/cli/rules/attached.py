@@ -13,8 +13,8 @@ import broker
 from broker.cli.identity import Identity
 from broker.cli.rules.lines import made_line
 from broker.cli.rules.summary import summary
-from broker.cli.running import follow_status
-from broker.cli.standard import Output, note
+from broker.cli.running import counted, follow_status
+from broker.cli.standard import Output, note, silence_library
 from broker.handles.rule_sources import Loaded
 from broker.rule_files import RuleFiles
 
@@ -35,7 +35,10 @@ class Attached:
 
     async def __call__(self, output: Output) -> int:
         """Run the rules, and show what they make; says at the end what came of them."""
-        loaded = await trio.to_thread.run_sync(lambda: Loaded.of(RuleFiles(*self.files).load()), abandon_on_cancel=True)
+        silence_library()  # follow_status tells it all
+        loaded = await trio.to_thread.run_sync(
+            lambda: Loaded.of(RuleFiles(*self.files).load(), checked=True), abandon_on_cancel=True
+        )
         async with self.identity.endpoint(linger_s=self.timeout_s) as endpoint, AsyncExitStack() as stack:
             changes = await stack.enter_async_context(endpoint.status())
             rules = await stack.enter_async_context(
@@ -64,6 +67,6 @@ class Attached:
 
 def _tell(rules: broker.Rules) -> None:
     figures = rules.figures()
-    note(f"{figures.published:,} events published, {figures.actions:,} shown")
+    note(f"{counted(figures.published, 'event')} published, {figures.actions:,} shown")
     for line in summary(figures):
         note(line)

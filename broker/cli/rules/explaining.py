@@ -16,8 +16,8 @@ from broker.cli.running import InputError, counted
 from broker.cli.standard import Lines, Output, note, printable
 from broker.handles.rule_sources import Loaded
 from broker.rule_files import RuleFiles
-from broker.rules.asking import explain_events, rule_named
 from broker.rules.explaining import Explanation
+from broker.rules.explaining.streams import rule_named
 from broker.rules.model import Program
 
 __all__ = ["Explain"]
@@ -38,15 +38,18 @@ class Explain:
 
     async def __call__(self, output: Output) -> int:
         """Explain the rule for each event; one of several steps, or with a window, for all of them."""
-        loaded = await trio.to_thread.run_sync(lambda: Loaded.of(RuleFiles(self.file).load()), abandon_on_cancel=True)
+        loaded = await trio.to_thread.run_sync(
+            lambda: Loaded.of(RuleFiles(self.file).load(), checked=True), abandon_on_cancel=True
+        )
         program = loaded.program
-        if not isinstance(program, Program):
-            raise InputError(f"{self.file}: of Tornado's rules 'broker rules run' shows what they do")
         try:
-            rule = rule_named(program, self.rule)
+            loaded.explain(self.rule, [])
         except KeyError as error:
             raise InputError(f"{self.file}: {error.args[0]}") from None
-        together = len(rule.steps) > 1 or rule.steps[0].group or rule.window is not None
+        together = False
+        if isinstance(program, Program):
+            rule = rule_named(program, self.rule)
+            together = len(rule.steps) > 1 or rule.steps[0].group or rule.window is not None
         reader, lines = Reader(loaded.types, self.topic, self.event, time_ns), Lines(self.descriptor)
         messages: list[broker.Message] = []
         while (line := await lines.read()) is not None:
@@ -55,19 +58,23 @@ class Explain:
                 if together:
                     messages.append(message)
                 else:
-                    await self._show(output, explain_events(program, self.rule, [message]))
+                    await self._show(output, loaded.explain(self.rule, [message]))
             except (*LINE_ERRORS, broker.RuleError) as error:
                 raise InputError(f"line {lines.number}: {error}") from None
             if len(messages) > _EVENTS_MAX:
                 raise InputError(f"more than {counted(_EVENTS_MAX, 'event')}: give those that it is about")
         if together:
-            await self._show(output, explain_events(program, self.rule, messages))
+            await self._show(output, loaded.explain(self.rule, messages))
         elif not lines.number:
             note("no events: they are read from standard input, one a line")
         return 0
 
-    async def _show(self, output: Output, explanation: Explanation) -> None:
-        if output.is_terminal:
+    async def _show(self, output: Output, explanation: Explanation | str) -> None:
+        if isinstance(explanation, str):  # of a tree: the rule, and what is around it
+            form = {"rule": self.rule, "lines": explanation.split("\n")}
+            text = "".join(f"{printable(line)}\n" for line in form["lines"])
+            await output.write(text if output.is_terminal else dumps(form) + "\n")
+        elif output.is_terminal:
             await output.write("".join(f"{printable(line)}\n" for line in str(explanation).split("\n")))
         else:
             await output.write(dumps(_form(explanation)) + "\n")

@@ -45,7 +45,9 @@ class Recorded:
 
     async def __call__(self, output: Output) -> int:
         """Give the rules every line; says at the end what came of them."""
-        loaded = await trio.to_thread.run_sync(lambda: Loaded.of(RuleFiles(*self.files).load()), abandon_on_cancel=True)
+        loaded = await trio.to_thread.run_sync(
+            lambda: Loaded.of(RuleFiles(*self.files).load(), checked=True), abandon_on_cancel=True
+        )
         if os.isatty(self.descriptor):
             note("events are read from standard input, one a line, until Ctrl-D")
         lines = Lines(self.descriptor)

@@ -22,7 +22,7 @@ from broker.rules.event_types import event_type
 from broker.rules.interpreter import EvaluationFailed, One, Variable, bind, evaluate
 from broker.rules.model import Expression, Member, Program, Where, walk
 from broker.rules.model.checking import check_where
-from broker.rules.operations import AGGREGATES, OPERATIONS
+from broker.rules.operations import AGGREGATES, OPERATIONS, between_ns
 from broker.values import Timestamp
 
 __all__ = ["SHAPES_MAX", "compile_expression", "compile_filter", "compile_sweep", "compile_where", "source_of"]
@@ -39,7 +39,13 @@ def _helper(name: str) -> Callable[..., Any]:
     return AGGREGATES[rest] if kind == "aggregate" else OPERATIONS[name]
 
 
-_FURTHER: Final = {"abs": abs, "enumerate": enumerate, "len": len, "timestamp": Timestamp.from_ns}
+_FURTHER: Final = {
+    "abs": abs,
+    "enumerate": enumerate,
+    "len": len,
+    "timestamp": Timestamp.from_ns,
+    "between_ns": between_ns,
+}
 
 
 def _built(source: Source) -> Any:

@@ -54,8 +54,8 @@ class Code(NamedTuple):
 class Source(NamedTuple):
     """The text of ``bind(k, again)``, which makes the function (or functions) of a table, and the names it uses.
 
-    ``helpers`` are operators, ``aggregate.`` and an aggregate, ``timestamp``, ``abs`` and ``len``; their names in the
-    text have an underscore for the dot.
+    ``helpers`` are operators, ``aggregate.`` and an aggregate, and the further functions of ``functions``; their names
+    in the text have an underscore for the dot.
     """
 
     text: str
@@ -154,6 +154,10 @@ class _Writer:
                 return Code(f"{self._entries[place]}.{field}")
             case ("apply", "bool.and" | "bool.or" | "bool.not", _):
                 return self.truth(shape)
+            case ("apply", "ts.sub", (("meta", first, "time"), ("meta", second, "time"))):
+                # The usual question of two events, ten times as quick as with two timestamps.
+                times = f"{self._entries[first]}.time_ns, {self._entries[second]}.time_ns"
+                return Code(f"{self._shared.helper('between_ns')}({times})", 1)
             case ("apply", operator, operands):
                 return self._apply(operator, [self._cut(self.value(operand)) for operand in operands])
             case ("make", parts):

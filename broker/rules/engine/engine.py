@@ -4,16 +4,16 @@ Order, as DESIGN.md tells it: rules without state see each message as it arrives
 it; rules with state see all of these when the watermark has reached their time, ordered by time and arrival, and what
 becomes due by time in between; what they make has the time of what completed it and comes before all that follows.
 
-One file, though it is long: all of it is about what waits, what is due and the watermark.
+One file although it is long: what has to be in one order stands together.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from broker.messages import Message
@@ -34,8 +34,12 @@ __all__ = ["Engine"]
 
 NS: Final = 1_000_000_000
 
+SAMPLED: Final = 64
+"""What rules take is measured in one call of so many."""
+
 
 _rule = attrgetter("rule")
+_PLACE: Final = itemgetter(0, 1)
 
 
 class Engine:
@@ -47,11 +51,13 @@ class Engine:
         *,
         limits: Limits | None = None,
         lateness_s: float = 0,
-        idle_s: float = 5,
+        idle_s: float = 2,
         future_s: float = 60,
         now_ns: int,
         origin: str = "",
+        clock: Callable[[], int] | None = None,
     ) -> None:
+        """``clock`` gives nanoseconds to measure what rules take, now and then; without it nothing is measured."""
         self._limits = limits or Limits()
         self._future_ns = int(future_s * NS)
         self._mark = Watermark(int(lateness_s * NS), max(1, int(idle_s * NS)), now_ns)
@@ -60,6 +66,9 @@ class Engine:
         self._ordered = 0  # numbers what rules with state see
         self._due: list[tuple[int, int, int, Running]] = []  # time, rank, number
         self._scheduled = 0
+        self._clock = clock
+        self._calls = 0
+        self._timing = False  # whether what rules take is measured now
         self._received = self._late = self._ahead = self._misfits = self._forced = 0
         self._reporter = Reporter(program, self._limits, self._mark, origin)
         self._book = self._reporter.book
@@ -133,8 +142,8 @@ class Engine:
             "watermark": self._mark.state(),
             "counters": [self._received, self._late, self._ahead, self._misfits, self._forced],
             "told": self._reporter.telling.state(),
-            "numbers": [self._arrived, self._ordered],
-            "waiting": [[arrived, writer.number(message)] for _, arrived, message in sorted(self._waiting)],
+            "ordered": self._ordered,
+            "waiting": [writer.number(message) for _, _, message in sorted(self._waiting, key=_PLACE)],
             "seen": {name: route.seen for name, route in self._book.routes.items()},
             "rules": rules,
             "events": writer.rows,
@@ -150,16 +159,17 @@ class Engine:
         self._mark.restore(data["watermark"])
         self._received, self._late, self._ahead, self._misfits, self._forced = data["counters"]
         self._reporter.telling.restore(data["told"])
-        self._arrived, self._ordered = data["numbers"]
+        self._ordered = data["ordered"]
         reader = Reader(data["events"], self._accepted)
         dropped: list[Problem] = []
-        for arrived, number in data["waiting"]:
+        for number in data["waiting"]:
             try:
                 message = reader.message(number)
             except Lost as lost:
                 dropped.append(Problem("", f"an event that waited is lost: {lost}"))
                 continue
-            heappush(self._waiting, (message.time_ns, arrived, message))
+            self._arrived += 1
+            self._waiting.append((message.time_ns, self._arrived, message))  # in order, so it is a heap
         for name, route in self._book.routes.items():
             route.seen = data["seen"].get(name, 0)
         rules = 0
@@ -196,6 +206,8 @@ class Engine:
         self._drain()
         self._received += len(messages)
         horizon = mark.highest_ns + self._future_ns
+        self._calls += 1
+        self._timing = self._clock is not None and self._calls % SAMPLED == 0
         if not self._take(messages, horizon):
             for message in messages:
                 if not self._take((message,), horizon):
@@ -203,11 +215,11 @@ class Engine:
         return self._reporter.outcome()
 
     def _take(self, messages: Sequence[Message], horizon: int) -> bool:
-        """Take messages the quick way: while nothing waits, and each concerns rules of one kind, with state or without.
+        """Take messages the quick way: while nothing waits, and each is for rules with state only, or without.
 
         Who wants to see them is found for all at once.
         """
-        if self._waiting or self._due:
+        if self._waiting or self._due or self._timing:
             return False
         classes = {message.event.__class__ for message in messages}
         hits: list[list[Watcher[Running]]] = [[]] * len(messages)
@@ -301,12 +313,20 @@ class Engine:
             text = f"{type(message.event).__name__} from {message.origin} is ahead of the clock"
             self._reporter.tell(None, text)
             message = Message(message.topic, message.event, mark.highest_ns, message.origin)
+        message = self._welcome(message)
         if route is None:
             message, route = self._accept(message)
         if route is not None:
             self._arrive([(message, route)], message.time_ns)
         mark.hear(message.origin, message.time_ns)
         self._drain()
+
+    def _welcome(self, message: Message) -> Message:
+        """The first event of a source that nobody could wait for: it is taken as of the watermark, if it is close."""
+        mark = self._mark
+        if mark.at is None or not 0 < mark.at - message.time_ns <= mark.idle_ns or mark.knows(message.origin):
+            return message
+        return Message(message.topic, message.event, mark.at, message.origin)
 
     def _accept(self, message: Message) -> tuple[Message, Route | None]:
         route = self._book.route(message.event)
@@ -339,7 +359,7 @@ class Engine:
     def _too_late(self, message: Message, route: Route) -> None:
         self._late += 1
         behind = (self._mark.at or 0) - message.time_ns
-        self._reporter.tell(None, f"{route.type} from {message.origin} is late by {behind:,} ns")
+        self._reporter.tell(None, f"{route.type} from {message.origin} is late by {_shown(behind)}")
 
     def _wait(self, message: Message) -> None:
         self._arrived += 1
@@ -351,7 +371,9 @@ class Engine:
     def _now(self, message: Message, route: Route, queue: deque[Follow]) -> None:
         made: list[Follow] = []
         for watcher in route.now.matching(message):
+            began = self._measure()
             self._reporter.report(watcher.rule, (message,), message.time_ns, made)
+            self._measured(watcher.rule, began)
         queue.extend(made)
 
     def _bounded(self, queue: deque[Follow]) -> Iterator[Follow]:
@@ -406,6 +428,13 @@ class Engine:
 
     def _feed(self, running: Running, message: Message, steps: list[int], made: list[Follow]) -> None:
         machine: Any = running.machine
+        if self._timing:
+            began = self._measure()
+            self._timing = False
+            self._feed(running, message, steps, made)
+            self._timing = True
+            self._measured(running, began)
+            return
         found = machine.see(message, self._ordered, steps)
         if found is not None:
             part, matches, seen = found
@@ -414,6 +443,13 @@ class Engine:
                 machine.keep(part, seen, steps)
         if machine.timed:
             self._schedule(running)
+
+    def _measure(self) -> int:
+        return self._clock() if self._timing and self._clock is not None else 0
+
+    def _measured(self, running: Running, began: int) -> None:
+        if self._timing and self._clock is not None:
+            running.spent_ns += SAMPLED * (self._clock() - began)
 
     def _schedule(self, running: Running) -> None:
         machine = running.machine
@@ -435,3 +471,7 @@ class Engine:
             self._reporter.matches(running, part, matches, time_ns, made)
         self._schedule(running)
         self._made(made)
+
+
+def _shown(behind_ns: int) -> str:
+    return f"{behind_ns / NS:,.3f} s" if behind_ns >= 1_000_000 else f"{behind_ns:,} ns"

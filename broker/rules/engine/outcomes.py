@@ -40,7 +40,7 @@ class Seen(Message, frozen=True, gc=False):
         return cls(message.topic, message.event, message.time_ns, message.origin, 0, None, order)
 
 
-class Made(msgspec.Struct, frozen=True):
+class Made(msgspec.Struct, frozen=True, gc=False):
     """What a rule made: ``event`` is to be published to ``topic`` (None: to none) and be given to the ``actions``.
 
     ``event`` is None if the rule makes none and only calls actions.  ``time_ns`` is the event time of what completed
@@ -55,7 +55,7 @@ class Made(msgspec.Struct, frozen=True):
     because: tuple[Message, ...]
 
 
-class Problem(msgspec.Struct, frozen=True):
+class Problem(msgspec.Struct, frozen=True, gc=False):
     """What went wrong while the stream went on; ``rule`` is "" if it concerns none alone."""
 
     rule: str
@@ -93,7 +93,8 @@ class RuleFigures:
     ``seen`` counts events of its types that came in; ``matched`` what fulfilled pattern and clauses: of these ``made``
     were reported, ``limited`` were beyond the rule's limit and ``failed`` could not be computed (clauses that failed
     are in it, too).  ``dropped`` counts what limits took away: kept events, partitions, combinations, boundaries.
-    ``partitions`` and ``events`` are what it keeps now.  ``spent_ns`` is an estimate, from a sample (0: not measured).
+    ``partitions`` and ``events`` are what it keeps now.  ``spent_ns`` estimates, from a sample, what its candidates
+    took in patterns and windows, and what it made (0: not measured).
     """
 
     seen: int = 0

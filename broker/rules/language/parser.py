@@ -13,6 +13,7 @@ from broker.rules.language import tree
 from broker.rules.language.expressions import ExpressionParser, Stop
 from broker.rules.language.problems import Problems, suggestion
 from broker.rules.language.tokens import TEXT_MAX, Kind, Token, Tokens, tokenize
+from broker.rules.model.types import PLAIN
 
 __all__ = ["Parsed", "parse", "read"]
 
@@ -91,6 +92,8 @@ class _Parser(ExpressionParser):
         hint = ""
         if token.kind is Kind.NAME and following.kind in (Kind.TYPE, Kind.NAME):
             hint = suggestion(token.text, ("event", "predicate"))
+            if token.text in PLAIN:
+                hint = "; a function makes an event, whose type begins with a capital"
         elif token.kind is Kind.NAME and following.text in ("(", ":"):
             kind = (
                 "a function begins with the type that it makes"
@@ -125,9 +128,11 @@ class _Parser(ExpressionParser):
             parent = self._type("the name of the event that it extends")
         hint = suggestion(self.token.text, ("extends",)) if self.token.kind is Kind.NAME else ""
         opening = self.expect("{", f"and the members of '{name.name}'", hint)
-        members = [self._member()]
-        while self.accept(","):
+        members: list[tree.MemberDecl] = []
+        if parent is None or not self.sees("}"):  # a kind of its parent may have nothing of its own
             members.append(self._member())
+            while self.accept(","):
+                members.append(self._member())
         self.close("}", opening)
         instance = self._word() if self.token.kind is Kind.NAME else None
         return tree.EventDecl(name, parent, tuple(members), instance, at)

@@ -25,8 +25,8 @@ __all__ = ["DURATION_NS_MAX", "EXPANDED_DEPTH_MAX", "EXPANDED_MAX", "PROBLEMS_MA
 PROBLEMS_MAX: Final = 100
 """Problems that are told of one model: nobody reads more."""
 
-STEPS_MAX: Final = 64
-"""Steps of one pattern."""
+STEPS_MAX: Final = 50
+"""Steps of one pattern: as many as the engine takes."""
 
 DURATION_NS_MAX: Final = 2**62
 """Nanoseconds of a duration: 146 years, so that times and durations can be added in 64 bits."""

@@ -146,7 +146,7 @@ class _Reader:
         classes = tuple(option for option in options if attrs.has(option))
         if type(data) is dict and classes:
             return self._object(data, classes, path, depth)
-        if type(data) in options:
+        if type(data) in options or (type(data) is int and float in options):
             return data
         for option in options:
             if get_origin(option) is tuple and isinstance(data, list | tuple):

@@ -98,6 +98,16 @@ def message(time_s: int = 0, **members: Any) -> broker.Message:
     return broker.Message("host/web-01", everything(**members), time_s * 10**9, "web-01")
 
 
+def test_the_time_between_two_events_is_cut_to_microseconds() -> None:
+    expression = Apply("ts.sub", (Meta("a", "time"), Meta("c", "time")))
+    variables = (Variable("a", TYPE.name), Variable("c", TYPE.name))
+    between = compile_expression(Program((TYPE,)), expression, variables)
+    assert "between_ns(v0.time_ns, v1.time_ns)" in source_of(between)
+    for times in ((2_000_000_999, 1_000), (1_000, 2_000_000_999), (5, 5)):
+        values = [broker.Message("t", everything(), time_ns, "o") for time_ns in times]
+        assert between(*values) == evaluate(Program((TYPE,)), expression, bind(variables, values))
+
+
 def test_the_names_of_variables_do_not_matter_to_a_shape() -> None:
     functions = [
         compile_expression(
@@ -181,3 +191,11 @@ def test_the_trend_is_per_second_of_event_time() -> None:
     function = compile_expression(Program((TYPE,)), Aggregate("slope", "g", Member(G, "n")), VARIABLES[2:])
     assert function([message(0, n=10), message(2, n=14), message(4, n=18)]) == 2.0
     assert function([message(0, n=10)]) is None
+
+
+def test_the_first_and_the_last_event_of_a_group_have_members() -> None:
+    for which, told in (("first", 1), ("last", 2)):
+        expression = Member(Aggregate(which, "g", G), "n")  # type: ignore[arg-type]
+        group = [message(n=1), message(n=2)]
+        assert compile_expression(Program((TYPE,)), expression, VARIABLES[2:])(group) == told
+        assert evaluate(Program((TYPE,)), expression, bind(VARIABLES[2:], (group,))) == told

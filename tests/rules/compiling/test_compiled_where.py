@@ -12,6 +12,7 @@ from rule_expressions import TYPE, Everything, events, expressions
 import broker
 from broker.errors import RuleError
 from broker.rules.compiling import compile_filter, compile_where, source_of
+from broker.rules.event_types import event_type
 from broker.rules.interpreter import One, evaluate
 from broker.rules.model import (
     Apply,
@@ -128,6 +129,19 @@ def test_only_fields_of_the_class_are_asked_for() -> None:
         compile_where(Where(declared, Member(EVENT, "secret")), Guarded)
     with pytest.raises(RuleError, match="expected string, it is number"):
         compile_where(Where(declared, Apply("str.eq", (N, Constant("a")))), Guarded)
+
+
+def test_events_may_have_names_that_are_no_identifiers() -> None:
+    @broker.event(name="a disk, full")
+    class Strange:
+        n: float
+
+    predicate = compile_where(Where(event_type(Strange), Apply("num.gt", (N, Constant(1)))), Strange)
+    assert predicate(Strange(2))
+    declared = EventType("a disk, full", (MemberType("n", "number"),))
+    assert compile_where(Where(declared, Apply("num.gt", (N, Constant(1)))), broker.Event)(
+        broker.Event("a disk, full", (2,))
+    )
 
 
 def test_events_of_another_class_are_false_and_nothing_is_raised() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from broker.events import Event
 from broker.messages import Message
+from broker.rules.compiling import class_for
 from broker.rules.model import (
     Aggregate,
     Apply,
@@ -38,6 +39,7 @@ TYPES = (
     EventType("Out", (MemberType("x", "number"),)),
     EventType("Two", (MemberType("x", "number"),)),
 )
+CLASSES = {each.name: class_for(each) for each in TYPES}
 NAMES = ("A", "A", "B", "C", "D")
 
 
@@ -66,7 +68,9 @@ def program(*rules: Rule, **further: Any) -> Program:
 
 
 def message(name: str, time_ns: int, id_: int = 0, k: Any = 0, x: Any = 0, *, origin: str = "o") -> Message:
-    return Message(f"t/{name}", Event(name, (id_, k, x)), time_ns, origin)
+    """A message as it comes in: every third one as a plain Event, the others as instances."""
+    event = Event(name, (id_, k, x)) if id_ % 3 == 2 else CLASSES[name](id_, k, x)
+    return Message(f"t/{name}", event, time_ns, origin)
 
 
 # --- random ones ---------------------------------------------------------------------------------------------------

@@ -40,3 +40,28 @@ def test_rules_that_complete_at_one_instant_go_in_the_order_of_their_chain() -> 
     engine = Engine(program(never, silent), now_ns=0)
     outcome = engine.receive([message("A", 0), message("C", 11)], 0)
     assert [made.rule for made in outcome.made] == ["silent"]
+
+
+def test_what_a_rule_with_state_made_is_seen_by_one_without() -> None:
+    pair = rule("pair", [Step("a", "A"), Step("b", "B")])
+    after = rule("after", [Step("o", "Out")], make=two_of(member("o", "x")))
+    outcome = Engine(program(pair, after), now_ns=0).receive([message("A", 0), message("B", 1)], 0)
+    assert [made.rule for made in outcome.made] == ["pair", "after"]
+
+
+def test_what_is_made_of_a_late_message_is_late_too_in_one_batch() -> None:
+    one = rule("one", [Step("a", "A")])
+    other = rule("other", [Step("c", "C")], make=two_of(Constant(1)))
+    pair = rule("pair", [Step("o", "Out"), Step("b", "B")], make=two_of(Constant(2)))
+    engine = Engine(program(one, other, pair), now_ns=0)
+    engine.receive([message("C", 0), message("A", 0)], 0)
+    engine.receive([message("C", 100), message("A", 50)], 0)
+    assert engine.figures().late == 1
+
+
+def test_rules_in_another_order_keep_their_state() -> None:
+    first, second = (rule(name, [Step("a", "A"), Step("b", "B")]) for name in ("first", "second"))
+    engine = Engine(program(first, second), now_ns=0)
+    engine.receive([message("A", 0)], 0)
+    assert engine.replace(program(second, first)).kept == 2
+    assert [made.rule for made in engine.receive([message("B", 1)], 0).made] == ["second", "first"]

@@ -128,6 +128,18 @@ def test_a_program_that_cannot_run_leaves_the_former_one() -> None:
     assert len(engine.receive([message("A", 0), message("B", 1)], 0).made) == 1
 
 
+def test_what_rules_take_is_measured_by_the_clock_that_is_given() -> None:
+    ticks = iter(range(0, 10**9, 5))
+    found = program(rule("one", [Step("a", "A")]), rule("two", AB), rule("other", [Step("c", "C")]))
+    engine, plain = (Engine(found, now_ns=0, clock=clock) for clock in (lambda: next(ticks), None))
+    for time in range(64):
+        stream = [message("A", time)]
+        assert engine.receive(stream, 0).made == plain.receive(stream, 0).made
+    spent = {name: each.spent_ns for name, each in engine.figures().rules.items()}
+    assert spent == {"one": 64 * 5, "two": 64 * 5, "other": 0}
+    assert all(each.spent_ns == 0 for each in plain.figures().rules.values())
+
+
 def test_a_window_cannot_hold_more_than_a_partition() -> None:
     engine = Engine(program(rule("r", [Step("a", "A")], window=Window(count=5))), limits=Limits(events_max=2), now_ns=0)
     outcome = engine.receive([message("A", time, time) for time in range(4)], 0)

@@ -1,4 +1,4 @@
-"""The language's page in the documentation: its programs load, and it has all there is."""
+"""The pages about rules in the documentation: their programs load, and that of the language has all there is."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from broker.rules.model import OPERATORS
 from broker.rules.model.types import PLAIN
 
 PAGE = "docs/rules-language.md"
-PROGRAMS = [snippet for snippet in snippets(PAGE, "text") if snippet.mark == "ev"]
+PROGRAMS = [
+    snippet for page in (PAGE, "docs/rules.md") for snippet in snippets(page, "ev") if snippet.what != "wrong.ev"
+]
 
 
 def test_there_are_programs() -> None:
-    assert len(PROGRAMS) >= 7
+    assert len(PROGRAMS) >= 14
 
 
 @pytest.mark.parametrize("text", [snippet.text for snippet in PROGRAMS])

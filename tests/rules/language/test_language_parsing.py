@@ -277,3 +277,8 @@ def test_a_long_program_is_read() -> None:
 def test_a_comment_right_behind_a_division_is_a_comment_as_ever() -> None:
     program = "event E {{ v }}; event F {{ n: number }}; F f(E a) := {{ n = 6 {sign} 3 }};"
     assert load(program.format(sign="//* by */")) == load(program.format(sign="/"))
+
+
+def test_a_kind_of_an_event_may_have_no_member_of_its_own() -> None:
+    program = load("event Login { user: string }; event Failed extends Login { };")
+    assert program.types[1].members == program.types[0].members

@@ -120,7 +120,8 @@ def types(*more: EventType) -> Program:
     [
         (types(PARENT), "types[3]: there is another 'Parent'"),
         (types(EventType("number")), "types[3]: 'number' is no name of an event type"),
-        (types(EventType("A; import os")), "is no name of an event type"),
+        (types(EventType("")), "'' is no name of an event type"),
+        (types(EventType("T" * 256)), "is no name of an event type"),
         (types(EventType("T", (MemberType("__class__", "number"),))), "types[3]: '__class__' is no name of a member"),
         (types(EventType("T", (MemberType("a", "number"), MemberType("a", "number")))), "two members of one name"),
         (types(EventType("T", (MemberType("a", "float"),))), "types[3]: a: there is no type 'float'"),
@@ -154,7 +155,7 @@ def types(*more: EventType) -> Program:
         (changed(make=Make("Alarm", (("host", Member(G, "host")), ("n", N)))), "g is a group"),
         (changed(make=None), "makes no event to publish"),
         (changed(topic=N), "its topic: expected string, found number"),
-        (changed(steps=()), "a rule has 1 to 64 steps"),
+        (changed(steps=()), "a rule has 1 to 50 steps"),
         (changed(steps=(Step("a", "Nothing"), RULE.steps[1])), "no event type 'Nothing'"),
         (changed(steps=(RULE.steps[0],) * 2), "steps[1]: there is another 'a'"),
         (changed(per=("v",)), "per 'v': Parent has no such member"),

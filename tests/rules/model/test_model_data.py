@@ -52,7 +52,7 @@ expressions = st.recursive(
         st.builds(Apply, st.just("num.add"), st.lists(inner, max_size=3).map(tuple)),
         st.builds(Call, names, st.lists(inner, max_size=3).map(tuple)),
         st.builds(Make, st.just("T"), st.lists(st.tuples(names, inner), max_size=2).map(tuple)),
-        st.builds(Aggregate, st.just("mean"), names, inner, st.sampled_from([None, 95.0])),
+        st.builds(Aggregate, st.just("mean"), names, inner, st.sampled_from([None, 95, 95.0])),
     ),
 )
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from broker.rules import regex_sets as sets
-from broker.rules.regex_nodes import Alternatives, Assertion, Cursor, Flags, Group, Node, Parsed, Repeat, Sequence, Set
+from broker.rules.regex import sets
+from broker.rules.regex.nodes import Alternatives, Assertion, Cursor, Flags, Group, Node, Parsed, Repeat, Sequence, Set
 
 __all__ = ["DEPTH_MAX", "parse"]
 

@@ -1,20 +1,4 @@
-r"""Regular expressions in linear time: no pattern, and no text, can hang whoever uses them.
-
-The dialect is that of Rust's ``regex`` (:mod:`broker.rules.regex_syntax` reads it), the engine is RE2.  Where RE2's
-meaning is that of ASCII alone, boundaries of words (``\b``), a text with other characters goes to a small machine in
-Python (:mod:`broker.rules.regex_words`), which is slower and as linear.
-
-    pattern = regex.compile(r"(?P<user>\w+)@(?P<host>\S+)")
-    pattern.search("root@web-01")              # True
-    pattern.captures("root@web-01")            # ("root@web-01", "root", "web-01")
-    pattern.names                              # (("user", 1), ("host", 2))
-
-To find a match takes time that is linear in the text; to find all matches of a text may take that as often as there are
-matches, as it may in Rust.
-
-Bounds: a pattern has at most :data:`PATTERN_CHARS_MAX` characters, and RE2's program for it at most
-:data:`MEMORY_BYTES_MAX` bytes; what is beyond is refused as :class:`~broker.errors.BadRegex`, which says why in words.
-"""
+"""Patterns: what a syntax tree becomes, for RE2 and for the machine; and how many are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +8,7 @@ from typing import Any, Final
 
 from broker.errors import BadRegex
 from broker.extras import needed_for
-from broker.rules.regex_nodes import (
+from broker.rules.regex.nodes import (
     Alternatives,
     Assertion,
     Group,
@@ -35,8 +19,8 @@ from broker.rules.regex_nodes import (
     Set,
     SyntaxProblem,
 )
-from broker.rules.regex_syntax import parse
-from broker.rules.regex_words import Machine, machine
+from broker.rules.regex.syntax import parse
+from broker.rules.regex.words import Machine, machine
 
 with needed_for("regular expressions in rules"):
     import re2
@@ -52,8 +36,15 @@ MEMORY_BYTES_MAX: Final = 8 * 2**20
 REPEATS_MAX: Final = 1_000
 """How often RE2 repeats at most, repetitions of repetitions multiplied."""
 
+OPTIONAL_MAX: Final = 4_000
+"""Repetitions that may be left out, as 900 in ``a{100,1000}``: RE2's time to compile grows with their square (a tenth
+of a second for so many, a minute for a hundred thousand)."""
+
 _COMPILED_MAX: Final = 1_000
 """Patterns that are kept for whoever compiles them again."""
+
+_WORDS_FACTOR: Final = 10
+"""The machine for words takes longer than RE2: a hundred times, where the rest of the pattern is found at all."""
 
 _NONE: Final = (-1, -1)
 
@@ -63,18 +54,34 @@ Spans = list[tuple[int, int]]
 class Pattern:
     """A compiled regular expression; made by :func:`compile`."""
 
-    __slots__ = ("_find", "_machine", "_parsed", "_words", "groups", "names", "pattern")
+    __slots__ = (
+        "_find",
+        "_parsed",
+        "_perhaps",
+        "_searcher",
+        "_taker",
+        "_words",
+        "groups",
+        "names",
+        "pattern",
+        "places",
+    )
 
-    def __init__(self, pattern: str, parsed: Parsed, engine: Any, *, words: bool) -> None:
+    def __init__(self, pattern: str, parsed: Parsed, places: int, engine: Any, perhaps: Any = None) -> None:
         self.pattern: Final = pattern
+        self.places: Final = places if perhaps is None else _WORDS_FACTOR * places
+        """What may follow a character of a text at most: the time that a match takes for each character."""
         self.names: Final = parsed.names
         """Of each named group its name and its number."""
         self.groups: Final = parsed.groups
         """How many groups there are besides the whole match, which is group 0."""
         self._find = _finder(engine)
         self._parsed = parsed
-        self._words = words
-        self._machine: Machine | None = None
+        self._words = perhaps is not None
+        # It asks for no boundaries of words, so it finds more: where it does not, the machine need not look.
+        self._perhaps = self._find if perhaps is None else _finder(perhaps)
+        self._searcher: Machine | None = None
+        self._taker: Machine | None = None
 
     def __repr__(self) -> str:
         return f"<Pattern {self.pattern!r:.80}>"
@@ -82,7 +89,11 @@ class Pattern:
     def search(self, text: str) -> bool:
         """It is found somewhere in the text."""
         if self._words and not text.isascii():
-            return self._in_words().find(text, 0) is not None
+            if self._perhaps(_encoded(text), 0) is None:
+                return False
+            if self._searcher is None:
+                self._searcher = machine(self._parsed, self.pattern, captures=False)
+            return self._searcher.find(text, 0) is not None
         return self._find(_encoded(text), 0) is not None
 
     def captures(self, text: str) -> tuple[str | None, ...] | None:
@@ -115,9 +126,9 @@ class Pattern:
         """The matches, and what their places are places of: the text, or its bytes."""
         if text.isascii():
             return text, self._spans(text.encode())
-        if self._words:
-            return text, self._in_words().find_all(text)
         data = _encoded(text)
+        if self._words:
+            return text, self._in_words().find_all(text) if self._perhaps(data, 0) else iter(())
         return data, self._spans(data)
 
     def _spans(self, data: bytes) -> Iterator[Spans]:
@@ -134,9 +145,9 @@ class Pattern:
             place = last = end
 
     def _in_words(self) -> Machine:
-        if self._machine is None:
-            self._machine = machine(self._parsed)
-        return self._machine
+        if self._taker is None:
+            self._taker = machine(self._parsed, self.pattern)
+        return self._taker
 
 
 def _finder(engine: Any) -> Callable[[bytes, int], Spans | None]:
@@ -193,12 +204,15 @@ def compile(pattern: str) -> Pattern:  # noqa: A001 - as in re, and regex.compil
     options.log_errors = False
     options.max_mem = MEMORY_BYTES_MAX
     writer = _Writer(pattern)
-    text = writer.write(parsed.node)
+    texts = [writer.write(parsed.node)]
+    if writer.words:
+        machine(parsed, pattern)  # it is made when it is first wanted: what is wrong with it is told now
+        texts.append(_Writer(pattern, ask_words=False).write(parsed.node))
     try:
-        engine = re2.compile(text.encode(), options)
+        engines = [re2.compile(text.encode(), options) for text in texts]
     except re2.error as error:
         raise BadRegex(pattern, _reason(error)) from None
-    return Pattern(pattern, parsed, engine, words=writer.words)
+    return Pattern(pattern, parsed, writer.places, *engines)
 
 
 def _reason(error: Exception) -> str:
@@ -212,18 +226,25 @@ def _reason(error: Exception) -> str:
 
 
 class _Writer:
-    """The tree as RE2 writes it."""
+    """The tree as RE2 writes it, with or without the boundaries of words that it asks for."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, ask_words: bool = True) -> None:
         self.pattern = pattern
         self.words = False
+        self._ask_words = ask_words
+        self.places = 0
+        self._times = 1  # how often what is being written is repeated
+        self._optional = 0
 
     def write(self, node: Node) -> str:
         match node:
             case Set(text=text, fold=fold):
+                self.places += self._times
                 return f"(?i:[{text}])" if fold else f"[{text}]"
             case Assertion(kind=kind):
-                self.words = self.words or kind in ("\\b", "\\B")
+                if kind in ("\\b", "\\B"):
+                    self.words = True
+                    return kind if self._ask_words else "(?:)"
                 return kind.removeprefix("(?-u)")
             case Group(node=inner):
                 return f"({self.write(inner)})"
@@ -238,11 +259,17 @@ class _Writer:
         return f"(?:{self.write(node)})" if isinstance(node, Alternatives) else self.write(node)
 
     def _repeat(self, node: Repeat) -> str:
+        least, most = node.least, node.most
+        outside = self._times
+        self._optional += outside * (0 if most is None else most - least)
+        if self._optional > OPTIONAL_MAX:
+            raise BadRegex(self.pattern, f"repetitions that may be left out: more than {OPTIONAL_MAX:,} in all")
+        self._times *= max(least, most or 0, 1)
         one = self.write(node.node)
+        self._times = outside
         if not isinstance(node.node, Set | Group):
             one = f"(?:{one})"
         lazy = "" if node.greedy else "?"
-        least, most = node.least, node.most
         if max(least, most or 0) <= REPEATS_MAX:
             sign = {(0, None): "*", (1, None): "+", (0, 1): "?"}.get((least, most))
             if sign is None:

@@ -56,6 +56,7 @@ class Output(Struct, array_like=True):
     time_ns: int
     event: Any
     because: tuple[Message, ...] = ()
+    called: bool = False  # of an event to be published: actions get it, too
     done: bool = False
 
     @property
@@ -73,6 +74,7 @@ class _KeptOutput(Struct, frozen=True, array_like=True):
     time_ns: int
     event: Run | None
     because: list[Run]
+    called: bool = False
 
 
 class Head(Struct, array_like=True):
@@ -93,7 +95,8 @@ class Head(Struct, array_like=True):
         for kept in self.outputs:
             event = None if kept.event is None else messages_of([kept.event])[0].event
             because = tuple(messages_of(kept.because))
-            yield Output(kept.call, kept.place, kept.rule, kept.action, kept.topic, kept.time_ns, event, because)
+            told = (kept.rule, kept.action, kept.topic, kept.time_ns)
+            yield Output(kept.call, kept.place, *told, event, because, kept.called)
 
 
 def _kept(output: Output) -> _KeptOutput:
@@ -101,16 +104,8 @@ def _kept(output: Output) -> _KeptOutput:
     if output.event is not None:
         name, data = events.encode(output.event, output.time_ns)
         run = Run(output.topic, "", name, [data])
-    return _KeptOutput(
-        output.call,
-        output.place,
-        output.rule,
-        output.action,
-        output.topic,
-        output.time_ns,
-        run,
-        runs_of(output.because),
-    )
+    told = (output.rule, output.action, output.topic, output.time_ns)
+    return _KeptOutput(output.call, output.place, *told, run, runs_of(output.because), output.called)
 
 
 def carried(message: Message) -> Message:

@@ -11,10 +11,10 @@ from counting import Counting
 from broker import Event, Message
 from broker.errors import JournalFull, Malformed, NotCarried
 from broker.journaling import MemoryJournal
-from broker.rules import recording
-from broker.rules.calls import Output
-from broker.rules.parts import joined, split
 from broker.rules.recording import TABLES, Recorder
+from broker.rules.recording import recorder as recording
+from broker.rules.recording.calls import Output
+from broker.rules.recording.parts import joined, split
 from broker.values import pack
 
 ID = bytes(range(16))

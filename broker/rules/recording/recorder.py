@@ -1,20 +1,4 @@
-"""An engine whose every call is in a journal before what comes of it is seen by anybody: recovery is replay.
-
-**How.**  An engine is a function of its calls: the same ``receive`` and ``tick``, with the same times, give the same
-state and the same outcomes.  So a call is made at once, and written down (:mod:`broker.rules.calls`) with all others
-that were made while the disk was busy; when that commit is done, its outputs may be carried out, not before.  From time
-to time, and at the end, a commit has the engine's whole state, and the log before it is trimmed.  After a crash the
-state is restored and the calls behind it are made again, with the program that they were made with; then today's
-program replaces that one, which keeps the state of what has not changed.
-
-**What is promised.**  A call whose commit was not done has never been: nobody has seen anything of it.  What was
-committed is never lost, and counts once.  Outputs are carried out in order; how far that is, once it is known to have
-arrived, is written with the next commit, or by itself :data:`MARK_S` later.  After a crash they go on from there: none
-is missing, and those that were carried out since are carried out once more.  Outputs that were dropped because nobody
-took them stay dropped.
-
-Without a journal, calls pass through.
-"""
+"""The recorder: an engine whose calls are in a journal before anybody sees what comes of them."""
 
 from __future__ import annotations
 
@@ -27,9 +11,9 @@ from msgspec import Struct
 from broker.errors import JournalError, Malformed
 from broker.journaling import Commit, Journal, Position, Record, chain
 from broker.messages import Message
-from broker.rules import calls
-from broker.rules.calls import Call, Head, Mark, Output
-from broker.rules.parts import joined, split
+from broker.rules.recording import calls
+from broker.rules.recording.calls import Call, Head, Mark, Output
+from broker.rules.recording.parts import joined, split
 from broker.values import pack, unpack
 
 __all__ = ["MARK_S", "PENDING_BYTES", "TABLES", "Driven", "Recorder"]
@@ -166,10 +150,12 @@ class Recorder:
         for made in outcome.made:
             for action in ("", *made.actions):
                 place += 1
-                if action or made.topic is not None or (self._show_all and made.event is not None):
-                    topic = made.topic or ""
+                shown = self._show_all and made.event is not None and not made.actions
+                if action or made.topic is not None or shown:
+                    told = (made.rule, action, made.topic or "", made.time_ns)
                     because = tuple(map(calls.carried, made.because))
-                    found.append(Output(call, place, made.rule, action, topic, made.time_ns, made.event, because))
+                    called = bool(made.actions) and not action
+                    found.append(Output(call, place, *told, made.event, because, called))
         return found
 
     def _release(self, outputs: Iterable[Output]) -> None:

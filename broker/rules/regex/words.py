@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from broker.errors import BadRegex
 from broker.extras import needed_for
-from broker.rules import regex_sets as sets
-from broker.rules.regex_nodes import Alternatives, Assertion, Group, Node, Parsed, Repeat, Sequence, Set
+from broker.rules.regex import sets
+from broker.rules.regex.nodes import Alternatives, Assertion, Group, Node, Parsed, Repeat, Sequence, Set
 
 with needed_for("regular expressions in rules"):
     import re2
@@ -71,8 +71,10 @@ def _holds(kind: str, text: str, place: int) -> bool:
 class Machine:
     """A program: instructions (what, first operand, second operand)."""
 
-    def __init__(self, groups: int) -> None:
+    def __init__(self, groups: int, pattern: str) -> None:
+        self.pattern = pattern
         self.program: list[tuple[int, Any, Any]] = []
+        self.groups = groups  # those that are taken
         self.slots = 2 * (groups + 1)
 
     def find_all(self, text: str) -> Iterator[Spans]:
@@ -141,9 +143,12 @@ class Machine:
                 follow.append((at, slots))
 
 
-def machine(parsed: Parsed) -> Machine:
-    """The program of a pattern.  Raises BadRegex for one that is too long."""
-    made = Machine(parsed.groups)
+def machine(parsed: Parsed, pattern: str = "", *, captures: bool = True) -> Machine:
+    """The program of a pattern; without ``captures`` it takes the whole match alone, in less time.
+
+    Raises BadRegex for one that is too long.
+    """
+    made = Machine(parsed.groups if captures else 0, pattern)
     _put(made, Group(0, parsed.node))
     made.program.append((_MATCH, None, None))
     return made
@@ -153,13 +158,15 @@ def _put(made: Machine, node: Node) -> None:
     program = made.program
     if len(program) > PROGRAM_MAX:
         raise BadRegex(
-            "", f"with \\b and a text that is not ASCII it would need more than {PROGRAM_MAX:,} instructions"
+            made.pattern, f"with \\b and a text that is not ASCII it would need more than {PROGRAM_MAX:,} instructions"
         )
     match node:
         case Set(text=text, fold=fold):
             program.append((_CHAR, text, fold))
         case Assertion(kind=kind):
             program.append((_ASSERT, kind, None))
+        case Group(number=number, node=inner) if number > made.groups:
+            _put(made, inner)
         case Group(number=number, node=inner):
             program.append((_SAVE, 2 * number, None))
             _put(made, inner)

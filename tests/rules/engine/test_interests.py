@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.rules import language
-from broker.rules.interests import Interest, interests, least, subtypes
+from broker.rules.engine.interests import Interest, interests, least, subtypes
 from broker.rules.model import EventType, Program, Rule, Step
 
 PREFIXES = st.lists(st.text("ab/", max_size=3), max_size=3).map(tuple)

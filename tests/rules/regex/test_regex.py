@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from broker.errors import BadRegex
 from broker.rules import regex
-from broker.rules.regex_syntax import parse
-from broker.rules.regex_words import machine
+from broker.rules.regex.patterns import _finder
+from broker.rules.regex.syntax import parse
+from broker.rules.regex.words import machine
 
 
 def found(pattern: str, text: str) -> list[str | None]:
@@ -231,7 +232,7 @@ def test_where_re2_is_wrapped_otherwise_its_wrapper_is_asked() -> None:
 
     for data in (b"xxb", b"a", b"", b"x"):
         for place in range(len(data) + 1):
-            assert regex._finder(other)(data, place) == regex._finder(engine)(data, place)
+            assert _finder(other)(data, place) == _finder(engine)(data, place)
 
 
 # -- time ------------------------------------------------------------------------------------------------------------
@@ -245,6 +246,38 @@ def test_no_pattern_takes_longer_than_the_text_is_long(pattern: str) -> None:
     assert not regex.compile(pattern).search("a" * 20_000 + "!")
     assert not machine(parse(pattern)).find("ä" + "a" * 50 + "!", 0)
     assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize("pattern", ["[ab]{0,100000}c", "[ab]{0,1000}" * 20, "(?:a?){999}" * 9, "a?" * 5_000])
+def test_no_pattern_takes_long_to_read(pattern: str) -> None:
+    """Where RE2 takes the square of the pattern's length, as for the first of these (a minute), it is not asked."""
+    started = time.perf_counter()
+
+    assert reason(pattern) == "repetitions that may be left out: more than 4,000 in all"
+    assert time.perf_counter() - started < 1
+
+
+def test_boundaries_of_words_are_looked_for_only_where_there_may_be_a_match() -> None:
+    text = "ä lorem ipsum " * 20_000
+    started = time.perf_counter()
+
+    assert not regex.compile(r"\berror\b").search(text)
+    assert regex.compile(r"\berror\b").captures(text) is None
+    assert time.perf_counter() - started < 0.5
+
+
+def test_groups_cost_nothing_where_only_a_match_is_asked_for() -> None:
+    pattern = regex.compile(r"\b" + "()" * 3_000 + "x")
+    started = time.perf_counter()
+
+    assert not pattern.search("ä" + "xx" * 10 + "äx" * 10)
+    assert time.perf_counter() - started < 2
+
+
+def test_a_program_for_words_that_is_too_long_is_refused_at_once() -> None:
+    assert reason(r"\b[ab]{30000}") == (
+        "with \\b and a text that is not ASCII it would need more than 20,000 instructions"
+    )
 
 
 # -- engines against each other --------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from typing import Any, Final, get_args
 
 import attrs
 
-from broker.errors import RuleError, RuleProblem
+from broker.errors import RuleError
 from broker.events import class_named
 from broker.rules.event_types import event_type
 from broker.rules.model import (
@@ -230,11 +230,6 @@ def program(*rules: RuleSpelling) -> Program:
             raise RuleError.at("", f"there are two event types {kind.name!r}")
     made = Program(tuple(types.values()), (), tuple(each.model for each in rules))
     problems = check(made)
-    problems += [
-        RuleProblem("", 0, 0, rule.name, "it makes nothing and calls nothing: say what with .make(...) or .do(...)")
-        for rule in made.rules
-        if rule.make is None and not rule.actions
-    ]
     if problems:
         raise RuleError(problems)
     return made

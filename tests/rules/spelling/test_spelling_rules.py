@@ -145,7 +145,6 @@ RULE: Any = rules.rule("R", one)
         (lambda: RULE.to(""), broker.TopicError, "empty"),
         (lambda: rules.program(RULE.to("a")), RuleError, "makes no event to publish"),
         (lambda: rules.program(RULE, RULE), RuleError, "another 'R'"),
-        (lambda: rules.program(rules.rule("Idle", one)), RuleError, "Idle: it makes nothing and calls nothing"),
         (lambda: rules.program(RULE.make(Spelt, host="a", user="b", used=1)), RuleError, "sets itself off"),
         (lambda: rules.program(rules.rule("R", one, rules.absence_of(Spelt))), RuleError, "needs a `within`"),
     ],

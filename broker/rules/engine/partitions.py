@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from enum import Enum
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 __all__ = ["PartitionKey", "Partitions"]
 
@@ -26,7 +28,8 @@ class Partitions(Generic[P]):
 
     def __init__(self, make: Callable[[Hashable], P], partitions_max: int) -> None:
         self._make = make
-        self._parts: dict[Hashable, P] = {}
+        # A plain dict is slow to tell what is first in it when many were taken from there.
+        self._parts: OrderedDict[Hashable, P] = OrderedDict()
         self.partitions_max = partitions_max
         self.dropped = 0
 
@@ -47,11 +50,11 @@ class Partitions(Generic[P]):
 
     def use(self, key: Hashable, time_ns: int) -> P:
         """The partition of a key, made if there is none."""
-        parts = self._parts
-        part = parts.pop(key, None)
+        part = self._parts.get(key)
         if part is None:
-            part = self._add(key, time_ns)
-        parts[key] = part
+            part = self._parts[key] = self._add(key, time_ns)
+        else:
+            self._parts.move_to_end(key)
         return part
 
     def discard(self, key: Hashable) -> None:
@@ -66,7 +69,7 @@ class Partitions(Generic[P]):
         return part
 
     def _drop(self) -> None:
-        self._parts.pop(next(iter(self._parts))).gone = True
+        self._parts.popitem(last=False)[1].gone = True
         self.dropped += 1
 
     def _add(self, key: Hashable, time_ns: int) -> P:
@@ -94,13 +97,28 @@ class PartitionKey:
 
     def to_data(self, key: Any) -> list[Any]:
         """A key as plain data."""
-        return [key] if self._single else list(key)
+        items = [key] if self._single else key
+        return [item.value if isinstance(item, _Boolean) else item for item in items]
 
     def from_data(self, data: Any) -> Hashable:
         """A key again."""
-        values = [_hashable(value) for value in data]
+        values = [_item(value) for value in data]
         found: Hashable = values[0] if self._single else tuple(values)
         return found
+
+
+class _Boolean(Enum):
+    """What stands for a boolean in a key: rules take it for equal to no number, as Python does."""
+
+    NO = False
+    YES = True
+
+
+_BOOLEANS: Final = {False: _Boolean.NO, True: _Boolean.YES}
+
+
+def _item(value: Any) -> Hashable:
+    return _BOOLEANS[value] if isinstance(value, bool) else _hashable(value)
 
 
 def _key_of(per: tuple[str, ...]) -> Callable[[Any], Hashable | None]:
@@ -117,6 +135,8 @@ def _key_of(per: tuple[str, ...]) -> Callable[[Any], Hashable | None]:
         for item in (found,) if single else found:
             if item is None or item != item:  # noqa: PLR0124 - NaN is equal to nothing
                 return None
+            if item is True or item is False:
+                return _item(found) if single else tuple(map(_item, found))
         try:
             hash(found)
         except TypeError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from enum import Enum
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 __all__ = ["PartitionKey", "Partitions"]
 
@@ -97,11 +98,12 @@ class PartitionKey:
 
     def to_data(self, key: Any) -> list[Any]:
         """A key as plain data."""
-        return [key] if self._single else list(key)
+        items = [key] if self._single else key
+        return [item.value if isinstance(item, _Boolean) else item for item in items]
 
     def from_data(self, data: Any) -> Hashable:
         """A key again."""
-        values = [_hashable(value) for value in data]
+        values = [_item(value) for value in data]
         found: Hashable = values[0] if self._single else tuple(values)
         return found
 
@@ -109,6 +111,20 @@ class PartitionKey:
 def _nothing(event: Any) -> tuple[()]:
     del event
     return ()
+
+
+class _Boolean(Enum):
+    """What stands for a boolean in a key: rules take it for equal to no number, as Python does."""
+
+    NO = False
+    YES = True
+
+
+_BOOLEANS: Final = {False: _Boolean.NO, True: _Boolean.YES}
+
+
+def _item(value: Any) -> Hashable:
+    return _BOOLEANS[value] if isinstance(value, bool) else _hashable(value)
 
 
 def _key_of(per: tuple[str, ...]) -> Callable[[Any], Hashable | None]:
@@ -125,6 +141,8 @@ def _key_of(per: tuple[str, ...]) -> Callable[[Any], Hashable | None]:
         for item in (found,) if single else found:
             if item is None or item != item:  # noqa: PLR0124 - NaN is equal to nothing
                 return None
+            if item is True or item is False:
+                return _item(found) if single else tuple(map(_item, found))
         try:
             hash(found)
         except TypeError:

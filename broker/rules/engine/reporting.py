@@ -50,10 +50,12 @@ class Reporter:
         for bindings in matches:
             if used and any(seen.order in used for seen in machine.events_of(bindings)):
                 continue
-            if rule.limit is not None and not _allowed(part.reports, rule.limit.count, rule.limit.per_ns, time_ns):
-                running.matched += 1
-                running.limited += 1
-                continue
+            if rule.limit is not None:
+                if not _allowed(part.reports, rule.limit.count, rule.limit.per_ns, time_ns):
+                    running.matched += 1
+                    running.limited += 1
+                    continue
+                part.used_ns = max(part.used_ns, time_ns)  # the limit counts from here, by whatever time comes
             if rule.consume:
                 used |= machine.consume(part, bindings)
             self.report(running, bindings, time_ns, made)

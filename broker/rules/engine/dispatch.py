@@ -113,7 +113,10 @@ class Index(Generic[R]):
         watchers = self._scanned
         event = message.event
         for member, table in self._members:
-            hits = table.get(member(event))
+            try:
+                hits = table.get(member(event))
+            except TypeError:  # what has no hash is equal to no constant
+                continue
             if hits:
                 watchers = sorted([*watchers, *hits], key=_place) if watchers else hits
         if not watchers or (len(watchers) == 1 and watchers[0].test is None):

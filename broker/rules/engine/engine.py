@@ -16,6 +16,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from broker.events import Event
 from broker.messages import Message
 from broker.rules.compiling import Misfit
 from broker.rules.engine.dispatch import Watcher
@@ -222,6 +223,11 @@ class Engine:
         if self._waiting or self._due or self._timing:
             return False
         classes = {message.event.__class__ for message in messages}
+        if Event in classes:
+            accepted = self._accept_all(messages)
+            if accepted is None:
+                return False
+            messages, classes = accepted, {message.event.__class__ for message in accepted}
         hits: list[list[Watcher[Running]]] = [[]] * len(messages)
         for cls in classes:
             route = self._book.by_class.get(cls)
@@ -276,7 +282,7 @@ class Engine:
         """What rules without state made of a message; the origin that was heard before it is not told yet."""
         if origin is not None:
             self._mark.hear(origin, latest)
-        self._arrive(made, message.time_ns)
+        self._arrive(made, message.time_ns, seen=1)
         self._mark.hear(message.origin, message.time_ns)
         self._drain()
 
@@ -328,6 +334,18 @@ class Engine:
             return message
         return Message(message.topic, message.event, mark.at, message.origin)
 
+    def _accept_all(self, messages: Sequence[Message]) -> list[Message] | None:
+        """Messages whose events of declared types are instances of them; None if one is none, or concerns no rule."""
+        found = []
+        for message in messages:
+            if message.event.__class__ is Event:
+                accepted = self._book.accept(message.event)
+                if accepted.__class__ is Misfit or accepted[1] is None:  # type: ignore[index]
+                    return None
+                message = Message(message.topic, accepted[0], message.time_ns, message.origin)  # type: ignore[index] # noqa: PLW2901
+            found.append(message)
+        return found
+
     def _accept(self, message: Message) -> tuple[Message, Route | None]:
         route = self._book.route(message.event)
         if route is not None:
@@ -342,11 +360,14 @@ class Engine:
         event, route = accepted
         return Message(message.topic, event, message.time_ns, message.origin), route
 
-    def _arrive(self, arrived: list[Follow], time_ns: int) -> None:
-        """Rules without state see events of one time and what they make of them; rules with state will."""
+    def _arrive(self, arrived: list[Follow], time_ns: int, seen: int = 0) -> None:
+        """Rules without state see events of one time and what they make of them; rules with state will.
+
+        ``seen`` is how many events of the same chain they have seen before.
+        """
         queue = deque(arrived)
         behind = 0 if self._mark.at is None else self._mark.at - time_ns
-        for message, route in self._bounded(queue):
+        for message, route in self._bounded(queue, seen):
             route.seen += 1
             if route.has_now:
                 self._now(message, route, queue)
@@ -376,12 +397,14 @@ class Engine:
             self._measured(watcher.rule, began)
         queue.extend(made)
 
-    def _bounded(self, queue: deque[Follow]) -> Iterator[Follow]:
+    def _bounded(self, queue: deque[Follow], seen: int = 0) -> Iterator[Follow]:
         """Take from a queue until it is empty, or rules have made too much of one message."""
-        for _ in range(self._limits.made_max):
+        for _ in range(self._limits.made_max - seen):
             if not queue:
                 return
             yield queue.popleft()
+        if not queue:
+            return
         self._reporter.tell(None, f"rules made {self._limits.made_max:,} events of one: the others are dropped")
 
     # --- by the watermark ----------------------------------------------------------------------------------------

@@ -145,3 +145,10 @@ def test_a_window_cannot_hold_more_than_a_partition() -> None:
     outcome = engine.receive([message("A", time, time) for time in range(4)], 0)
     assert ids(outcome) == [[0], [0, 1], [1, 2], [2, 3]]
     assert engine.figures().rules["r"].dropped == 2
+
+
+def test_a_value_that_has_no_hash_is_equal_to_no_constant_and_the_stream_goes_on() -> None:
+    """An event of this process may have anything in a member: it never went through the codec."""
+    engine = Engine(program(rule("seven", [Step("a", "A")], number("eq", member("a", "k"), 7))), now_ns=0)
+    outcome = engine.receive([message("A", 1, k=[7]), message("A", 2, k=7), message("A", 3, k={})], 0)
+    assert [made.time_ns for made in outcome.made] == [2]

@@ -187,7 +187,8 @@ def read_text(file: AnyPath | int) -> str:
 
 def _raw(path: Path) -> bytes:
     if not path.exists():
-        raise _Unread("there is no such file")
+        is_text = ";" in path.name or "\n" in path.name
+        raise _Unread("there is no such file" + ("; rules as text: broker.rules.language.load(...)" if is_text else ""))
     if not path.is_file():  # it may never end
         raise _Unread("it is no regular file")
     with path.open("rb") as file:

@@ -82,7 +82,8 @@ class Loaded:
                 raise RuleError(problems)
         elif not _is_tree(program):
             what = type(program).__name__
-            raise TypeError(f"rules are files, a Program or a Tree of broker.rules.tornado, not {what}")
+            hint = ": broker.rules.program(...) makes one of it" if what == "RuleSpelling" else ""
+            raise TypeError(f"rules are files, a Program or a Tree of broker.rules.tornado, not {what}{hint}")
         return cls(program)
 
     def interests(self, topics: Sequence[str]) -> tuple[Interest, ...]:

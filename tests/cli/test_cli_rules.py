@@ -173,26 +173,28 @@ async def test_a_line_that_is_wrong_is_told_with_its_member_and_the_stream_goes_
 ) -> None:
     (path,) = files(velocity=VELOCITY)
     lines = [
+        '{"event": "positionEvent", "args": [0, 1]}',
         '{"event": "PositionEvent", "fields": {"time": 0, "posiion": 1}}',
         '{"event": "PositionEvent", "fields": {"time": 0}}',
         "{",
         '{"event": "PositionEvent", "fields": {"time": 0, "position": "here"}}',
         '{"event": "PositionEvent", "fields": {"time": 0, "position": 1}, "time": "yesterday"}',
-        '{"event": "PositionEvent", "args": [0, 1]}',
+        '{"time": 0, "position": 1}',
         "[2, 6]",
     ]
     code, made = await recorded(path, lines, event="PositionEvent")
     assert (code, [form["fields"] for form in made]) == (1, [{"velocity": [2.5]}])
     told = capsys.readouterr().err.splitlines()
     for start, what in (
-        ("line 1: ", "PositionEvent.posiion: there is no such member"),
-        ("line 2: ", "PositionEvent.position: it is missing"),
-        ("line 3: ", "not JSON"),
-        ("line 4: ", "PositionEvent.position: expected"),
-        ("line 5: ", "yesterday"),
+        ("line 2: ", "PositionEvent.posiion: there is no such member"),
+        ("line 3: ", "PositionEvent.position: it is missing"),
+        ("line 4: ", "not JSON"),
+        ("line 5: ", "PositionEvent.position: expected"),
+        ("line 6: ", "yesterday"),
+        ("1 event of the type positionEvent, ", "which no rule knows: did you mean PositionEvent?"),
     ):
         assert any(line.startswith(start) and what in line for line in told), (start, told)
-    assert not any(line.startswith(("line 6", "line 7")) for line in told)
+    assert not any(line.startswith(("line 1", "line 7", "line 8")) for line in told)
 
 
 async def test_explain_tells_each_clause_with_its_values_and_why_it_does_not_hold(files: Any, tmp_path: Path) -> None:

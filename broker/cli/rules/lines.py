@@ -41,6 +41,8 @@ class Reader:
         form = loads(text)
         if type(form) is dict and "type" in form and "payload" in form:
             return self._of_tornado(form)
+        if type(form) is dict and self._is_fields(form):
+            form = {"fields": form}
         time_ns, origin = None, "input"
         if type(form) is dict and ("args" in form or "fields" in form):
             time_ns = _time(form.get("time"))
@@ -51,6 +53,11 @@ class Reader:
         topic, event = to_publish(text, self._topic, self._event)
         at_ns = self._clock() if time_ns is None else time_ns
         return broker.Message(topic, _of_class(event, topic, origin), at_ns, origin), time_ns is not None
+
+    def _is_fields(self, form: dict[str, Any]) -> bool:
+        """Whether an object is the members of the one event type that the command names, and nothing else."""
+        known = self._types.get(self._event or "")
+        return known is not None and not form.keys() & {"args", "fields"} and all(map(known.member, form))
 
     def _of_tornado(self, form: dict[str, Any]) -> tuple[broker.Message, bool]:
         """The message of an event as Tornado has it."""

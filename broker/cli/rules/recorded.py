@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from time import time_ns
 from typing import Any, Final
 
 import attrs
 import trio
 
+from broker.cli.events.records import event_name
 from broker.cli.exits import FAILED
 from broker.cli.rules.lines import LINE_ERRORS, Reader, made_line
 from broker.cli.rules.summary import summary
 from broker.cli.running import counted
-from broker.cli.standard import Lines, Output, note
+from broker.cli.standard import Lines, Output, note, printable
 from broker.handles.rule_sources import EngineOptions, Loaded
 from broker.rule_files import RuleFiles
 
@@ -65,7 +68,7 @@ class Recorded:
             if run.engine is not None:
                 figures = run.engine.figures()
                 self.wrong += figures.misfits
-                for told in summary(figures):
+                for told in (*run.unknown(), *summary(figures)):
                     note(told)
         return FAILED if self.wrong else 0
 
@@ -81,6 +84,7 @@ class _Run:
         self._reader = Reader(self._types, command.topic, command.event, time_ns)
         self._last_ns = 0  # the latest event's time
         self._line = 0
+        self._names: Counter[str] = Counter()  # of events that no rule knows
         self.engine: Any = None
 
     async def next(self, lines: Lines) -> bytes | None:
@@ -97,6 +101,7 @@ class _Run:
             self._wrong(str(error))
             return
         command.read += 1
+        self._count(event_name(message.event))
         if self.engine is None:
             command.by_events = timed
             command.now_ns = message.time_ns
@@ -104,6 +109,17 @@ class _Run:
         self._last_ns = max(self._last_ns, message.time_ns)
         command.now_ns = max(command.now_ns, message.time_ns) if command.by_events else time_ns()
         await self._give(self.engine.receive([message], command.now_ns))
+
+    def _count(self, name: str) -> None:
+        if self._types and name not in self._types and (name in self._names or len(self._names) < _TOLD_MAX):
+            self._names[name] += 1
+
+    def unknown(self) -> Iterator[str]:
+        """Tell of events whose types the rules do not know: as a rule a name is misspelt."""
+        for name, count in self._names.items():
+            close = get_close_matches(name, self._types, n=1)
+            meant = f": did you mean {close[0]}?" if close else ""
+            yield f"{counted(count, 'event')} of the type {printable(name)}, which no rule knows{meant}"
 
     def _wrong(self, what: str) -> None:
         command = self._command

@@ -157,7 +157,7 @@ class _Walk:
             if name not in found:
                 raise RuleError.at("", f"{of.type:.80} is made without its member {name!r:.80}")
             return self.shape(found[name], depth + 1)
-        if isinstance(of, Aggregate) and of.item == Name(of.group):  # the first or the last event
+        if isinstance(of, Aggregate):  # of the first or the last event
             return self.shape(attrs.evolve(of, item=Member(of.item, name)), depth + 1)
         if not isinstance(of, Name):
             raise RuleError.at("", f"only events have members, such as {name!r:.80}")

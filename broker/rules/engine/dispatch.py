@@ -8,9 +8,9 @@ thousand rules of that kind cost one look-up per member that occurs in such cond
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from broker.messages import Message
 from broker.rules.interpreter import EvaluationFailed
@@ -18,6 +18,9 @@ from broker.rules.interpreter import EvaluationFailed
 __all__ = ["Index", "Watcher"]
 
 R = TypeVar("R")
+
+Sweep = Callable[[Sequence[Message]], Sequence[int]]
+"""See :func:`broker.rules.compiling.compile_sweep`."""
 
 
 class Watcher(Generic[R]):
@@ -27,7 +30,7 @@ class Watcher(Generic[R]):
     where watchers stand among each other: the rule's place in the program, and later steps before earlier ones.
     """
 
-    __slots__ = ("keys", "member", "place", "rule", "step", "steps", "test")
+    __slots__ = ("_sweep", "_sweeping", "alone", "keys", "member", "place", "rule", "step", "steps", "test")
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Watcher(Generic[R]):
         step: int,
         test: Callable[[Message], object] | None,
         key: tuple[str, tuple[object, ...]] | None,
+        sweeping: Callable[[], Sweep] | None = None,
     ) -> None:
         self.rule = rule
         self.step = step
@@ -45,6 +49,26 @@ class Watcher(Generic[R]):
         if key is not None:
             self.member, self.keys = key
         self.place: tuple[int, int] = (0, -step)
+        self.alone = [self]
+        self._sweeping = sweeping
+        self._sweep: Sweep | None = None
+
+    def sweep(self, messages: Sequence[Message]) -> Sequence[int]:
+        """The places of those, among many messages, for which the test holds.
+
+        Raises an exception of any kind where one of them has to be asked by itself.
+        """
+        test = self.test
+        if test is None:
+            return range(len(messages))
+        if self._sweeping is None:
+            return [at for at, message in enumerate(messages) if test(message)]
+        if self._sweep is None:
+            self._sweep = self._sweeping()
+        return self._sweep(messages)
+
+
+_NOBODY: Final[list[Any]] = []
 
 
 def _place(watcher: Watcher[Any]) -> tuple[int, int]:
@@ -102,4 +126,37 @@ class Index(Generic[R]):
                     found.append(watcher)
             except EvaluationFailed as error:
                 self._failed(watcher.rule, error)
+        return found
+
+    def matching_all(self, messages: Sequence[Message]) -> list[list[Watcher[R]]] | None:
+        """The same for each of many messages, which costs hardly anything for those that concern nobody.
+
+        None if one of them has to be looked at by itself.
+        """
+        found: list[list[Watcher[R]]] = [_NOBODY] * len(messages)
+        try:
+            for watcher in self._scanned:
+                for at in watcher.sweep(messages):
+                    there = found[at]
+                    if not there:
+                        found[at] = watcher.alone
+                    elif len(there) == 1:
+                        found[at] = [*there, watcher]
+                    else:
+                        there.append(watcher)
+            events = [message.event for message in messages] if self._members else ()
+            for member, table in self._members:
+                for at, hits in enumerate(map(table.get, map(member, events))):
+                    if hits is None:
+                        continue
+                    met = hits
+                    if len(hits) > 1:
+                        message = messages[at]
+                        met = [each for each in hits if each.test is None or each.test(message)]
+                    elif (test := hits[0].test) is not None and not test(messages[at]):
+                        continue
+                    if met:
+                        found[at] = sorted([*found[at], *met], key=_place) if found[at] else met
+        except Exception:  # noqa: BLE001 - whatever it is, it is told of the message that it is about
+            return None
         return found

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from broker.messages import Message
 from broker.rules.compiling import Misfit
+from broker.rules.engine.dispatch import Watcher
 from broker.rules.engine.outcomes import EngineFigures, Limits, Outcome, Problem, Reloaded, Restored, Seen
 from broker.rules.engine.reporting import Follow, Reporter
 from broker.rules.engine.rulebook import Route
@@ -200,51 +201,76 @@ class Engine:
 
     def receive(self, messages: Sequence[Message], now_ns: int) -> Outcome:
         """Messages as they arrived; the same as one call for each of them."""
-        mark, routes, reporter = self._mark, self._book.by_class, self._reporter
+        mark = self._mark
         mark.pass_time(now_ns)
         self._drain()
         self._received += len(messages)
         horizon = mark.highest_ns + self._future_ns
-        # The quick way, as long as nothing looks at the watermark: what it was told last is told later.
-        origin, latest = None, 0
         self._calls += 1
         self._timing = self._clock is not None and self._calls % SAMPLED == 0
-        quick = not self._timing
-        quiet = quick and not (self._waiting or self._due)
-        for message in messages:
-            time_ns = message.time_ns
-            route = routes.get(message.event.__class__)
-            if quiet and route is not None and not route.has_later and time_ns <= horizon:
-                route.seen += 1
-                hits = route.now.matching(message) if route.has_now else None
-                if hits:
-                    made: list[Follow] = []
-                    for watcher in hits:
-                        reporter.report(watcher.rule, (message,), time_ns, made)
-                    if made:
-                        self._follow(made, message, origin, latest)
-                        origin = None
-                        quiet = not self._waiting and not self._due
-                        continue
-                if message.origin == origin:
-                    if time_ns > latest:
-                        latest = time_ns
-                else:
-                    if origin is not None:
-                        mark.hear(origin, latest)
-                    origin, latest = message.origin, time_ns
-                continue
-            if origin is not None:
-                mark.hear(origin, latest)
-                origin = None
-            if quiet and time_ns <= horizon and route is not None and not route.has_now:
-                self._see_now(message, route)
+        if not self._take(messages, horizon):
+            for message in messages:
+                if not self._take((message,), horizon):
+                    self._receive(message, horizon)
+        return self._reporter.outcome()
+
+    def _take(self, messages: Sequence[Message], horizon: int) -> bool:
+        """Take messages the quick way: while nothing waits, and each is for rules with state only, or without.
+
+        Who wants to see them is found for all at once.
+        """
+        if self._waiting or self._due or self._timing:
+            return False
+        classes = {message.event.__class__ for message in messages}
+        hits: list[list[Watcher[Running]]] = [[]] * len(messages)
+        for cls in classes:
+            route = self._book.by_class.get(cls)
+            if route is None or route.has_now is route.has_later:
+                return False
+            index = route.later if route.has_later else route.now
+            if len(classes) == 1:
+                found = index.matching_all(messages)
+                hits = found or hits
             else:
-                self._receive(message, route, horizon)
-            quiet = quick and not self._waiting and not self._due
+                places = [place for place, message in enumerate(messages) if message.event.__class__ is cls]
+                found = index.matching_all([messages[place] for place in places])
+                for place, each in zip(places, found or (), strict=False):
+                    hits[place] = each
+            if found is None:
+                return False
+        if any(self._book.by_class[cls].has_later for cls in classes):  # type: ignore[union-attr]
+            self._see_all(messages, hits, horizon)
+        else:
+            self._now_all(messages, hits, horizon)
+        return True
+
+    def _now_all(self, messages: Sequence[Message], hits: Sequence[list[Watcher[Running]]], horizon: int) -> None:
+        """Rules without state see messages; the watermark is told later, for as long as nothing looks at it."""
+        mark, routes, report = self._mark, self._book.by_class, self._reporter.report
+        origin, latest = None, 0
+        for message, watchers in zip(messages, hits, strict=True):
+            time_ns = message.time_ns
+            made: list[Follow] = []
+            if time_ns > horizon or self._waiting or self._due:
+                if origin is not None:
+                    mark.hear(origin, latest)
+                    origin = None
+                self._receive(message, horizon)
+                continue
+            routes[message.event.__class__].seen += 1  # type: ignore[union-attr]
+            for watcher in watchers:
+                report(watcher.rule, (message,), time_ns, made)
+            if made:
+                self._follow(made, message, origin, latest)
+                origin = None
+            elif message.origin != origin:
+                if origin is not None:
+                    mark.hear(origin, latest)
+                origin, latest = message.origin, time_ns
+            elif time_ns > latest:
+                latest = time_ns
         if origin is not None:
             mark.hear(origin, latest)
-        return reporter.outcome()
 
     def _follow(self, made: list[Follow], message: Message, origin: str | None, latest: int) -> None:
         """What rules without state made of a message; the origin that was heard before it is not told yet."""
@@ -254,27 +280,34 @@ class Engine:
         self._mark.hear(message.origin, message.time_ns)
         self._drain()
 
-    def _see_now(self, message: Message, route: Route) -> None:
-        """The quick way for what only rules with state see, when nothing waits."""
-        message = self._welcome(message)
-        mark, time_ns = self._mark, message.time_ns
-        route.seen += 1
-        if mark.at is not None and time_ns < mark.at:
-            self._too_late(message, route)
+    def _see_all(self, messages: Sequence[Message], hits: Sequence[list[Watcher[Running]]], horizon: int) -> None:
+        """Rules with state, and others, see messages in order, for as long as nothing has to wait."""
+        mark, waiting, due, routes = self._mark, self._waiting, self._due, self._book.by_class
+        for message, watchers in zip(messages, hits, strict=True):
+            time_ns = message.time_ns
+            made: list[Follow] = []
+            route = routes[message.event.__class__]
+            assert route is not None
+            if waiting or due or time_ns > horizon or (mark.at is not None and time_ns < mark.at) or route.has_now:
+                self._receive(message, horizon)
+                continue
+            route.seen += 1
             mark.hear(message.origin, time_ns)
-            return
-        mark.hear(message.origin, time_ns)
-        if mark.at is not None and time_ns <= mark.at:
-            made = self._see(message, route)
+            if mark.at is None or time_ns > mark.at:
+                self._wait(message)
+                continue
+            self._ordered += 1
+            if len(watchers) == 1:
+                self._feed(watchers[0].rule, message, watchers[0].steps, made)
+            elif watchers:
+                self._feed_all(watchers, message, made)
             if made:
                 self._made(made)
-        else:
-            self._wait(message)
-        if self._due or self._waiting:
-            self._drain()
+            if due:
+                self._drain()
 
-    def _receive(self, message: Message, route: Route | None, horizon: int) -> None:
-        mark = self._mark
+    def _receive(self, message: Message, horizon: int) -> None:
+        mark, route = self._mark, self._book.by_class.get(message.event.__class__)
         if message.time_ns > horizon:
             self._ahead += 1
             text = f"{type(message.event).__name__} from {message.origin} is ahead of the clock"
@@ -384,36 +417,30 @@ class Engine:
         self._ordered += 1
         made: list[Follow] = []
         hits = route.later.matching(message)
-        if not hits:
-            return made
-        seen = Seen(message.topic, message.event, message.time_ns, message.origin, 0, None, self._ordered)
-        if len(hits) == 1:
-            self._feed(hits[0].rule, seen, hits[0].steps, made)
-        else:
-            for _, watchers in groupby(hits, key=_rule):
-                found = list(watchers)
-                self._feed(found[0].rule, seen, [watcher.step for watcher in found], made)
+        if hits:
+            self._feed_all(hits, message, made)
         return made
 
-    def _feed(self, running: Running, seen: Seen, steps: list[int], made: list[Follow]) -> None:
+    def _feed_all(self, hits: list[Watcher[Running]], message: Message, made: list[Follow]) -> None:
+        seen = Seen.of(message, self._ordered)
+        for running, watchers in groupby(hits, key=_rule):
+            self._feed(running, seen, [watcher.step for watcher in watchers], made)
+
+    def _feed(self, running: Running, message: Message, steps: list[int], made: list[Follow]) -> None:
         machine: Any = running.machine
         if self._timing:
             began = self._measure()
             self._timing = False
-            self._feed(running, seen, steps, made)
+            self._feed(running, message, steps, made)
             self._timing = True
             self._measured(running, began)
             return
-        found = machine.see(seen, steps)
-        if found is None:
-            return
-        part, matches = found
-        if matches:
+        found = machine.see(message, self._ordered, steps)
+        if found is not None:
+            part, matches, seen = found
             used = self._reporter.matches(running, part, matches, seen.time_ns, made)
             if seen.order not in used:
                 machine.keep(part, seen, steps)
-        else:
-            machine.keep(part, seen, steps)
         if machine.timed:
             self._schedule(running)
 

@@ -32,6 +32,13 @@ class Seen(Message, frozen=True, gc=False):
 
     order: int = 0
 
+    @classmethod
+    def of(cls, message: Message, order: int) -> Seen:
+        """A message as the rules see it, unless it is one already."""
+        if message.__class__ is cls:
+            return message
+        return cls(message.topic, message.event, message.time_ns, message.origin, 0, None, order)
+
 
 class Made(msgspec.Struct, frozen=True, gc=False):
     """What a rule made: ``event`` is to be published to ``topic`` (None: to none) and be given to the ``actions``.

@@ -24,61 +24,61 @@ P = TypeVar("P", bound=_Part)
 class Partitions(Generic[P]):
     """At most ``partitions_max`` of them: the one that was used longest ago goes, and is counted in ``dropped``."""
 
-    __slots__ = ("_make", "_parts", "dropped", "partitions_max")
+    __slots__ = ("_make", "by_key", "dropped", "partitions_max")
 
     def __init__(self, make: Callable[[Hashable], P], partitions_max: int) -> None:
         self._make = make
-        # A plain dict is slow to tell what is first in it when many were taken from there.
-        self._parts: OrderedDict[Hashable, P] = OrderedDict()
+        # Not a plain dict: to find the oldest entry of one goes by all that were taken from its front.
+        self.by_key: OrderedDict[Hashable, P] = OrderedDict()
         self.partitions_max = partitions_max
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self.by_key)
 
     def __iter__(self) -> Iterator[P]:
         """Those used longest ago first."""
-        return iter(self._parts.values())
+        return iter(self.by_key.values())
 
     def items(self) -> Iterator[tuple[Hashable, P]]:
         """Keys and partitions, those used longest ago first."""
-        return iter(self._parts.items())
+        return iter(self.by_key.items())
 
     def get(self, key: Hashable) -> P | None:
         """A partition, if it is there; this is no use of it."""
-        return self._parts.get(key)
+        return self.by_key.get(key)
 
     def use(self, key: Hashable, time_ns: int) -> P:
         """The partition of a key, made if there is none."""
-        part = self._parts.get(key)
+        part = self.by_key.get(key)
         if part is None:
-            part = self._parts[key] = self._add(key, time_ns)
+            part = self.by_key[key] = self._add(key, time_ns)
         else:
-            self._parts.move_to_end(key)
+            self.by_key.move_to_end(key)
         return part
 
     def discard(self, key: Hashable) -> None:
         """A partition that nothing is in any more."""
-        self._parts.pop(key, None)
+        self.by_key.pop(key, None)
 
     def restored(self, key: Hashable) -> P:
         """A partition that was saved, to be filled again: those used longest ago come first."""
-        if len(self._parts) >= self.partitions_max:
+        if len(self.by_key) >= self.partitions_max:
             self._drop()
-        part = self._parts[key] = self._make(key)
+        part = self.by_key[key] = self._make(key)
         return part
 
     def _drop(self) -> None:
-        self._parts.popitem(last=False)[1].gone = True
+        self.by_key.popitem(last=False)[1].gone = True
         self.dropped += 1
 
     def _add(self, key: Hashable, time_ns: int) -> P:
         for _ in range(2):  # twice as fast as they come
-            oldest = next(iter(self._parts), None)
-            if oldest is None or not self._parts[oldest].expired(time_ns):
+            oldest = next(iter(self.by_key), None)
+            if oldest is None or not self.by_key[oldest].expired(time_ns):
                 break
-            del self._parts[oldest]
-        if len(self._parts) >= self.partitions_max:
+            del self.by_key[oldest]
+        if len(self.by_key) >= self.partitions_max:
             self._drop()
         return self._make(key)
 
@@ -89,10 +89,11 @@ class PartitionKey:
     It is None if a member is None or NaN, which nothing equals.
     """
 
-    __slots__ = ("_single", "of")
+    __slots__ = ("_single", "get", "of")
 
     def __init__(self, per: tuple[str, ...]) -> None:
         self._single = len(per) == 1
+        self.get: Callable[[Any], Any] = attrgetter(*per) if per else _nothing  # the members as they are
         self.of = _key_of(per)
 
     def to_data(self, key: Any) -> list[Any]:
@@ -105,6 +106,11 @@ class PartitionKey:
         values = [_item(value) for value in data]
         found: Hashable = values[0] if self._single else tuple(values)
         return found
+
+
+def _nothing(event: Any) -> tuple[()]:
+    del event
+    return ()
 
 
 class _Boolean(Enum):
@@ -123,7 +129,7 @@ def _item(value: Any) -> Hashable:
 
 def _key_of(per: tuple[str, ...]) -> Callable[[Any], Hashable | None]:
     if not per:
-        return lambda _: ()
+        return _nothing
     get = attrgetter(*per)
     single = len(per) == 1
 

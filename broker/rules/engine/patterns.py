@@ -16,8 +16,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
+from broker.messages import Message
 from broker.rules.engine.outcomes import Limits, Seen
 from broker.rules.engine.partitions import PartitionKey, Partitions
 from broker.rules.engine.plans import Absence, Bindings, Plan, Run
@@ -27,6 +28,9 @@ __all__ = ["Part", "Pattern", "Pending"]
 
 _order = attrgetter("order")
 _time = attrgetter("time_ns")
+
+
+_EMPTY: Final[list[Any]] = []  # shared, and never added to
 
 
 class Pending:
@@ -46,11 +50,12 @@ class Part:
 
     __slots__ = ("events", "gone", "keep_ns", "kept", "pending", "reports", "used_ns")
 
-    def __init__(self, steps: int, keep_ns: int | None) -> None:
-        self.kept: list[list[Seen]] = [[] for _ in range(steps)]  # by step
+    def __init__(self, steps: int, keep_ns: int | None, *, limited: bool) -> None:
+        # There are many of these: lists are made when something is in them.
+        self.kept: list[list[Seen]] = [_EMPTY] * steps  # by step
         self.events = 0  # in all of them
-        self.pending: list[Pending] = []
-        self.reports: list[int] = []  # times, for the rule's limit
+        self.pending: list[Pending] = _EMPTY
+        self.reports: list[int] = [] if limited else _EMPTY  # times, for the rule's limit
         self.used_ns = 0
         self.keep_ns = keep_ns
         self.gone = False
@@ -82,40 +87,56 @@ class Pattern:
         keep = keep if any(self._keeps) else 0
         if rule.limit is not None and keep is not None:
             keep = max(keep, rule.limit.per_ns)
-        self.parts: Partitions[Part] = Partitions(lambda _: Part(steps, keep), limits.partitions_max)
+        self.parts: Partitions[Part] = Partitions(
+            lambda _: Part(steps, keep, limited=rule.limit is not None), limits.partitions_max
+        )
         self.timed = bool(plan.trailing)  # whether time completes matches
         self._due: list[tuple[int, int, Pending]] = []
         self._serial = 0
         self._last = plan.last
+        # Of matches found in order, only the first or the last is looked for where no other is reported.
+        one = "" if not plan.ordered or plan.trailing else rule.select
+        self._one = "first" if rule.consume and one == "each" else one
         self._begins = plan.positive == [plan.last]  # nothing has to be there before its last step
+        # Of each step: whether it only ends what others have begun.
+        self._closes = [step >= plan.last and not self._keeps[step] and not self._begins for step in range(steps)]
         self._events_max = limits.events_max
         self._left = 0  # combinations that may still be tried
 
     # --- events --------------------------------------------------------------------------------------------------
 
-    def see(self, seen: Seen, steps: list[int]) -> tuple[Part, list[Bindings]] | None:
-        """A candidate of these steps, later steps first: the partition and the matches that it completes.
+    def see(self, message: Message, order: int, steps: list[int]) -> tuple[Part, list[Bindings], Seen] | None:
+        """A candidate of these steps, later steps first: the partition, the matches that it completes, and it as kept.
 
-        Reporting is the caller's: it calls :meth:`consume` for what is reported, and then :meth:`keep`.
+        None if it completes none: it is kept then.  Reporting is the caller's otherwise: it calls :meth:`consume` for
+        what is reported, and then :meth:`keep`.
         """
-        key = self._key.of(seen.event)
-        if key is None:
-            return None
-        part = self.parts.use(key, seen.time_ns)
-        part.used_ns = seen.time_ns
-        found: list[Bindings] = []
-        last = self._last
+        key = self._key.get(message.event)
+        if key.__class__ is not str:
+            key = self._key.of(message.event)
+            if key is None:
+                return None
+        time_ns, last = message.time_ns, self._last
+        if self._closes[steps[0]] and len(steps) == 1:
+            # The usual one: it would end a match, and nothing has begun one.
+            there = self.parts.by_key.get(key)
+            if there is None or not (there.events or there.pending):
+                return None
+        seen = message if message.__class__ is Seen else Seen.of(message, order)
+        part = self.parts.use(key, time_ns)
+        part.used_ns = time_ns
         for step in steps:
             if step > last:
                 if part.pending:
                     self._forbid(part, step, seen)
             elif step == last and (part.events or self._begins):
                 found = self._complete(part, seen)
-                if self.timed:
-                    for bindings in found:
-                        self._wait(key, part, bindings, seen)
-                    found = []
-        return part, found
+                if found and not self.timed:
+                    return part, found, seen
+                for bindings in found:
+                    self._wait(key, part, bindings, seen)
+        self.keep(part, seen, steps)
+        return None
 
     def keep(self, part: Part, seen: Seen, steps: list[int]) -> None:
         """The same event, after what it completed was reported, unless it was consumed."""
@@ -123,8 +144,12 @@ class Pattern:
             if self._keeps[step]:
                 kept = part.kept[step]
                 if kept:
-                    self._prune(part, step, seen.time_ns)
-                kept.append(seen)
+                    horizon = self._horizons[step]
+                    if horizon is not None and kept[0].time_ns < seen.time_ns - horizon:
+                        self._prune(part, step, seen.time_ns)
+                    kept.append(seen)
+                else:
+                    part.kept[step] = [seen]
                 part.events += 1
                 if part.events > self._events_max:
                     self._drop_oldest(part)
@@ -137,10 +162,11 @@ class Pattern:
                 before = len(kept)
                 kept[:] = [seen for seen in kept if seen.order not in used]
                 part.events -= before - len(kept)
-        for pending in part.pending:
-            if any(seen.order in used for seen in self.events_of(pending.bindings)):
-                pending.cancelled = True
-        part.pending = [pending for pending in part.pending if not pending.cancelled]
+        if part.pending:
+            for pending in part.pending:
+                if any(seen.order in used for seen in self.events_of(pending.bindings)):
+                    pending.cancelled = True
+            part.pending = [pending for pending in part.pending if not pending.cancelled]
         return used
 
     def events_of(self, bindings: Bindings) -> list[Seen]:
@@ -186,7 +212,10 @@ class Pattern:
 
     def put_pending(self, part: Part, pending: Pending) -> None:
         """Let a match wait."""
-        part.pending.append(pending)
+        if part.pending:
+            part.pending.append(pending)
+        else:
+            part.pending = [pending]
         self._serial += 1
         heappush(self._due, (pending.deadline, self._serial, pending))
 
@@ -231,17 +260,19 @@ class Pattern:
 
     def _complete(self, part: Part, seen: Seen) -> list[Bindings]:
         plan = self.plan
+        found: list[Bindings] = []
+        if self._within is not None:
+            for step, kept in enumerate(part.kept):
+                if kept:
+                    self._prune(part, step, seen.time_ns)
+        for step in plan.chosen:
+            if not part.kept[step]:
+                return found
         bindings: list[Any] = [None] * len(plan.rule.steps)
         if not plan.rule.steps[plan.last].group:
             bindings[plan.last] = seen
-        for step, kept in enumerate(part.kept):
-            if kept:
-                self._prune(part, step, seen.time_ns)
-        found: list[Bindings] = []
         self._left = self.limits.search_max
-        one = "" if not plan.ordered or plan.trailing else plan.rule.select
-        one = "first" if plan.rule.consume and one == "each" else one
-        self._choose(0, -1, part, seen, bindings, found, one)
+        self._choose(0, -1, part, seen, bindings, found, self._one)
         if self._left < 0:
             self.dropped += 1
         if not plan.ordered:
@@ -262,6 +293,7 @@ class Pattern:
         start = bisect_right(kept, after, key=_order) if after >= 0 else 0
         places = range(len(kept) - 1, start - 1, -1) if one == "last" else range(start, len(kept))
         tests = plan.between[step]
+        deeper = depth + 1 < len(plan.chosen)
         for place in places:
             self._left -= 1
             if self._left < 0:
@@ -271,7 +303,10 @@ class Pattern:
                 if not test(bindings):
                     break
             else:
-                self._choose(depth + 1, candidate.order, part, seen, bindings, found, one)
+                if deeper:
+                    self._choose(depth + 1, candidate.order, part, seen, bindings, found, one)
+                elif (match := self._whole(part, seen, bindings)) is not None:
+                    found.append(match)
                 if found and one in ("first", "last"):
                     return
         bindings[step] = None
@@ -365,7 +400,12 @@ class Pattern:
     def _prune(self, part: Part, step: int, time_ns: int) -> None:
         horizon = self._horizons[step]
         kept = part.kept[step]
-        if horizon is not None and kept and kept[0].time_ns < time_ns - horizon:
+        if horizon is None or not kept or kept[0].time_ns >= time_ns - horizon:
+            return
+        if kept[-1].time_ns < time_ns - horizon:
+            part.events -= len(kept)
+            kept.clear()
+        else:
             gone = bisect_left(kept, time_ns - horizon, key=_time)
             del kept[:gone]
             part.events -= gone

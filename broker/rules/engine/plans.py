@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from broker.errors import RuleError
-from broker.rules.compiling import EventClasses, compile_expression
+from broker.rules.compiling import EventClasses, compile_expression, compile_sweep
 from broker.rules.engine.aggregates import FIGURES
 from broker.rules.engine.clauses import Condition, conditions
 from broker.rules.interpreter import EvaluationFailed, Variable
@@ -96,6 +96,10 @@ class Compile:
     def own(self, expression: Expression, step: Step) -> Callable[[Any], Any]:
         """A function of one event of a step, which may raise EvaluationFailed."""
         return compile_expression(self.program, expression, (_variable(step, step.name),), self._classes)
+
+    def sweep(self, expression: Expression, step: Step) -> Callable[[Sequence[Any]], list[int]]:
+        """The same of many events: see :func:`broker.rules.compiling.compile_sweep`."""
+        return compile_sweep(self.program, expression, _variable(step, step.name), self._classes)
 
     def _compiled(self, expression: Expression, one_of: str | None) -> tuple[Callable[..., Any], list[int]]:
         names = names_in(expression)

@@ -135,15 +135,16 @@ class Running:
         if best is not None:
             del rest[best[0]]
             key = best[1]
-        test = None
+        test = sweeping = None
         if rest:
             whole = rest[0] if len(rest) == 1 else Apply("bool.and", tuple(rest))
             test = compile_.own(whole, step)
+            sweeping = partial(compile_.sweep, whole, step)
         if self.machine is None and self.rule.per:
-            test = _with_key(PartitionKey(self.rule.per).of, test)
+            test, sweeping = _with_key(PartitionKey(self.rule.per).of, test), None
         if self.rule.listens:
-            test = _listening(self.rule.listens, test)
-        return Watcher(self, place, test, key)
+            test, sweeping = _listening(self.rule.listens, test), None
+        return Watcher(self, place, test, key, sweeping)
 
     def put(self, place: int) -> None:
         """Its place among the rules of the program."""

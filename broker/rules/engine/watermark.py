@@ -87,7 +87,9 @@ class Watermark:
         if source is not None and source.origin == origin:
             if time_ns > source.latest:
                 source.latest = time_ns
-                self._move(time_ns - self._lateness_ns)
+                at = time_ns - self._lateness_ns
+                if self.at is None or at > self.at:  # _move, in line
+                    self.at, self._moved = at, self.clock
             return
         source = self._live.get(origin)
         if source is None:

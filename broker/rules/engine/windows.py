@@ -12,6 +12,7 @@ from collections.abc import Hashable, Sequence
 from operator import attrgetter
 from typing import Any
 
+from broker.messages import Message
 from broker.rules.engine.aggregates import Kept, WindowFigures, replaced
 from broker.rules.engine.outcomes import Limits, Seen
 from broker.rules.engine.partitions import PartitionKey, Partitions
@@ -83,12 +84,13 @@ class Windowed:
 
     # --- events --------------------------------------------------------------------------------------------------
 
-    def see(self, seen: Seen, steps: Sequence[int]) -> tuple[WindowPart, list[Bindings]] | None:
-        """An event that enters: its partition and the match that it completes, if it does."""
+    def see(self, message: Message, order: int, steps: Sequence[int]) -> tuple[WindowPart, list[Bindings], Seen] | None:
+        """An event that enters: its partition, the match that it completes, if it does, and it as kept."""
         del steps
-        key = self._key.of(seen.event)
+        key = self._key.of(message.event)
         if key is None:
             return None
+        seen = Seen.of(message, order)
         part = self.parts.use(key, seen.time_ns)
         part.used_ns = seen.time_ns
         part.kept.append(seen)
@@ -96,11 +98,12 @@ class Windowed:
             part.figures.add(seen)
         self._prune(part, seen.time_ns)
         if self._every is None:
-            return part, self._matches(part)
+            matches = self._matches(part)
+            return (part, matches, seen) if matches else None
         self._unchanged = 0
         if self._next is None:
             self._next = -(-seen.time_ns // self._every) * self._every
-        return part, []
+        return None
 
     def keep(self, part: WindowPart, seen: Seen, steps: Sequence[int]) -> None:
         """The event has entered already."""

@@ -140,6 +140,8 @@ class Scope:
     def _member(self, whole: Expression, name: str) -> Type:
         of = self.type_of(whole)
         if not of:
+            while isinstance(whole, Aggregate):
+                whole = whole.item
             if isinstance(whole, Constant):
                 self.tell(f"a constant has no members, such as {name!r:.80}")
             return ""

@@ -68,6 +68,18 @@ def test_batches_are_the_same_as_one_by_one(
     assert one.figures() == other.figures()
 
 
+@given(stream=streams(), split=st.integers(0, 12), lateness=st.integers(0, 3))
+def test_rules_without_state_tell_the_watermark_of_all_that_came_at_once(
+    stream: list[Message], split: int, lateness: int
+) -> None:
+    one = program(*(rule(name, [Step("e", name)]) for name in "ABC"))
+    engine, other = (Engine(one, now_ns=0, lateness_s=lateness / SECOND) for _ in range(2))
+    for part in (stream[:split], stream[split:]):
+        singly = joined([engine.receive([each], 0) for each in part])
+        assert singly == joined([other.receive(part, 0)])
+        assert engine.figures() == other.figures()
+
+
 @settings(max_examples=EXAMPLES)
 @given(found=rules, stream=streams(), at=st.integers(0, 12), lateness=st.integers(0, 5))
 def test_a_saved_state_goes_on_as_if_nothing_had_been(

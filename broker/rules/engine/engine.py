@@ -16,6 +16,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from broker.errors import Malformed
 from broker.messages import Message
 from broker.rules.compiling import Misfit
 from broker.rules.engine.dispatch import Watcher
@@ -23,7 +24,7 @@ from broker.rules.engine.outcomes import EngineFigures, Limits, Outcome, Problem
 from broker.rules.engine.reporting import Follow, Reporter
 from broker.rules.engine.rulebook import Route
 from broker.rules.engine.running import Running
-from broker.rules.engine.saving import VERSION, Lost, Reader, Writer
+from broker.rules.engine.saving import VERSION, Lost, Reader, Writer, check_state
 from broker.rules.engine.watermark import Watermark
 from broker.rules.model import Program
 
@@ -152,10 +153,18 @@ class Engine:
     def restore(self, data: Any) -> Restored:
         """Go on from a saved state, in an engine that has received nothing yet: tells what of it was dropped, and why.
 
-        Rules that are not what they were when it was saved begin anew.
+        Rules that are not what they were when it was saved begin anew.  Raises Malformed for what was never saved; the
+        engine is of no use then.
         """
         if not isinstance(data, dict) or data.get("version") != VERSION:
             return Restored(0, (Problem("", "the saved state is not of this version: all rules begin anew"),))
+        check_state(data)
+        try:
+            return self._restored(data)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Malformed(f"a saved state that is not what was written: {type(error).__name__}: {error}") from error
+
+    def _restored(self, data: dict[str, Any]) -> Restored:
         self._mark.restore(data["watermark"])
         self._received, self._late, self._ahead, self._misfits, self._forced = data["counters"]
         self._reporter.telling.restore(data["told"])

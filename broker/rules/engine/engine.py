@@ -16,6 +16,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from broker.errors import Malformed
 from broker.events import Event
 from broker.messages import Message
 from broker.rules.compiling import Misfit
@@ -24,7 +25,7 @@ from broker.rules.engine.outcomes import EngineFigures, Limits, Outcome, Problem
 from broker.rules.engine.reporting import Follow, Reporter
 from broker.rules.engine.rulebook import Route
 from broker.rules.engine.running import Running
-from broker.rules.engine.saving import VERSION, Lost, Reader, Writer
+from broker.rules.engine.saving import VERSION, Lost, Reader, Writer, check_state
 from broker.rules.engine.watermark import Watermark
 from broker.rules.model import Program
 
@@ -153,10 +154,18 @@ class Engine:
     def restore(self, data: Any) -> Restored:
         """Go on from a saved state, in an engine that has received nothing yet: tells what of it was dropped, and why.
 
-        Rules that are not what they were when it was saved begin anew.
+        Rules that are not what they were when it was saved begin anew.  Raises Malformed for what was never saved; the
+        engine is of no use then.
         """
         if not isinstance(data, dict) or data.get("version") != VERSION:
             return Restored(0, (Problem("", "the saved state is not of this version: all rules begin anew"),))
+        check_state(data)
+        try:
+            return self._restored(data)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Malformed(f"a saved state that is not what was written: {type(error).__name__}: {error}") from error
+
+    def _restored(self, data: dict[str, Any]) -> Restored:
         self._mark.restore(data["watermark"])
         self._received, self._late, self._ahead, self._misfits, self._forced = data["counters"]
         self._reporter.telling.restore(data["told"])
@@ -291,7 +300,6 @@ class Engine:
         mark, waiting, due, routes = self._mark, self._waiting, self._due, self._book.by_class
         for message, watchers in zip(messages, hits, strict=True):
             time_ns = message.time_ns
-            made: list[Follow] = []
             route = routes[message.event.__class__]
             assert route is not None
             if waiting or due or time_ns > horizon or (mark.at is not None and time_ns < mark.at) or route.has_now:
@@ -304,10 +312,19 @@ class Engine:
                 continue
             self._ordered += 1
             if len(watchers) == 1:
-                self._feed(watchers[0].rule, message, watchers[0].steps, made)
+                # What _feed does, without its call and a list where nothing is complete: 0.3 of 3.3 us.
+                watcher = watchers[0]
+                machine: Any = watcher.rule.machine
+                found = machine.see(message, self._ordered, watcher.steps)
+                if found is not None:
+                    made: list[Follow] = []
+                    self._report(watcher.rule, found, watcher.steps, made)
+                    self._made(made)
+                if machine.timed:
+                    self._schedule(watcher.rule)
             elif watchers:
+                made = []
                 self._feed_all(watchers, message, made)
-            if made:
                 self._made(made)
             if due:
                 self._drain()
@@ -460,12 +477,17 @@ class Engine:
             return
         found = machine.see(message, self._ordered, steps)
         if found is not None:
-            part, matches, seen = found
-            used = self._reporter.matches(running, part, matches, seen.time_ns, made)
-            if seen.order not in used:
-                machine.keep(part, seen, steps)
+            self._report(running, found, steps, made)
         if machine.timed:
             self._schedule(running)
+
+    def _report(self, running: Running, found: Any, steps: list[int], made: list[Follow]) -> None:
+        """Report what an event has completed, and keep it unless it was consumed."""
+        machine: Any = running.machine
+        part, matches, seen = found
+        used = self._reporter.matches(running, part, matches, seen.time_ns, made)
+        if seen.order not in used:
+            machine.keep(part, seen, steps)
 
     def _measure(self) -> int:
         return self._clock() if self._timing and self._clock is not None else 0

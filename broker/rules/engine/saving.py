@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from broker.errors import BrokerError
+import msgspec
+
+from broker.errors import BrokerError, Malformed
 from broker.events import decoder_for, encode
 from broker.messages import Message
 from broker.rules.engine.outcomes import Seen
 
-__all__ = ["VERSION", "Lost", "Reader", "Writer"]
+__all__ = ["VERSION", "Lost", "Reader", "Writer", "check_state"]
 
 VERSION: Final = 1
 
@@ -24,6 +26,33 @@ _ONE: Final = b"\x91"  # an array of one: a run of one event
 
 class Lost(Exception):
     """What was saved cannot be had again; the text tells why."""
+
+
+class _Time(msgspec.Struct):
+    at: int | None
+    now: int
+    highest: int
+    clock: int
+    moved: int
+    sources: list[tuple[str, int, int]]
+
+
+class _State(msgspec.Struct):
+    watermark: _Time
+    counters: tuple[int, int, int, int, int]
+    ordered: int
+    waiting: list[int]
+    seen: dict[str, int]
+    rules: dict[str, dict[str, Any]]
+    events: list[tuple[str, bytes, int, str, str, int | None]]
+
+
+def check_state(data: Any) -> None:
+    """Raise Malformed for what is no saved state; what rules keep is looked at by them."""
+    try:
+        msgspec.convert(data, _State)
+    except msgspec.ValidationError as error:
+        raise Malformed(f"a saved state that is not what was written: {error}") from None
 
 
 class Writer:

@@ -21,6 +21,9 @@ from broker.rules.model.types import PLAIN
 
 __all__ = ["declare_types", "define"]
 
+LINEAGE_MAX: Final = 100
+"""Types that extend each other, one over the other: each has the members of all before it."""
+
 Defined: TypeAlias = tree.PredicateDecl | tree.FunctionDecl | tree.Assignment | tree.EventDecl
 
 
@@ -71,6 +74,10 @@ def _declare(declaration: tree.EventDecl, environment: Environment, *, with_pare
     parent = None
     if declaration.parent is not None and with_parent:
         parent = types.look_up(declaration.parent, problems)
+        if parent is not None and len(types.lineage(parent.name)) >= LINEAGE_MAX:
+            what = f"'{parent.name}' has {LINEAGE_MAX - 1} ancestors: nothing can extend it any more"
+            problems.add(declaration.parent.at, what)
+            parent = None
     for member in parent.members if parent else ():
         members[member.name] = member
     inherited = set(members)

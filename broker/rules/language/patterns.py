@@ -13,6 +13,7 @@ from broker.rules.language.problems import suggestion
 from broker.rules.language.scope import UNKNOWN, Scope, Use, Variable, in_words
 from broker.rules.language.usage import Environment
 from broker.rules.model import Call, Clause, EventType, Limit, Name, Step, Window
+from broker.rules.model.checking import STEPS_MAX
 from broker.topics import normalize_prefix
 
 __all__ = ["Modifiers", "Pattern", "clauses", "modifiers", "pattern"]
@@ -56,6 +57,9 @@ def pattern(rule: tree.RuleDecl, environment: Environment) -> Pattern:
     problems = environment.problems
     if not rule.steps:
         problems.add(rule.name.at, f"the rule '{rule.name.name}' has an empty sequence: it has to name an event")
+    if len(rule.steps) > STEPS_MAX:
+        what = f"a pattern of {len(rule.steps):,} events; at most {STEPS_MAX}"
+        problems.add(rule.steps[STEPS_MAX].at, what)
     taken = {step.name.name for step in rule.steps if step.name}
     variables: dict[str, Variable] = {}
     steps, types = [], []
@@ -250,10 +254,12 @@ def _prefix(topic: tree.Text, environment: Environment) -> str:
 
 def _per(members: tuple[tree.Word, ...], found: Pattern, environment: Environment) -> tuple[str, ...]:
     problems = environment.problems
-    for place, word in enumerate(members):
-        if word.name in [other.name for other in members[:place]]:
+    before: set[str] = set()
+    for word in members:
+        if word.name in before:
             problems.add(word.at, f"'{word.name}' stands here twice")
             continue
+        before.add(word.name)
         kinds: dict[str, str] = {}
         for kind in found.types:
             member = kind.member(word.name)
@@ -263,7 +269,8 @@ def _per(members: tuple[tree.Word, ...], found: Pattern, environment: Environmen
                     word.at, f"'per' is for members that all events have: '{kind.name}' has no '{word.name}'{hint}"
                 )
                 break
-            kinds.setdefault(member.type, kind.name)
+            if member.type != UNKNOWN:  # what is wrong with it has been told where it is declared
+                kinds.setdefault(member.type, kind.name)
         else:
             if len(kinds) > 1:
                 (one, first), (other, second) = list(kinds.items())[:2]

@@ -125,9 +125,9 @@ class Types:
 
     def lineage(self, name: Type) -> tuple[Type, ...]:
         """The type and what it extends, nearest first."""
-        names: list[Type] = []
+        names: dict[Type, None] = {}
         while (found := self.get(name)) is not None and name not in names:
-            names.append(name)
+            names[name] = None
             if found.parent is None:
                 break
             name = found.parent

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from engine_programs import message, program, rule
 
+from broker.errors import Malformed
 from broker.events import Event
 from broker.messages import Message
 from broker.rules.engine import Engine, Limits
@@ -97,3 +98,27 @@ def test_a_limit_counts_from_reports_by_time_too() -> None:
     stream = [message("A", 0, k=1), message("A", 10, k=2), message("A", 11, k=1), message("B", 30)]
     made = engine.receive(stream, 0).made + engine.tick(0).made
     assert [each.time_ns for each in made if each.because[0].event.k == 1] == [0, 6, 12, 18]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"watermark": {}},
+        {"watermark": None},
+        {"counters": [1, 2, 3]},
+        {"ordered": "1"},
+        {"waiting": [7]},
+        {"seen": []},
+        {"events": [["A", b"\x91\x01", 1, "t"]]},
+        {"events": []},
+        {"rules": {"R": {}}},
+        {"rules": []},
+    ],
+)
+def test_a_saved_state_that_is_damaged_is_refused(damage: dict[str, Any]) -> None:
+    engine = Engine(load(PAIR), now_ns=0)
+    engine.receive([Message("t", Event("A", (1,)), 1, "o")], 0)
+    state = engine.state()
+    assert Engine(load(PAIR), now_ns=0).restore(state).rules == 1
+    with pytest.raises(Malformed, match="a saved state that is not what was written"):
+        Engine(load(PAIR), now_ns=0).restore(state | damage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import pytest
 from language_programs import syntax_problems
 
@@ -208,3 +210,40 @@ def test_problems_of_meaning_look_the_same() -> None:
         "  2 | predicate p(A a) := a.y > 1;\n"
         "    |                       ^"
     )
+
+
+def test_types_that_extend_each_other_have_an_end() -> None:
+    levels = "".join(f"event E{level + 1} extends E{level} {{ m{level}: number }};\n" for level in range(3_000))
+    started = perf_counter()
+    with pytest.raises(RuleError) as caught:
+        load("event E0 { x: number };\n" + levels)
+    assert perf_counter() - started < 5
+    assert caught.value.problems[0].what == "'E99' has 99 ancestors: nothing can extend it any more"
+    assert caught.value.problems[0].line == 101
+
+
+def test_a_pattern_of_too_many_events_is_told_at_the_first_of_those() -> None:
+    steps = ",\n".join(f"A a{place}" for place in range(2_000))
+    with pytest.raises(RuleError) as caught:
+        load(
+            f"event A {{ x: number }};\nevent Out {{ x: number }};\nOut f(A a) := {{ x = 1 }};\nR: [{steps}] -> f(a0);"
+        )
+    assert [(each.line, each.what) for each in caught.value.problems] == [(54, "a pattern of 2,000 events; at most 50")]
+
+
+def test_a_member_of_no_type_is_told_where_it_is_declared_and_nowhere_else() -> None:
+    text = "event A { k: strin };\nevent B { k: string };\nevent O { x };\nO f(A a, B b) := { x = [1] };\n"
+    with pytest.raises(RuleError) as caught:
+        load(text + "R: [A, B] per k -> f;")
+    assert [each.line for each in caught.value.problems] == [1]
+
+
+def test_many_members_of_per_take_no_time() -> None:
+    started = perf_counter()
+    with pytest.raises(RuleError, match="'x' stands here twice"):
+        load(
+            "event A { x: number };\nO f(A a) := { x = 1 };\nevent O { x: number };\nR: [A a] per "
+            + "x, " * 30_000
+            + "x -> f;"
+        )
+    assert perf_counter() - started < 3

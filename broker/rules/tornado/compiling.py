@@ -135,7 +135,8 @@ def _text(value: Any) -> str | None:
     """A value as it stands in a text; None for lists, maps, and what is not there."""
     kind = type(value)
     if kind is str:
-        return str(value)
+        text: str = value
+        return text
     if kind is bool:
         return "true" if value else "false"
     if kind is int or kind is float:

@@ -218,7 +218,8 @@ def _key(value: Any) -> Key | None:
     """What a value is found by: equal values of the same type have the same, others another; None for what has none."""
     kind = type(value)
     if kind is str:
-        return str(value)
+        text: str = value
+        return text
     if kind is int:
         value = narrowed(value)
         return type(value), value

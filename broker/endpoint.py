@@ -122,7 +122,7 @@ class Endpoint(EndpointLife):
         if isinstance(access, Access):
             options["access"] = access
         endpoint = cls(**options)
-        endpoint._wiring, endpoint._config = Wiring(endpoint), config
+        endpoint._wiring = Wiring(endpoint, config)
         return endpoint
 
     # -- peers -------------------------------------------------------------------------------------------------------

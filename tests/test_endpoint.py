@@ -394,3 +394,9 @@ async def test_a_slow_status_reader_loses_the_oldest_and_is_told_how_many(
     assert [type(change) for change in told[1:]] == [broker.PeerLost, broker.PeerAdded]
     with pytest.raises(ValueError, match="at least one"):
         two.status(queue_size=0)
+
+
+async def test_an_open_endpoint_has_few_enough_attributes_for_quick_look_ups() -> None:
+    """See where it is made: beyond 29 every event that is published pays for it."""
+    async with broker.Endpoint("a") as endpoint:
+        assert len(vars(endpoint)) <= 29

@@ -153,7 +153,7 @@ class Store(StoreWriting, Mapping[Any, Any]):
 
     async def _open_journal(self) -> Journal:
         if self._path is None:
-            return MemoryJournal(self._endpoint._chance.randbytes(16), len(TABLES))
+            return MemoryJournal(self._endpoint._store_driver.chance.randbytes(16), len(TABLES))
         from broker.journal import open_journal  # a program without stores on disk does not load LMDB
 
         path = self._path

@@ -9,6 +9,7 @@ import trio
 from broker.errors import JournalError
 from broker.handles.journal_thread import JournalThread
 from broker.protocol.actions import Action, Answered, CarryOut, StoreChanged
+from broker.protocol.wires import Chance
 from broker.stores.clone import Clone
 from broker.stores.master import Master
 from broker.stores.proxy import Proxy
@@ -25,8 +26,9 @@ __all__ = ["StoreDriver"]
 class StoreDriver:
     """The trio side of all stores of one endpoint."""
 
-    def __init__(self, endpoint: EndpointLife) -> None:
+    def __init__(self, endpoint: EndpointLife, chance: Chance) -> None:
         self._endpoint = endpoint
+        self.chance = chance  # where stores in memory have their identities from
         self.handles: dict[str, Store | StoreProxy] = {}  # those that are attached
         self.opening: set[str] = set()  # stores whose journals are just being opened
         self.flush_due = False  # the flusher has been told that something was asked of a store

@@ -82,7 +82,7 @@ class StoreProxy(StoreWriting):
         node, since, now = self._endpoint._node, self._since, trio.current_time()
         if since is None:
             return node.attach_proxy(self.name, now)
-        journal = MemoryJournal(self._endpoint._chance.randbytes(16), len(TABLES))
+        journal = MemoryJournal(self._endpoint._store_driver.chance.randbytes(16), len(TABLES))
         if isinstance(since, Position):
             journal.carry_out(Swap(since))
         machine = node.attach_clone(self.name, journal, now, bare=True)

@@ -25,12 +25,15 @@ _REFUSED_S: Final = 30.0
 class Wiring:
     """The addresses that an endpoint dials until it is linked with them, however long that takes."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, config: Config) -> None:
+        """``config`` is the one that it begins with."""
         self._endpoint = endpoint
+        self._config = config
         self._dialling: dict[str, trio.CancelScope] = {}
 
-    async def begin(self, config: Config, nursery: trio.Nursery) -> None:
-        """Listen on every address of a configuration, and begin to dial every peer; raises what ``listen`` does."""
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """Listen on every address of the configuration, and begin to dial every peer; raises what ``listen`` does."""
+        config = self._config
         for listened in config.listen:
             await self._endpoint.listen(listened.address, insecure=config.is_insecure(listened))
         for peer in config.peer:

@@ -41,7 +41,7 @@ class Node:
         """Run until SIGINT or SIGTERM; returns the exit code."""
         with trio.open_signal_receiver(*_signals()) as signals:
             async with self._endpoint, trio.open_nursery() as nursery:
-                self._wiring = Wiring(self._endpoint)
+                self._wiring = Wiring(self._endpoint, self._config)
                 for peer in self._config.peer:
                     self._wiring.dial(peer, self._config, nursery)
                 parts = parts_of(self._config, self._endpoint, self._out)

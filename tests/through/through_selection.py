@@ -44,6 +44,7 @@ _INSIDE: Final = {
     "test_publish_nowait_says_would_block_and_publish_waits": (
         "what is published waits in the outbox, too: tests/blocking has this with its size"
     ),
+    "test_an_open_endpoint_has_few_enough_attributes_for_quick_look_ups": "it is about the core's object",
 }
 NOT_THROUGH: Final[dict[str, dict[str, str]]] = {"blocking": {**_INSIDE}, "aio": {**_INSIDE}}
 TESTS: Final = {"blocking": 417, "aio": 417}

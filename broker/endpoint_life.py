@@ -2,7 +2,8 @@
 
 It is thin.  The node decides; what it wants done comes out as actions, which :meth:`EndpointLife._carry_out` carries
 out.  Three kinds of tasks run in the endpoint's nursery: one reader per socket (:mod:`broker.net`), one timer, and one
-flusher, which sends what was published as soon as the loop comes round.
+flusher, which sends what was published as soon as the loop comes round.  The file is long because
+beginning, carrying out and ending have to be read together.
 """
 
 from __future__ import annotations

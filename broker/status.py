@@ -1,7 +1,7 @@
 """Status events: what an endpoint tells of itself, its peers and its losses.
 
 ``endpoint.status()`` gives them in the order in which they happened.  Each is a frozen class whose ``str`` is a
-sentence for a log.
+sentence for a log.  The file is long because it is a list, and is read as one.
 """
 
 from __future__ import annotations

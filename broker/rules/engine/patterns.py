@@ -8,6 +8,8 @@ of matches that are not whole, so memory is bounded by the events.
 
 A pattern that ends with an absent step waits: its matches without that step are kept as **pending**, each with the
 time at which it will be complete, unless an event comes that it forbids.
+
+The file is long because finding, keeping and saving look at the same few lists.
 """
 
 from __future__ import annotations

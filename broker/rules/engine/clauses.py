@@ -27,6 +27,7 @@ from broker.rules.model import (
     children,
     walk,
 )
+from broker.rules.model.substitution import renamed
 
 __all__ = ["Condition", "best_equality", "conditions", "equality", "made_type", "mentions", "part_of"]
 
@@ -76,7 +77,7 @@ def _conjuncts(expression: Expression, functions: Mapping[str, Function], at_mos
                 if _is_conjunction(function.body) and all(isinstance(argument, Name) for argument in arguments):
                     parameters = (parameter.name for parameter in function.parameters)
                     names = (argument.name for argument in arguments if isinstance(argument, Name))
-                    waiting.append(_renamed(function.body, dict(zip(parameters, names, strict=True))))
+                    waiting.append(renamed(function.body, dict(zip(parameters, names, strict=True))))
                 else:
                     found.append(part)
             case _:
@@ -87,26 +88,6 @@ def _conjuncts(expression: Expression, functions: Mapping[str, Function], at_mos
 def _is_conjunction(body: Expression) -> bool:
     """Whether something is gained by looking into a predicate: what it is made of, or one equality."""
     return isinstance(body, Call) or (isinstance(body, Apply) and (body.operator == "bool.and" or _is_equality(body)))
-
-
-def _renamed(expression: Expression, names: Mapping[str, str]) -> Expression:
-    match expression:
-        case Name(name=name):
-            return Name(names.get(name, name))
-        case Meta(of=of, field=field):
-            return Meta(names.get(of, of), field)
-        case Member(of=of, name=name):
-            return Member(_renamed(of, names), name)
-        case Apply(operator=operator, operands=operands):
-            return Apply(operator, tuple(_renamed(operand, names) for operand in operands))
-        case Call(function=function, arguments=arguments):
-            return Call(function, tuple(_renamed(argument, names) for argument in arguments))
-        case Make(type=made, members=members):
-            return Make(made, tuple((name, _renamed(value, names)) for name, value in members))
-        case Aggregate(function=function, group=group, item=item, parameter=parameter):
-            return Aggregate(function, names.get(group, group), _renamed(item, names), parameter)
-        case Constant():
-            return expression
 
 
 # --- mentions ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -22,10 +22,9 @@ from broker.rules.engine.aggregates import FIGURES
 from broker.rules.engine.clauses import Condition, conditions
 from broker.rules.interpreter import EvaluationFailed, Variable
 from broker.rules.model import Expression, Program, Rule, Step, names_in
+from broker.rules.model.checking import STEPS_MAX
 
 __all__ = ["Absence", "Bindings", "Compile", "Plan", "Run"]
-
-STEPS_MAX: Final = 50
 
 Bindings: TypeAlias = Sequence[Any]
 """What the steps stand for, by their index: a Seen, a list of them for a group, None for an absent step."""
